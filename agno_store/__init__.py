@@ -1,0 +1,70 @@
+"""Sessions, runs and summaries of AI agents, kept in SQLite, PostgreSQL or MySQL/MariaDB.
+
+    from agno.agent import Agent
+    from agno_store import SqliteDb
+
+    agent = Agent(db=SqliteDb(db_file="tmp/agents.db"), add_history_to_context=True)
+
+``SqliteDb``, ``PostgresDb`` and ``MySQLDb`` are agno's ``db=`` objects and just as usable without agno.
+"""
+
+from agno_store.db import MySQLDb, PostgresDb, SqliteDb, open_db
+from agno_store.errors import (
+    AgnoStoreError,
+    ConfigurationError,
+    CorruptRow,
+    DatabaseError,
+    DatabaseUnreachable,
+    EncodingError,
+    InvalidArgument,
+    MissingDriver,
+    NotFound,
+    OwnerMismatch,
+    PayloadTooLarge,
+    SchemaBehind,
+    SchemaConflict,
+    SchemaDrifted,
+    SchemaError,
+    SchemaMissing,
+    SchemaTooNew,
+    StaleSession,
+    UpgradeLocked,
+)
+from agno_store.names import Names
+from agno_store.records import Run, RunUpdate, Session, Summary
+from agno_store.schema import SchemaStatus
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AgnoStoreError",
+    "ConfigurationError",
+    "CorruptRow",
+    "DatabaseError",
+    "DatabaseUnreachable",
+    "EncodingError",
+    "InvalidArgument",
+    "MissingDriver",
+    "MySQLDb",
+    "Names",
+    "NotFound",
+    "OwnerMismatch",
+    "PayloadTooLarge",
+    "PostgresDb",
+    "Run",
+    "RunUpdate",
+    "SchemaBehind",
+    "SchemaConflict",
+    "SchemaDrifted",
+    "SchemaError",
+    "SchemaMissing",
+    "SchemaStatus",
+    "SchemaTooNew",
+    "Session",
+    "SqliteDb",
+    "StaleSession",
+    "Summary",
+    "UpgradeLocked",
+    "__version__",
+    "open_db",
+]

@@ -1,0 +1,194 @@
+"""Meeting agno: its classes are used where a program has imported it, and nothing of it otherwise.
+
+A class of ours becomes a *virtual* subclass of agno's ``BaseDb`` the moment ``agno.db.base`` is imported,
+be that before or after ours. Real inheritance would break whenever agno adds an abstract method, and
+would need agno to be there. What we do not keep (memories, knowledge, traces ...) is completed so that
+every question agno asks has its true answer: an optional method is ``BaseDb``'s own function object, because
+agno compares identities (``type(db).upsert_compaction is not BaseDb.upsert_compaction``); an abstract one
+raises NotImplementedError with a sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.abc
+import importlib.machinery
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from types import FunctionType, ModuleType
+from typing import Any
+
+from agno_store.errors import InvalidArgument
+from agno_store.records import Run, RunUpdate, Session, Summary, checked_type
+
+BASE_MODULE = "agno.db.base"
+
+_classes: list[type] = []
+
+
+def loaded() -> bool:
+    """Whether this program uses agno."""
+    return "agno" in sys.modules
+
+
+# -- becoming a db= object ---------------------------------------------------------------------------
+
+
+def connect(cls: type) -> type:
+    """Make ``cls`` acceptable as agno's ``db=``, now or when agno is imported. Usable as a decorator."""
+    _classes.append(cls)
+    base = sys.modules.get(BASE_MODULE)
+    if base is not None and hasattr(base, "BaseDb"):
+        _complete(cls, base)
+    elif not any(isinstance(finder, _WhenImported) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _WhenImported())
+    return cls
+
+
+class _WhenImported(importlib.abc.MetaPathFinder):
+    """Finds one module the way everybody else does, and has our classes completed right after it ran."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname != BASE_MODULE:
+            return None
+        others = [finder for finder in sys.meta_path if finder is not self]
+        found = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            _after(spec.loader, _complete_all)
+        return spec
+
+
+def _after(loader: Any, act: Callable[[ModuleType], None]) -> None:
+    execute = loader.exec_module
+
+    def exec_module(module: ModuleType) -> None:
+        execute(module)
+        act(module)
+
+    loader.exec_module = exec_module
+
+
+def _complete_all(base: ModuleType) -> None:
+    for cls in _classes:
+        _complete(cls, base)
+
+
+def _complete(cls: type, base: Any) -> None:
+    for name, member in vars(base.BaseDb).items():
+        if not isinstance(member, FunctionType) or name.startswith("_") or hasattr(cls, name):
+            continue
+        abstract = getattr(member, "__isabstractmethod__", False)
+        setattr(cls, name, _missing(name, member) if abstract else member)
+    base.BaseDb.register(cls)
+
+
+def _missing(name: str, original: FunctionType) -> Callable[..., Any]:
+    def method(self: Any, *_args: Any, **_kwargs: Any) -> Any:
+        raise NotImplementedError(
+            f"agno_store keeps sessions, runs and summaries; {type(self).__name__}.{name}() is not among them. "
+            "Give the feature that called it a db of agno's own."
+        )
+
+    method.__name__, method.__qualname__ = name, f"agno_store.{name}"
+    method.__doc__ = f"Not kept here: raises NotImplementedError. See agno's BaseDb.{name}."
+    method.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
+    return method
+
+
+# -- agno's objects to records -----------------------------------------------------------------------
+
+
+_SESSIONS = {
+    "agent": ("agno.session.agent", "AgentSession"),
+    "team": ("agno.session.team", "TeamSession"),
+    "workflow": ("agno.session.workflow", "WorkflowSession"),
+}
+_RUNS = {
+    "agent": ("agno.run.agent", "RunOutput"),
+    "team": ("agno.run.team", "TeamRunOutput"),
+    "workflow": ("agno.run.workflow", "WorkflowRunOutput"),
+}
+
+
+def session_record(value: Any) -> Session:
+    """Return what a caller saves, whichever form it has, as a record."""
+    return Session.of(value, session_kind(value))
+
+
+def session_kind(value: Any) -> str | None:
+    """Tell the type of an agno session by its class; None for anything else."""
+    return _kind(value, _SESSIONS)
+
+
+def run_record(value: Any) -> Run:
+    """Return what a caller saves, whichever form it has, as a record."""
+    return Run.of(value, _kind(value, _RUNS))
+
+
+def _kind(value: Any, classes: dict[str, tuple[str, str]]) -> str | None:
+    return next((kind for kind, where in classes.items() if isinstance(value, _loaded(*where) or ())), None)
+
+
+def _loaded(module: str, name: str) -> type | None:
+    # An object of agno's can only be here if its module has been imported.
+    cls = getattr(sys.modules.get(module), name, None)
+    return cls if isinstance(cls, type) else None
+
+
+def _class(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)
+
+
+# -- rows to the caller's objects --------------------------------------------------------------------
+
+
+def session_object(entries: dict[str, Any], session_type: Any = None) -> Any:
+    """Return a decoded session, runs included, as agno's object, or as our record without agno.
+
+    ``session_type`` chooses agno's class; without it the stored type does.
+    """
+    runs = entries.pop("runs")
+    if not loaded():
+        summary = entries["summary"]
+        return Session(
+            **{**entries, "summary": None if summary is None else Summary.of(summary)},
+            runs=None if runs is None else [Run(**row) for row in runs],
+        )
+    cls = _class(*_SESSIONS[checked_type(session_type or entries["session_type"])])
+    return cls.from_dict({**entries, "runs": None if runs is None else [row["run_data"] for row in runs]})
+
+
+def run_object(row: dict[str, Any]) -> Any:
+    """Return a decoded run as agno's object, or as our record without agno."""
+    if not loaded():
+        return Run(**row)
+    return _class(*_RUNS[row["run_type"]]).from_dict(row["run_data"])
+
+
+def run_update(outcome: RunUpdate) -> Any:
+    """Return an outcome as agno's enum, or as ours without agno."""
+    if not loaded():
+        return outcome
+    return _class("agno.run.status_persist", "RunPersistOutcome")(outcome.value)
+
+
+def run_dictionaries(runs: Any) -> list[dict[str, Any]] | None:
+    """Return the runs that a session object carries as dictionaries."""
+    if runs is None:
+        return None
+    if not isinstance(runs, (list, tuple)):
+        raise InvalidArgument(f"The runs of a session must be a list, not {type(runs).__name__}.")
+    return [run if isinstance(run, dict) else run.to_dict() for run in runs]
+
+
+def with_runs(session: Any, runs: Any) -> Any:
+    """Return a session with the list of runs given."""
+    if isinstance(session, Session):
+        return dataclasses.replace(session, runs=runs)
+    session.runs = runs
+    return session

@@ -1,0 +1,62 @@
+"""The only place where databases differ.
+
+A dialect says how to connect, how a transaction begins, who may upgrade, and which of the driver's
+errors mean what. Everything above asks ``of(...)`` and never looks at a database's name.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from agno_store.dialects.base import Dialect
+from agno_store.dialects.mysql import MySQL
+from agno_store.dialects.postgresql import PostgreSQL
+from agno_store.dialects.sqlite import SQLite
+from agno_store.errors import ConfigurationError, MissingDriver
+
+__all__ = ["ALL", "MYSQL", "POSTGRESQL", "SQLITE", "Dialect", "by_name", "parse_url"]
+
+SQLITE, POSTGRESQL, MYSQL = SQLite(), PostgreSQL(), MySQL()
+
+ALL: tuple[Dialect, ...] = (SQLITE, POSTGRESQL, MYSQL)
+
+_BY_NAME = {name: dialect for dialect in ALL for name in dialect.names}
+
+
+def by_name(name: str) -> Dialect:
+    """Return the dialect of a database by SQLAlchemy's or the user's name for it."""
+    try:
+        return _BY_NAME[name]
+    except KeyError:
+        known = ", ".join(dialect.title for dialect in ALL)
+        raise ConfigurationError(f"agno_store works with {known}; {name!r} is none of them.") from None
+
+
+def parse_url(url: str | URL) -> tuple[URL, Dialect]:
+    """Return ``url`` with its driver named, and the dialect it belongs to.
+
+    Raises ConfigurationError for a URL that cannot be read or is of another database, and MissingDriver
+    where the driver is not installed. No message repeats the URL: it may hold a password.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(
+            "The database URL cannot be read. It looks like sqlite:///agents.db, "
+            "postgresql+psycopg://user:password@host/database or mysql+pymysql://user:password@host/database; "
+            "characters such as @ : / % in a password are written percent-encoded."
+        ) from None
+    name, _, driver = parsed.drivername.partition("+")
+    dialect = by_name(name)
+    parsed = parsed.set(drivername=f"{dialect.driver_names[name]}+{driver or dialect.default_driver}")
+    try:
+        parsed.get_dialect().import_dbapi()
+    except NoSuchModuleError:
+        raise ConfigurationError(f"{parsed.drivername} is not a driver that SQLAlchemy knows.") from None
+    except ImportError as error:
+        raise MissingDriver(
+            f"{dialect.title} needs the Python package of {parsed.drivername}: {error}. "
+            f"Install it with: {dialect.install_hint(driver or dialect.default_driver)}"
+        ) from error
+    return parsed, dialect

@@ -1,0 +1,95 @@
+"""What every database has to answer."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, ClassVar
+
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import Pool
+
+from agno_store.names import Names
+
+
+class Dialect(abc.ABC):
+    """One kind of database."""
+
+    title: ClassVar[str]
+    """What people call it."""
+
+    driver_names: ClassVar[Mapping[str, str]]
+    """The names that URLs give it, with SQLAlchemy's name for each."""
+
+    default_driver: ClassVar[str]
+
+    ddl_rolls_back: ClassVar[bool]
+    """Whether a CREATE or ALTER is undone when its transaction is."""
+
+    one_transaction: ClassVar[bool] = False
+    """Whether a whole upgrade is one transaction, begun by ``upgrading``."""
+
+    has_poolers: ClassVar[bool] = False
+    """Whether a pooler that hands out connections per transaction may be in between."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.driver_names)
+
+    def install_hint(self, driver: str) -> str:
+        """The command that installs a driver."""
+        return f"pip install {driver}"
+
+    # -- connecting ---------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def engine_options(self, url: URL, *, pooled: bool) -> dict[str, Any]:
+        """Keyword arguments of ``create_engine``; ``pooled`` says that a transaction pooler is in between."""
+
+    def prepare(self, pool: Pool) -> None:
+        """Set up the connections of an engine of our own."""
+        return None
+
+    def shares(self, url: URL) -> bool:
+        """Whether two stores with this URL mean the same database."""
+        return True
+
+    # -- transactions -------------------------------------------------------------------------
+
+    @contextmanager
+    def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
+        """Run one transaction: committed at the end, rolled back on an error."""
+        with engine.connect() as connection:
+            if writes and _autocommits(connection):
+                # A caller's engine: there the row locks would be gone after each statement.
+                connection = connection.execution_options(isolation_level="READ COMMITTED")
+            with connection.begin():
+                yield connection
+
+    @abc.abstractmethod
+    def is_transient(self, error: DBAPIError) -> bool:
+        """Whether the same transaction may well succeed when it is run again from its start."""
+
+    # -- upgrading ----------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def upgrading(
+        self, connection: Connection, names: Names, *, timeout: float, pooled: bool
+    ) -> AbstractContextManager[None]:
+        """Hold the upgrade lock of ``names`` on ``connection``, which must not be in a transaction.
+
+        Raises UpgradeLocked after ``timeout`` seconds. A killed holder's lock is free at once.
+        """
+
+    def ensure_schema(self, connection: Connection, schema: str) -> None:
+        """Create a schema that is not there, and commit nothing."""
+        raise NotImplementedError
+
+
+def _autocommits(connection: Connection) -> bool:
+    return "AUTOCOMMIT" in (
+        connection.get_execution_options().get("isolation_level"),
+        connection.dialect._on_connect_isolation_level,
+    )

@@ -1,0 +1,169 @@
+"""SQLite: one writer at a time, and a file that several processes share."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from typing import Any, ClassVar
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import Pool, QueuePool, StaticPool
+
+from agno_store.dialects.base import Dialect
+from agno_store.errors import SchemaConflict, UpgradeLocked
+from agno_store.names import Names
+
+BUSY_SECONDS = 30.0
+"""How long a statement waits for another process's write transaction."""
+
+
+class SQLite(Dialect):
+    title = "SQLite"
+    driver_names: ClassVar[Mapping[str, str]] = {"sqlite": "sqlite"}
+    default_driver = "pysqlite"
+    ddl_rolls_back = True
+    one_transaction = True
+
+    def __init__(self) -> None:
+        self._turns: weakref.WeakKeyDictionary[Pool, threading.RLock] = weakref.WeakKeyDictionary()
+
+    def engine_options(self, url: URL, *, pooled: bool) -> dict[str, Any]:
+        options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": BUSY_SECONDS}}
+        if self.shares(url):
+            return {**options, "poolclass": QueuePool, "pool_size": 5, "max_overflow": 10}
+        return {**options, "poolclass": StaticPool}
+
+    def prepare(self, pool: Pool) -> None:
+        event.listen(pool, "connect", _set_up)
+
+    def shares(self, url: URL) -> bool:
+        database = url.database or ":memory:"
+        return database != ":memory:" and url.query.get("mode") != "memory" and "mode=memory" not in database
+
+    @contextmanager
+    def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
+        with self._turn(engine.pool), engine.connect() as connection:
+            _begin_by_hand(connection)
+            # IMMEDIATE takes the write lock at once: a transaction that first reads and then
+            # writes could not wait for another writer, only fail.
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+            try:
+                yield connection
+            except BaseException:
+                _roll_back(connection)
+                raise
+            connection.exec_driver_sql("COMMIT")
+
+    def is_transient(self, error: DBAPIError) -> bool:
+        # The code is there from Python 3.11 on; before, busy_timeout alone does the waiting.
+        code = getattr(error.orig, "sqlite_errorcode", 0)
+        return code & 0xFF in (sqlite3_code("SQLITE_BUSY"), sqlite3_code("SQLITE_LOCKED"))
+
+    @contextmanager
+    def upgrading(
+        self, connection: Connection, names: Names, *, timeout: float, pooled: bool
+    ) -> Iterator[None]:
+        # The lock is the write lock of one transaction around the whole upgrade, which is therefore
+        # exclusive and all or nothing. Foreign keys are off meanwhile, because the DROP TABLE of a
+        # batch rebuild would delete the children of every row it moves; SQLite ignores the switch
+        # inside a transaction, so it comes before BEGIN.
+        with self._turn(connection.engine.pool):
+            _begin_by_hand(connection)
+            run = connection.exec_driver_sql
+            waited, enforced = run("PRAGMA busy_timeout").scalar(), run("PRAGMA foreign_keys").scalar()
+            run(f"PRAGMA busy_timeout = {int(timeout * 1000)}")
+            run("PRAGMA foreign_keys = OFF")
+            try:
+                _take_write_lock(connection, names, timeout)
+                try:
+                    yield
+                    _refuse_orphans(connection, names)
+                except BaseException:
+                    _roll_back(connection)
+                    raise
+                run("COMMIT")
+            finally:
+                run(f"PRAGMA foreign_keys = {enforced}")
+                run(f"PRAGMA busy_timeout = {waited}")
+
+    def _turn(self, pool: Pool) -> Any:
+        """A lock for the one connection that all threads share in memory; nothing for a file."""
+        if not isinstance(pool, StaticPool):
+            return nullcontext()
+        return self._turns.setdefault(pool, threading.RLock())
+
+
+def sqlite3_code(name: str) -> int:
+    """Return one of SQLite's result codes; Python names them from 3.11 on."""
+    return int(getattr(sqlite3, name, {"SQLITE_BUSY": 5, "SQLITE_LOCKED": 6}[name]))
+
+
+def _set_up(driver: sqlite3.Connection, _record: object) -> None:
+    cursor = driver.cursor()
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA synchronous = FULL")
+    # Switching to WAL needs the file to itself and does not wait for it, so it is only asked for
+    # where it is not on yet, and a failure means that another process is doing it right now.
+    if cursor.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
+        _use_write_ahead_log(cursor)
+    cursor.close()
+
+
+def _use_write_ahead_log(cursor: sqlite3.Cursor) -> None:
+    for wait in (0.01, 0.05, 0.2, 0.5, 1.0):
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if cursor.execute("PRAGMA query_only").fetchone()[0]:
+                return
+            threading.Event().wait(wait)
+    # A read-only file, or a file system without shared memory: the rollback journal does as well.
+
+
+def _begin_by_hand(connection: Connection) -> None:
+    """Keep sqlite3 from beginning and committing on its own; the pool undoes this."""
+    connection.execution_options(isolation_level="AUTOCOMMIT")
+    driver = connection.connection.dbapi_connection
+    if getattr(driver, "autocommit", None) is False:
+        # Python 3.12's other way of saying it, which SQLAlchemy's AUTOCOMMIT does not switch.
+        driver.autocommit = True  # type: ignore[union-attr]
+
+
+def _roll_back(connection: Connection) -> None:
+    if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+        connection.exec_driver_sql("ROLLBACK")
+
+
+def _take_write_lock(connection: Connection, names: Names, timeout: float) -> None:
+    try:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    except OperationalError as error:
+        if getattr(error.orig, "sqlite_errorname", "SQLITE_BUSY") != "SQLITE_BUSY":
+            raise
+        raise UpgradeLocked(
+            f"{names}: another process has been writing to this SQLite file for {timeout:g} seconds. Nothing was "
+            "changed. Run the upgrade again when it is done, or wait longer with a higher lock timeout.",
+            store=str(names),
+        ) from error
+
+
+def _refuse_orphans(connection: Connection, names: Names) -> None:
+    own = [table for table in names.tables if connection.dialect.has_table(connection, table)]
+    quote = connection.dialect.identifier_preparer.quote
+    orphans = [
+        row
+        for table in own
+        for row in connection.exec_driver_sql(f"PRAGMA foreign_key_check({quote(table)})").fetchmany(5)
+    ]
+    if orphans:
+        raise SchemaConflict(
+            f"{names}: the upgrade would leave rows without the session they belong to, in "
+            f"{sorted({row[0] for row in orphans})}. Everything was rolled back.",
+            store=str(names),
+        )

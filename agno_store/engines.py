@@ -1,0 +1,65 @@
+"""Engines: one for each database, however many stores use it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass
+
+from sqlalchemy import create_engine
+from sqlalchemy.engine import URL, Engine
+
+from agno_store.dialects import Dialect
+
+
+@dataclass
+class _Shared:
+    engine: Engine
+    users: int = 0
+
+
+_lock = threading.Lock()
+_shared: dict[tuple[str, bool], _Shared] = {}
+
+
+def acquire(url: URL, dialect: Dialect, *, pooled: bool) -> Engine:
+    """Return the engine of ``url``, made at the first call. Sends no SQL. Each call needs its ``release``."""
+    if not dialect.shares(url):
+        return _make(url, dialect, pooled=pooled)
+    key = (url.render_as_string(hide_password=False), pooled)
+    with _lock:
+        entry = _shared.get(key)
+        if entry is None:
+            entry = _shared[key] = _Shared(_make(url, dialect, pooled=pooled))
+        entry.users += 1
+        return entry.engine
+
+
+def release(engine: Engine) -> None:
+    """Close the connections of an engine when its last user has released it."""
+    with _lock:
+        for key, entry in _shared.items():
+            if entry.engine is engine:
+                entry.users -= 1
+                if entry.users:
+                    return
+                del _shared[key]
+                break
+    engine.dispose()
+
+
+def _make(url: URL, dialect: Dialect, *, pooled: bool) -> Engine:
+    # Conversations are private: no parameter of a statement belongs into a log or a traceback.
+    engine = create_engine(url, hide_parameters=True, **dialect.engine_options(url, pooled=pooled))
+    dialect.prepare(engine.pool)
+    return engine
+
+
+def _forget_parents_connections() -> None:
+    # A forked child must neither use nor close the sockets it shares with its parent.
+    for entry in _shared.values():
+        entry.engine.dispose(close=False)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_parents_connections)

@@ -1,0 +1,11 @@
+"""A store's life: the only part that imports Alembic, and only imported when there is something to do.
+
+The migrator drives Alembic's ``MigrationContext`` itself and gives every revision what it needs as
+arguments, ``upgrade(op, n)``. It never touches ``alembic.op`` or ``alembic.context``: those are globals of
+a module, and two threads upgrading two stores would write into each other's.
+"""
+
+from agno_store.migrations.migrator import Migrator, Step
+from agno_store.migrations.scripts import script_directory
+
+__all__ = ["Migrator", "Step", "script_directory"]

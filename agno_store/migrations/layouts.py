@@ -1,0 +1,97 @@
+"""Tables that are there already: ours at some revision, agno's own, or a stranger's."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from functools import lru_cache
+
+import sqlalchemy as sa
+from alembic.operations import Operations
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy.engine import Connection
+from sqlalchemy.pool import StaticPool
+
+from agno_store.errors import SchemaConflict
+from agno_store.migrations.scripts import ordered
+from agno_store.names import Names
+from agno_store.tables import HEAD
+
+_Shape = dict[str, tuple[frozenset[str], frozenset[str]]]
+
+
+def refuse_foreign(connection: Connection, names: Names) -> None:
+    """Raise SchemaConflict where the session table is there and has not the columns of ours.
+
+    A table with exactly our columns is one that an upgrade was killed over, or that was made by hand: the
+    upgrade goes on from it.
+    """
+    inspector = sa.inspect(connection)
+    if inspector.has_table(names.version, schema=names.schema):
+        return
+    if not inspector.has_table(names.sessions, schema=names.schema):
+        return
+    columns = {column["name"] for column in inspector.get_columns(names.sessions, schema=names.schema)}
+    if columns == shape(names, ordered()[0].revision)[names.sessions][0]:
+        return
+    raise SchemaConflict(
+        f"The table {names} is there already and is not one of agno_store's: it looks like {recognised(columns)}. "
+        "Nothing was changed. Give the store a name of its own with table_name= (--table).",
+        store=str(names),
+        head=HEAD,
+    )
+
+
+def recognised(columns: Set[str]) -> str:
+    """Say in words whose session table has these columns (agno's layouts as its releases made them)."""
+    if {"session_id", "session_type", "session_data", "metadata"} <= columns:
+        return "the agno 2.x layout (runs inside the session)" if "runs" in columns else "the agno 3.x layout"
+    if {"session_id", "session_data", "extra_data"} <= columns:
+        modes = {"agent_data": "agent", "team_data": "team", "workflow_data": "workflow"}
+        mode = next((mode for column, mode in modes.items() if column in columns), "session")
+        return f"the agno 1.x layout ({mode} storage)"
+    listed = ", ".join(sorted(columns)[:6])
+    return f"another application's, with the columns {listed}{' ...' if len(columns) > 6 else ''}"
+
+
+def differing(connection: Connection, names: Names, revision: str) -> list[str]:
+    """Return how the tables differ from those of ``revision``, in columns and indexes."""
+    wanted, there = shape(names, revision), _shape_of(connection, names)
+    found = [f"table {table} is missing" for table in wanted if table not in there]
+    found += [f"table {table} should not be there" for table in there if table not in wanted]
+    for table in wanted.keys() & there.keys():
+        for what, ours, theirs in zip(("columns", "indexes"), wanted[table], there[table], strict=True):
+            # A foreign key brings its own index on MySQL.
+            missing, extra = sorted(ours - theirs), sorted(theirs - ours) if what == "columns" else []
+            if missing or extra:
+                found.append(f"{table} has {what} missing {missing} and too many {extra}")
+    return found
+
+
+@lru_cache(maxsize=32)
+def shape(names: Names, revision: str) -> _Shape:
+    """Return the columns and indexes of the tables at ``revision``, from a scratch database in memory."""
+    scratch = Names(names.sessions)
+    engine = sa.create_engine("sqlite://", poolclass=StaticPool)
+    with engine.begin() as connection:
+        op = Operations(MigrationContext.configure(connection))
+        for script in ordered():
+            if revision == "base":
+                break
+            script.module.upgrade(op, scratch)
+            if script.revision == revision:
+                break
+        found = _shape_of(connection, scratch)
+    engine.dispose()
+    return found
+
+
+def _shape_of(connection: Connection, names: Names) -> _Shape:
+    inspector = sa.inspect(connection)
+    return {
+        table: (
+            frozenset(column["name"] for column in inspector.get_columns(table, schema=names.schema)),
+            frozenset(str(index["name"]) for index in inspector.get_indexes(table, schema=names.schema)),
+        )
+        for table in names.tables
+        if inspector.has_table(table, schema=names.schema)
+    }

@@ -1,0 +1,207 @@
+"""Sessions, runs and summaries as plain values: no SQL, no clock.
+
+They are what a program without agno takes and gets, under agno's own attribute names. Times are whole
+seconds since 1970-01-01 UTC, as everywhere in agno.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+from agno_store.errors import InvalidArgument
+
+TYPES = ("agent", "team", "workflow")
+
+SESSION_PAYLOADS = ("session_data", "agent_data", "team_data", "workflow_data", "metadata")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a session is about. ``run_index`` is the last run it covers, where that is known."""
+
+    summary: str
+    topics: list[str] | None = None
+    updated_at: Any = None
+    session_id: str | None = None
+    run_index: int | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    """Whatever else a framework keeps with its summaries."""
+
+    @classmethod
+    def of(cls, value: Any) -> Summary:
+        """Read a Summary, a mapping, or a framework's object with ``to_dict()``."""
+        if isinstance(value, cls):
+            return value
+        entries = dict(_entries(value, "summary"))
+        known = {name: entries.pop(name, None) for name in ("topics", "updated_at", "session_id", "run_index")}
+        text = entries.pop("summary", None)
+        if not isinstance(text, str):
+            raise InvalidArgument(f"A summary needs its text: a str in 'summary', not {type(text).__name__}.")
+        return cls(text, data=entries, **known)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what agno's own summaries are made from."""
+        entries = {"summary": self.summary, "topics": self.topics, **self.data, "updated_at": self.updated_at}
+        return {name: value for name, value in entries.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run; ``run_data`` is all of it, the other fields are what can be searched for."""
+
+    run_id: str
+    run_data: dict[str, Any] = field(default_factory=dict)
+    session_id: str | None = None
+    run_index: int | None = None
+    run_type: str = "agent"
+    parent_run_id: str | None = None
+    agent_id: str | None = None
+    team_id: str | None = None
+    workflow_id: str | None = None
+    user_id: str | None = None
+    status: str | None = None
+    version: int | None = None
+    created_at: int | float | None = None
+    updated_at: int | float | None = None
+
+    @classmethod
+    def of(cls, value: Any, kind: str | None = None) -> Run:
+        """Read a Run, one as a mapping (agno's, or a row with ``run_data``), or an object with ``to_dict()``.
+
+        ``kind`` says whose run it is where the caller knows better than its ids tell.
+
+        Raises InvalidArgument where there is no ``run_id``.
+        """
+        if isinstance(value, cls):
+            return value
+        entries = _entries(value, "run")
+        if isinstance(entries.get("run_data"), Mapping):
+            return cls(**{f.name: entries[f.name] for f in fields(cls) if f.name in entries})
+        if entries.get("run_id") is None:
+            raise InvalidArgument("A run must have a run_id.")
+        status = entries.get("status")
+        return cls(
+            run_id=entries["run_id"],
+            run_data=dict(entries),
+            run_type=kind or run_type(entries),
+            parent_run_id=entries.get("parent_run_id"),
+            agent_id=entries.get("agent_id"),
+            team_id=entries.get("team_id"),
+            workflow_id=entries.get("workflow_id"),
+            user_id=entries.get("user_id"),
+            status=getattr(status, "value", status),
+            created_at=entries.get("created_at"),
+        )
+
+    @property
+    def content(self) -> Any:
+        """What the run answered."""
+        return self.run_data.get("content")
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages of the run, as they were stored."""
+        return self.run_data.get("messages") or []
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the run as the framework wrote it."""
+        return self.run_data
+
+
+@dataclass(frozen=True)
+class Session:
+    """One conversation. Saving it stores everything but ``runs``: those are saved one by one."""
+
+    session_id: str
+    session_type: str = "agent"
+    agent_id: str | None = None
+    team_id: str | None = None
+    workflow_id: str | None = None
+    user_id: str | None = None
+    session_data: dict[str, Any] | None = None
+    agent_data: dict[str, Any] | None = None
+    team_data: dict[str, Any] | None = None
+    workflow_data: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    workflow_name: str | None = None
+    summary: Summary | None = None
+    runs: list[Run] | None = None
+    version: int | None = None
+    created_at: int | float | None = None
+    updated_at: int | float | None = None
+
+    @classmethod
+    def of(cls, value: Any, session_type: str | None = None) -> Session:
+        """Read a Session, one as a mapping, or a framework's object with these attributes.
+
+        Raises InvalidArgument where there is no ``session_id`` or the type is none of ``TYPES``.
+        """
+        if isinstance(value, cls):
+            return value
+        if isinstance(value, Mapping):
+            entries = {f.name: value[f.name] for f in fields(cls) if f.name in value}
+        else:
+            entries = {f.name: getattr(value, f.name) for f in fields(cls) if hasattr(value, f.name)}
+        if entries.get("session_id") is None:
+            raise InvalidArgument("A session must have a session_id.")
+        kind = session_type or entries.get("session_type") or _type_by_component(entries)
+        entries["session_type"] = checked_type(kind)
+        if entries.get("summary") is not None:
+            entries["summary"] = Summary.of(entries["summary"])
+        return cls(**entries)
+
+    @property
+    def session_name(self) -> str | None:
+        """The name in ``session_data``, where it has one."""
+        name = (self.session_data or {}).get("session_name")
+        return None if name is None else str(name)
+
+
+class RunUpdate(str, Enum):
+    """What became of ``update_run_in_session``; the values are agno's."""
+
+    UPDATED = "updated"
+    MISSING = "missing"
+    STALE_ATTEMPT = "stale_attempt"
+    TERMINAL_REFUSED = "terminal_refused"
+
+
+def given(value: Any) -> frozenset[str]:
+    """Tell which fields a session comes with: saving changes those, and no others."""
+    names = {f.name for f in fields(Session)}
+    if isinstance(value, Mapping):
+        return frozenset(names & value.keys())
+    return frozenset(name for name in names if hasattr(value, name))
+
+
+def checked_type(value: Any) -> str:
+    """Return a session type, given as one or as agno's enum."""
+    kind = getattr(value, "value", value)
+    if kind not in TYPES:
+        raise InvalidArgument(f"session_type={value!r} is not one of {', '.join(TYPES)}.")
+    return str(kind)
+
+
+def run_type(entries: Mapping[str, Any]) -> str:
+    """Tell whose run it is, as agno does: a member saved without its id is known by its name."""
+    for kind in ("agent", "team"):
+        if entries.get(f"{kind}_id") or entries.get(f"{kind}_name"):
+            return kind
+    return "workflow"
+
+
+def _type_by_component(entries: Mapping[str, Any]) -> str:
+    return next((kind for kind in TYPES if entries.get(f"{kind}_id")), "agent")
+
+
+def _entries(value: Any, what: str) -> Mapping[str, Any]:
+    if isinstance(value, Mapping):
+        return value
+    to_dict = getattr(value, "to_dict", None)
+    if not callable(to_dict):
+        raise InvalidArgument(f"A {what} must be a record, a mapping or an object with to_dict(), not {value!r}.")
+    entries: Mapping[str, Any] = to_dict()
+    return entries

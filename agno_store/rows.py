@@ -1,0 +1,218 @@
+"""What records look like as rows, both ways: ids checked, payloads encoded, seconds made microseconds.
+
+Everything that can be wrong with a value is found here, before a transaction begins.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+from uuid import UUID
+
+from agno_store import encoding, types
+from agno_store.errors import CorruptRow, InvalidArgument
+from agno_store.records import SESSION_PAYLOADS, Run, Session, Summary, checked_type
+
+SECOND = 1_000_000
+
+_COMPONENTS = ("agent_id", "team_id", "workflow_id")
+
+
+# -- one value ---------------------------------------------------------------------------------------
+
+
+def id_text(value: Any, name: str) -> str:
+    """Return an id as text.
+
+    Raises InvalidArgument for anything but a str, an int or a UUID.
+    """
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, (int, UUID)) and not isinstance(value, bool):
+        return str(value)
+    raise InvalidArgument(f"{name} must be a str, not {type(value).__name__}.")
+
+
+def new_id(value: Any, name: str) -> str:
+    """Return an id that can be stored.
+
+    Raises InvalidArgument where it is empty or longer than 255 characters.
+    """
+    text = id_text(value, name)
+    if not text and name in ("session_id", "run_id"):
+        raise InvalidArgument(f"{name} is empty.")
+    length = len(encoding.escape(text))
+    if length > types.ID_LENGTH:
+        raise InvalidArgument(
+            f"{name} has {length} characters; the limit is {types.ID_LENGTH}. Nothing was written. "
+            "Use a shorter id, for instance a hash of this one."
+        )
+    return text
+
+
+def optional_id(value: Any, name: str) -> str | None:
+    """The same for an id that may be absent."""
+    return None if value is None else new_id(value, name)
+
+
+def owner_filter(value: Any) -> str | None:
+    """Return a ``user_id`` to filter by; None filters nothing."""
+    return None if value is None else id_text(value, "user_id")
+
+
+def microseconds(value: Any, name: str, now: int) -> int:
+    """Return seconds since 1970 or a datetime as microseconds; ``now`` where there is none.
+
+    Raises InvalidArgument for anything else.
+    """
+    if value is None:
+        return now
+    if isinstance(value, datetime):
+        # A naive datetime is local time, as everywhere in Python.
+        value = value.astimezone(timezone.utc).timestamp()
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise InvalidArgument(f"{name} must be seconds since 1970-01-01 UTC, not {value!r}.")
+    return value * SECOND if isinstance(value, int) else round(value * SECOND)
+
+
+def fold(name: str) -> str:
+    """Return a session's name as it is searched: without case, in one Unicode form."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _payload(value: Any, path: str) -> str | None:
+    return None if value is None else encoding.encode(value, path)
+
+
+# -- records to columns ------------------------------------------------------------------------------
+
+
+def session_columns(session: Session, fields: frozenset[str]) -> dict[str, Any]:
+    """Return the columns of those ``fields`` that a session comes with; times are left out."""
+    columns: dict[str, Any] = {"session_id": new_id(session.session_id, "session_id")}
+    columns["session_type"] = checked_type(session.session_type)
+    columns["user_id"] = optional_id(session.user_id, "user_id")
+    for name in _COMPONENTS:
+        columns[name] = optional_id(getattr(session, name), name)
+    name = session.workflow_name
+    columns["workflow_name"] = None if name is None else encoding.escape(str(name))
+    for name in SESSION_PAYLOADS:
+        if name in fields:
+            columns[name] = _payload(getattr(session, name), name)
+    if "session_data" in fields:
+        columns |= name_columns(session.session_name)
+    return columns
+
+
+def name_columns(name: str | None) -> dict[str, str | None]:
+    """Return what a session's name is searched by."""
+    return {"name_folded": None if name is None else encoding.escape(fold(name))}
+
+
+def run_columns(run: Run, session_id: str, user_id: str | None, now: int) -> dict[str, Any]:
+    """Return the columns of a run; its position is the store's to give."""
+    created = run.created_at if isinstance(run.created_at, (int, float)) else None
+    status = getattr(run.status, "value", run.status)
+    return {
+        "session_id": new_id(session_id, "session_id"),
+        "run_id": new_id(run.run_id, "run_id"),
+        "run_type": checked_type(run.run_type),
+        "parent_run_id": optional_id(run.parent_run_id, "parent_run_id"),
+        **{name: optional_id(getattr(run, name), name) for name in _COMPONENTS},
+        "user_id": optional_id(run.user_id if user_id is None else user_id, "user_id"),
+        "status": optional_id(status, "status"),
+        "run_data": encoding.encode(run.run_data, "run_data"),
+        "created_at": microseconds(created, "created_at", now),
+        "updated_at": now,
+    }
+
+
+def summary_columns(summary: Summary) -> dict[str, Any]:
+    """Return the columns of a summary; times are left out."""
+    entries = {**summary.data, "updated_at": summary.updated_at}
+    rest = {name: value for name, value in entries.items() if value is not None}
+    return {
+        "summary": encoding.escape(summary.summary),
+        "topics": _payload(summary.topics, "summary.topics"),
+        "summary_data": _payload(rest or None, "summary"),
+        "run_index": summary.run_index,
+    }
+
+
+# -- rows to dictionaries ----------------------------------------------------------------------------
+
+
+def session_dict(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a session's row decoded, under agno's names, without runs.
+
+    Raises CorruptRow, naming the session and the column, where a payload cannot be read.
+    """
+    entries = dict(row)
+    where = f"session {row['session_id']!r}"
+    for name in SESSION_PAYLOADS:
+        entries[name] = _decoded(row[name], where, name)
+    if entries["workflow_name"] is not None:
+        entries["workflow_name"] = encoding.unescape(entries["workflow_name"])
+    text, topics, rest = (entries.pop(name) for name in ("summary", "topics", "summary_data"))
+    entries["summary"] = None if text is None else _summary(text, topics, rest, where).to_dict()
+    return _seconds(entries)
+
+
+def run_dict(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a run's row decoded.
+
+    Raises CorruptRow, naming the run, where its payload cannot be read.
+    """
+    entries = {name: value for name, value in row.items() if name != "owner"}
+    where = f"run {row['run_id']!r} of session {row['session_id']!r}"
+    entries["run_data"] = _decoded(row["run_data"], where, "run_data")
+    return _seconds(entries)
+
+
+def summary_record(row: Mapping[str, Any]) -> Summary:
+    """Return a summary's row as a record.
+
+    Raises CorruptRow, naming the session, where a payload cannot be read.
+    """
+    where = f"summary of session {row['session_id']!r}"
+    return _summary(
+        row["summary"],
+        row["topics"],
+        row["summary_data"],
+        where,
+        session_id=row["session_id"],
+        run_index=row["run_index"],
+    )
+
+
+def _summary(text: str, topics: str | None, rest: str | None, where: str, **more: Any) -> Summary:
+    data = _decoded(rest, where, "summary_data") or {}
+    return Summary(
+        encoding.unescape(text),
+        topics=_decoded(topics, where, "topics"),
+        updated_at=data.pop("updated_at", None),
+        data=data,
+        **more,
+    )
+
+
+def _seconds(entries: dict[str, Any]) -> dict[str, Any]:
+    for name in ("created_at", "updated_at"):
+        entries[name] //= SECOND
+    return entries
+
+
+def _decoded(text: str | None, where: str, column: str) -> Any:
+    if text is None:
+        return None
+    try:
+        return encoding.decode(text)
+    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
+        raise CorruptRow(
+            f"{where}: what is stored in {column} cannot be read ({type(error).__name__}: {error}). "
+            "It was left as it is.",
+            row=where,
+            column=column,
+        ) from error

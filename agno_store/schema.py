@@ -1,0 +1,85 @@
+"""Which revision a store is at, found with one SELECT and without importing Alembic."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from agno_store.dialects import Dialect
+from agno_store.errors import SchemaBehind, SchemaMissing, SchemaTooNew
+from agno_store.names import Names
+from agno_store.statements import Statements
+from agno_store.tables import HEAD, REVISIONS
+
+IN_STEP, MISSING, BEHIND, AHEAD = "in step", "missing", "behind", "ahead"
+
+
+@dataclass(frozen=True)
+class SchemaStatus:
+    """Where a store's tables stand. ``state`` is 'in step', 'missing', 'behind' or 'ahead'."""
+
+    table: str
+    schema: str | None
+    state: str
+    current: str | None
+    head: str
+    pending: tuple[str, ...]
+
+    @classmethod
+    def of(cls, names: Names, current: str | None) -> SchemaStatus:
+        known = current is None or current in REVISIONS
+        after = REVISIONS.index(current) + 1 if current in REVISIONS else 0
+        pending = REVISIONS[after:] if known else ()
+        state = AHEAD if not known else MISSING if current is None else BEHIND if pending else IN_STEP
+        return cls(names.sessions, names.schema, state, current, HEAD, pending)
+
+    @property
+    def in_step(self) -> bool:
+        return self.state == IN_STEP
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the status as JSON can say it."""
+        return {**asdict(self), "pending": list(self.pending)}
+
+    def raise_unless_in_step(self) -> None:
+        """Raise SchemaMissing, SchemaBehind or SchemaTooNew, with the command to run."""
+        names = Names(self.table, self.schema)
+        about = {"store": str(names), "current": self.current, "head": self.head}
+        if self.state == MISSING:
+            raise SchemaMissing(f"{names} has no tables yet. Run: {names.command('upgrade')}", **about)
+        if self.state == BEHIND:
+            raise SchemaBehind(
+                f"{names} is at revision {self.current}; this release needs {self.head}. "
+                f"Run: {names.command('upgrade')}  (or set auto_upgrade_schema=True).",
+                **about,
+            )
+        if self.state == AHEAD:
+            raise SchemaTooNew(
+                f"{names} is at revision {self.current}, which this release (up to {self.head}) does not know: a newer "
+                "one has upgraded it. Nothing was changed. Run: pip install --upgrade agno-store",
+                **about,
+            )
+
+
+def status(engine: Engine, dialect: Dialect, names: Names, sql: Statements) -> SchemaStatus:
+    """Return where the tables stand. Writes nothing."""
+    try:
+        with dialect.transaction(engine, writes=False) as connection:
+            return SchemaStatus.of(names, current(connection, sql))
+    except DBAPIError:
+        # What the driver says of a table that is not there differs; whether it is there does not.
+        with engine.connect() as connection:
+            if sa.inspect(connection).has_table(names.version, schema=names.schema):
+                raise
+        return SchemaStatus.of(names, None)
+
+
+def current(connection: Connection, sql: Statements) -> str | None:
+    """Return the revision in the version table, which must be there; None where it is empty."""
+    found = set(connection.execute(sql.revisions).scalars())
+    ours = found & set(REVISIONS)
+    return max(ours or found, default=None)

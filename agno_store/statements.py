@@ -1,0 +1,361 @@
+"""Every statement a store sends, built from its tables and the filters of a call; nothing is run here.
+
+Values are bound, never written into the text, and the only names that come from a caller are sort
+columns, which are looked up in a fixed table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import sqlalchemy as sa
+
+from agno_store import tables
+from agno_store.errors import InvalidArgument
+from agno_store.names import Names
+
+SKIPPED_IN_HISTORY = ("PAUSED", "CANCELLED", "ERROR", "REGENERATED")
+"""Statuses of runs that ``runs_limit`` passes over, as agno does when it builds a context."""
+
+ACTIVE = ("PENDING", "RUNNING", "PAUSED")
+"""Statuses of runs that are not over."""
+
+SESSION_SORTS = (
+    "created_at",
+    "updated_at",
+    "session_id",
+    "session_type",
+    "agent_id",
+    "team_id",
+    "workflow_id",
+    "user_id",
+)
+RUN_SORTS = (
+    "created_at",
+    "updated_at",
+    "run_index",
+    "run_id",
+    "session_id",
+    "run_type",
+    "status",
+    "agent_id",
+    "team_id",
+    "workflow_id",
+    "user_id",
+)
+
+_COMPONENT: Mapping[str, str] = MappingProxyType(
+    {"agent": "agent_id", "team": "team_id", "workflow": "workflow_id"}
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which rows of a listing, in which order."""
+
+    sort_by: str | None = None
+    descending: bool = True
+    limit: int | None = None
+    page: int | None = None
+
+    @classmethod
+    def of(
+        cls, limit: int | None, page: int | None, sort_by: str | None, sort_order: str | None, sorts: Sequence[str]
+    ) -> Page:
+        """Check what a caller asked for.
+
+        Raises InvalidArgument for a page without a limit, a limit or page below 1, an unknown column or order.
+        """
+        if page is not None and limit is None:
+            raise InvalidArgument("page= was given without limit=. Give both to page, or neither for all rows.")
+        for name, number in (("limit", limit), ("page", page)):
+            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+                raise InvalidArgument(f"{name}={number!r}: it must be a whole number from 1 on.")
+        if sort_by is not None and sort_by not in sorts:
+            raise InvalidArgument(f"sort_by={sort_by!r} is not one of {', '.join(sorts)}.")
+        order = str(getattr(sort_order, "value", sort_order) or "desc").lower()
+        if order not in ("asc", "desc"):
+            raise InvalidArgument(f"sort_order={sort_order!r} is neither 'asc' nor 'desc'.")
+        return cls(sort_by, order == "desc", limit, page)
+
+
+@dataclass(frozen=True)
+class SessionFilter:
+    """Which sessions a listing is about; times in microseconds."""
+
+    session_type: str | None = None
+    user_id: str | None = None
+    component_id: str | None = None
+    name_folded: str | None = None
+    created_from: int | None = None
+    created_before: int | None = None
+
+
+class Statements:
+    """The statements of one store; those without filters are built once."""
+
+    def __init__(self, names: Names) -> None:
+        self.sessions = tables.table(names, names.sessions)
+        self.runs = tables.table(names, names.runs)
+        self.summaries = tables.table(names, names.summaries)
+        self.version_table = tables.version_table(names)
+
+    # -- schema -------------------------------------------------------------------------------
+
+    @cached_property
+    def revisions(self) -> sa.Select[Any]:
+        """Every revision in the version table."""
+        return sa.select(self.version_table.c.version_num)
+
+    # -- sessions -----------------------------------------------------------------------------
+
+    @cached_property
+    def _session_columns(self) -> sa.Select[Any]:
+        s, u = self.sessions.c, self.summaries.c
+        mine = [column for column in s if column.name not in ("name_folded", "next_run_index")]
+        return sa.select(*mine, u.summary, u.topics, u.summary_data).select_from(
+            self.sessions.outerjoin(self.summaries, u.session_id == s.session_id)
+        )
+
+    @cached_property
+    def session(self) -> sa.Select[Any]:
+        """One session with its summary, by ``session_id``."""
+        return self._session_columns.where(self.sessions.c.session_id == sa.bindparam("session_id"))
+
+    @cached_property
+    def lock_session(self) -> sa.Select[Any]:
+        """What a writer has to know of a session, and the only right to write it until the transaction ends."""
+        s = self.sessions.c
+        return (
+            sa.select(s.user_id, s.session_type, s.version, s.created_at)
+            .where(s.session_id == sa.bindparam("session_id"))
+            .with_for_update()
+        )
+
+    @cached_property
+    def lock_session_for_run(self) -> sa.Select[Any]:
+        """The same for a writer of one run: its position and owner, where the session has it already."""
+        s, r = self.sessions.c, self.runs.c
+
+        def of_run(column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
+            this = (r.session_id == s.session_id, r.run_id == sa.bindparam("run_id"))
+            return sa.select(column).where(*this).scalar_subquery()
+
+        return (
+            sa.select(
+                s.user_id,
+                s.next_run_index,
+                of_run(r.run_index).label("run_index"),
+                of_run(r.user_id).label("run_user_id"),
+            )
+            .where(s.session_id == sa.bindparam("session_id"))
+            .with_for_update()
+        )
+
+    @cached_property
+    def insert_session(self) -> sa.Insert:
+        return sa.insert(self.sessions)
+
+    @cached_property
+    def update_session(self) -> sa.Update:
+        """Set the columns given, by ``key``."""
+        return sa.update(self.sessions).where(self.sessions.c.session_id == sa.bindparam("key"))
+
+    @cached_property
+    def delete_session(self) -> sa.Delete:
+        return sa.delete(self.sessions).where(self.sessions.c.session_id == sa.bindparam("key"))
+
+    def list_sessions(self, which: SessionFilter, page: Page) -> sa.Select[Any]:
+        """Sessions with their summaries, newest first unless said otherwise."""
+        s = self.sessions.c
+        return _paged(
+            self._session_columns.where(*self._session_conditions(which)),
+            s[page.sort_by or "created_at"],
+            s.session_id,
+            page,
+        )
+
+    def count_sessions(self, which: SessionFilter) -> sa.Select[Any]:
+        return sa.select(sa.func.count()).select_from(self.sessions).where(*self._session_conditions(which))
+
+    def _session_conditions(self, which: SessionFilter) -> list[sa.ColumnElement[bool]]:
+        s = self.sessions.c
+        conditions: list[sa.ColumnElement[bool]] = []
+        if which.session_type is not None:
+            conditions.append(s.session_type == which.session_type)
+        if which.user_id is not None:
+            conditions.append(s.user_id == which.user_id)
+        if which.component_id is not None:
+            columns = [_COMPONENT[which.session_type]] if which.session_type else list(_COMPONENT.values())
+            conditions.append(sa.or_(*(s[column] == which.component_id for column in columns)))
+        if which.name_folded is not None:
+            conditions.append(s.name_folded.contains(which.name_folded, autoescape=True))
+        if which.created_from is not None:
+            conditions.append(s.created_at >= which.created_from)
+        if which.created_before is not None:
+            conditions.append(s.created_at < which.created_before)
+        return conditions
+
+    # -- runs ---------------------------------------------------------------------------------
+
+    @cached_property
+    def session_runs(self) -> sa.Select[Any]:
+        """Every run of a session, in order."""
+        r = self.runs.c
+        return sa.select(self.runs).where(r.session_id == sa.bindparam("session_id")).order_by(r.run_index)
+
+    @cached_property
+    def latest_runs(self) -> sa.Select[Any]:
+        """The last ``count`` runs of a session that count as its history, latest first."""
+        r = self.runs.c
+        return (
+            sa.select(self.runs)
+            .where(
+                r.session_id == sa.bindparam("session_id"),
+                r.parent_run_id.is_(None),
+                sa.or_(r.status.is_(None), r.status.not_in(SKIPPED_IN_HISTORY)),
+            )
+            .order_by(r.run_index.desc())
+            .limit(sa.bindparam("count", type_=sa.Integer()))
+        )
+
+    @cached_property
+    def runs_of_sessions(self) -> sa.Select[Any]:
+        """The runs of ``session_ids``, in order within each."""
+        r = self.runs.c
+        return (
+            sa.select(self.runs)
+            .where(r.session_id.in_(sa.bindparam("session_ids", expanding=True)))
+            .order_by(r.session_id, r.run_index)
+        )
+
+    @cached_property
+    def runs_called(self) -> sa.Select[Any]:
+        """Runs called ``run_id`` with their sessions' owners: an id may be in several sessions, two are enough."""
+        s, r = self.sessions.c, self.runs.c
+        return (
+            sa.select(self.runs, s.user_id.label("owner"))
+            .join_from(self.runs, self.sessions, r.session_id == s.session_id)
+            .where(r.run_id == sa.bindparam("run_id"))
+            .limit(2)
+        )
+
+    @cached_property
+    def run_of_session(self) -> sa.Select[Any]:
+        """The same in one session."""
+        return self.runs_called.where(self.runs.c.session_id == sa.bindparam("session_id"))
+
+    @cached_property
+    def lock_run(self) -> sa.Select[Any]:
+        """One run with its session's owner, and the only right to write it until the transaction ends."""
+        s, r = self.sessions.c, self.runs.c
+        owner = sa.select(s.user_id).where(s.session_id == r.session_id).scalar_subquery()
+        return sa.select(self.runs, owner.label("owner")).where(*self._this_run()).with_for_update()
+
+    @cached_property
+    def insert_run(self) -> sa.Insert:
+        return sa.insert(self.runs)
+
+    @cached_property
+    def update_run(self) -> sa.Update:
+        """Set the columns given, by ``key`` and ``run_key``; the version counts up."""
+        r = self.runs.c
+        return (
+            sa.update(self.runs)
+            .where(r.session_id == sa.bindparam("key"), r.run_id == sa.bindparam("run_key"))
+            .values(version=r.version + 1)
+        )
+
+    @cached_property
+    def delete_run(self) -> sa.Delete:
+        return sa.delete(self.runs).where(*self._this_run())
+
+    @cached_property
+    def delete_session_runs(self) -> sa.Delete:
+        return sa.delete(self.runs).where(self.runs.c.session_id == sa.bindparam("key"))
+
+    @cached_property
+    def active_run(self) -> sa.Select[Any]:
+        """One run of a session that is not over, if there is any."""
+        r = self.runs.c
+        return (
+            sa.select(r.run_id)
+            .where(r.session_id == sa.bindparam("session_id"), r.status.in_(ACTIVE))
+            .limit(1)
+        )
+
+    def list_runs(self, filters: Mapping[str, str], page: Page) -> sa.Select[Any]:
+        """Runs whose columns equal ``filters``; within a session in its order."""
+        r = self.runs.c
+        found = self._filtered(sa.select(self.runs), filters)
+        if page.sort_by is None:
+            order = [r.run_index] if "session_id" in filters else [r.created_at, r.session_id, r.run_index]
+            return _limited(found.order_by(*order), page)
+        tie = [r.session_id.desc(), r.run_index.desc()] if page.descending else [r.session_id, r.run_index]
+        return _limited(found.order_by(*_order(r[page.sort_by], page.descending), *tie), page)
+
+    def count_runs(self, filters: Mapping[str, str]) -> sa.Select[Any]:
+        return self._filtered(sa.select(sa.func.count()).select_from(self.runs), filters)
+
+    def _filtered(self, statement: sa.Select[Any], filters: Mapping[str, str]) -> sa.Select[Any]:
+        s, r = self.sessions.c, self.runs.c
+        statement = statement.where(*(r[name] == value for name, value in filters.items() if name != "user_id"))
+        if "user_id" not in filters:
+            return statement
+        # A run is its session's owner's; only where nobody owns the session, its own user's.
+        user_id = filters["user_id"]
+        return statement.join(self.sessions, s.session_id == r.session_id).where(
+            sa.or_(s.user_id == user_id, sa.and_(s.user_id.is_(None), r.user_id == user_id))
+        )
+
+    def _this_run(self) -> tuple[sa.ColumnElement[bool], ...]:
+        r = self.runs.c
+        return r.session_id == sa.bindparam("key"), r.run_id == sa.bindparam("run_key")
+
+    # -- summaries ----------------------------------------------------------------------------
+
+    @cached_property
+    def summary(self) -> sa.Select[Any]:
+        """One summary with its session's owner."""
+        u, s = self.summaries.c, self.sessions.c
+        return (
+            sa.select(self.summaries, s.user_id)
+            .join_from(self.summaries, self.sessions, u.session_id == s.session_id)
+            .where(u.session_id == sa.bindparam("session_id"))
+        )
+
+    @cached_property
+    def insert_summary(self) -> sa.Insert:
+        return sa.insert(self.summaries)
+
+    @cached_property
+    def update_summary(self) -> sa.Update:
+        return sa.update(self.summaries).where(self.summaries.c.session_id == sa.bindparam("key"))
+
+    @cached_property
+    def delete_summary(self) -> sa.Delete:
+        return sa.delete(self.summaries).where(self.summaries.c.session_id == sa.bindparam("key"))
+
+
+def _paged(
+    statement: sa.Select[Any], column: sa.ColumnElement[Any], key: sa.ColumnElement[Any], page: Page
+) -> sa.Select[Any]:
+    tie = [] if column is key else [key.desc() if page.descending else key]
+    return _limited(statement.order_by(*_order(column, page.descending), *tie), page)
+
+
+def _order(column: Any, descending: bool) -> list[sa.ColumnElement[Any]]:
+    """Sort by a column, its NULLs last either way."""
+    order = column.desc() if descending else column.asc()
+    return [column.is_(None), order] if column.nullable else [order]
+
+
+def _limited(statement: sa.Select[Any], page: Page) -> sa.Select[Any]:
+    if page.limit is None:
+        return statement
+    statement = statement.limit(page.limit)
+    return statement if page.page is None else statement.offset((page.page - 1) * page.limit)

@@ -1,0 +1,358 @@
+"""What can be done with a store, as functions of a connection: the only logic between calls and SQL.
+
+A writer first locks the session's row, then decides, then writes; so two writers of one session follow
+each other, writers of different sessions never meet, and positions in a session have neither gap nor
+double. Every function is one transaction's work, and may be run again from its start.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy.engine import Connection, RowMapping
+
+from agno_store import encoding, rows
+from agno_store.errors import InvalidArgument, NotFound, OwnerMismatch
+from agno_store.names import Names
+from agno_store.records import RunUpdate
+from agno_store.statements import Page, SessionFilter, Statements
+
+SESSIONS_AT_ONCE = 1000
+"""How many sessions' runs one statement of a listing asks for."""
+
+_KEPT_UNLESS_GIVEN = ("user_id", "agent_id", "team_id", "workflow_id", "workflow_name")
+_NEVER_CHANGED = ("session_id", "session_type", "created_at")
+_FINAL = ("completed", "cancelled")
+
+
+def now() -> int:
+    """Return the time in microseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1000
+
+
+class Store:
+    """The operations of one store. Rows go in encoded and come out as they are stored."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.sql = Statements(names)
+
+    # -- reading sessions ---------------------------------------------------------------------
+
+    def session(
+        self, c: Connection, session_id: str, user_id: str | None, runs_limit: int | None = None
+    ) -> tuple[RowMapping, Sequence[RowMapping]] | None:
+        """Return a session and its runs in order, or None. Writes nothing."""
+        row = c.execute(self.sql.session, {"session_id": session_id}).mappings().first()
+        if row is None or not _may_read(row["user_id"], user_id):
+            return None
+        if runs_limit is None:
+            return row, c.execute(self.sql.session_runs, {"session_id": session_id}).mappings().all()
+        found = c.execute(self.sql.latest_runs, {"session_id": session_id, "count": runs_limit})
+        return row, found.mappings().all()[::-1]
+
+    def sessions(
+        self, c: Connection, which: SessionFilter, page: Page, *, with_runs: bool, with_total: bool
+    ) -> tuple[Sequence[RowMapping], dict[str, list[RowMapping]], int]:
+        """Return a page of sessions, their runs by session, and how many sessions there are on all pages."""
+        if which.user_id == "":
+            return [], {}, 0
+        found = c.execute(self.sql.list_sessions(which, page)).mappings().all()
+        total = c.execute(self.sql.count_sessions(which)).scalar_one() if with_total else len(found)
+        runs = self._runs_of(c, [row["session_id"] for row in found]) if with_runs else {}
+        return found, runs, total
+
+    def _runs_of(self, c: Connection, session_ids: list[str]) -> dict[str, list[RowMapping]]:
+        runs: dict[str, list[RowMapping]] = {session_id: [] for session_id in session_ids}
+        for start in range(0, len(session_ids), SESSIONS_AT_ONCE):
+            some = session_ids[start : start + SESSIONS_AT_ONCE]
+            for row in c.execute(self.sql.runs_of_sessions, {"session_ids": some}).mappings():
+                runs[row["session_id"]].append(row)
+        return runs
+
+    # -- writing sessions ---------------------------------------------------------------------
+
+    def save_session(
+        self,
+        c: Connection,
+        columns: Mapping[str, Any],
+        summary: Mapping[str, Any] | None = None,
+        *,
+        created_at: int | None = None,
+        updated_at: int | None = None,
+        only_new: bool = False,
+    ) -> RowMapping | None:
+        """Insert a session or change the columns given, and return its row; None if ``only_new`` and it is there.
+
+        Raises OwnerMismatch where it belongs to another user than ``columns`` name.
+        """
+        session_id, moment = columns["session_id"], now()
+        locked = self._locked(c, session_id)
+        stamp = {"updated_at": moment if updated_at is None else updated_at}
+        if locked is None:
+            stamp["created_at"] = moment if created_at is None else created_at
+            c.execute(self.sql.insert_session, {**columns, **stamp})
+        elif only_new:
+            return None
+        else:
+            _own(session_id, locked["user_id"], columns["user_id"])
+            self._update_session(c, session_id, locked["version"], _changes(columns) | stamp)
+        if summary is not None:
+            self._write_summary(c, session_id, summary, moment)
+        return c.execute(self.sql.session, {"session_id": session_id}).mappings().one()
+
+    def change_session_data(
+        self, c: Connection, session_id: str, user_id: str | None, change: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> dict[str, Any] | None:
+        """Replace a session's data by ``change(data)`` and return it; None where there is no such session."""
+        locked = self._locked(c, session_id)
+        if locked is None or not _may_read(locked["user_id"], user_id):
+            return None
+        row = c.execute(self.sql.session, {"session_id": session_id}).mappings().one()
+        data = change(rows.session_dict(row)["session_data"] or {})
+        self._write_session_data(c, session_id, locked["version"], data)
+        return data
+
+    def reassign_owner(self, c: Connection, session_id: str, previous: str, owner: str | None) -> bool:
+        """Give an idle session of ``previous`` to ``owner``; False where it is not theirs, or not idle."""
+        locked = self._locked(c, session_id)
+        if locked is None or locked["user_id"] != previous:
+            return False
+        if c.execute(self.sql.active_run, {"session_id": session_id}).first() is not None:
+            return False
+        self._update_session(c, session_id, locked["version"], {"user_id": owner, "updated_at": now()})
+        return True
+
+    def delete_sessions(self, c: Connection, session_ids: Iterable[str], user_id: str | None) -> int:
+        """Delete sessions with all that is in them; another user's are left alone. Return how many."""
+        deleted = 0
+        for session_id in sorted(set(session_ids)):
+            locked = self._locked(c, session_id)
+            if locked is None or not _may_read(locked["user_id"], user_id):
+                continue
+            # Children first and by name: a caller's SQLite engine may not enforce foreign keys.
+            for statement in (self.sql.delete_session_runs, self.sql.delete_summary, self.sql.delete_session):
+                c.execute(statement, {"key": session_id})
+            deleted += 1
+        return deleted
+
+    def _locked(self, c: Connection, session_id: str) -> RowMapping | None:
+        return c.execute(self.sql.lock_session, {"session_id": session_id}).mappings().first()
+
+    def _update_session(self, c: Connection, session_id: str, version: int, columns: Mapping[str, Any]) -> None:
+        c.execute(self.sql.update_session, {"key": session_id, "version": version + 1, **columns})
+
+    def _write_session_data(
+        self, c: Connection, session_id: str, version: int, data: Mapping[str, Any]
+    ) -> None:
+        name = data.get("session_name")
+        columns = {
+            "session_data": encoding.encode(data, "session_data"),
+            "updated_at": now(),
+            **rows.name_columns(None if name is None else str(name)),
+        }
+        self._update_session(c, session_id, version, columns)
+
+    # -- reading runs -------------------------------------------------------------------------
+
+    def run(
+        self, c: Connection, run_id: str, session_id: str | None, user_id: str | None
+    ) -> RowMapping | None:
+        """Return one run, or None. Writes nothing.
+
+        Raises InvalidArgument where several sessions have a run of that id and none is named.
+        """
+        if session_id is None:
+            statement, values = self.sql.runs_called, {"run_id": run_id}
+        else:
+            statement, values = self.sql.run_of_session, {"run_id": run_id, "session_id": session_id}
+        found = c.execute(statement, values).mappings().all()
+        if len(found) > 1:
+            raise InvalidArgument(f"Several sessions have a run {run_id!r}: say which with session_id=.")
+        if not found or not _may_read(found[0]["owner"] or found[0]["user_id"], user_id):
+            return None
+        return found[0]
+
+    def runs(
+        self, c: Connection, filters: Mapping[str, str], page: Page, *, with_total: bool
+    ) -> tuple[Sequence[RowMapping], int]:
+        """Return a page of runs, and how many there are on all pages. Writes nothing."""
+        if filters.get("user_id") == "":
+            return [], 0
+        found = c.execute(self.sql.list_runs(filters, page)).mappings().all()
+        total = c.execute(self.sql.count_runs(filters)).scalar_one() if with_total else len(found)
+        return found, total
+
+    # -- writing runs -------------------------------------------------------------------------
+
+    def save_run(
+        self,
+        c: Connection,
+        run: Mapping[str, Any],
+        session: Mapping[str, Any] | None,
+        *,
+        only_new: bool = False,
+    ) -> bool | None:
+        """Insert a run behind all others of its session, or change it where it stands. True if it is new.
+
+        A session that is not there is made from ``session``, or nothing is written and None returned
+        where that is None. With ``only_new`` a run that is there is left as it is.
+        Raises OwnerMismatch where the session or the run belongs to another user.
+        """
+        key = {"session_id": run["session_id"], "run_id": run["run_id"]}
+        locked = c.execute(self.sql.lock_session_for_run, key).mappings().first()
+        if locked is None:
+            if session is None:
+                return None
+            c.execute(self.sql.insert_session, {**session, "next_run_index": 1, "updated_at": run["updated_at"]})
+            c.execute(self.sql.insert_run, {**run, "run_index": 0})
+            return True
+        _own_run(run, locked)
+        if locked["run_index"] is not None:
+            if not only_new:
+                self._update_run(c, run)
+            return False
+        position = locked["next_run_index"]
+        c.execute(self.sql.insert_run, {**run, "run_index": position})
+        counted = {"key": run["session_id"], "next_run_index": position + 1, "updated_at": run["updated_at"]}
+        c.execute(self.sql.update_session, counted)
+        return True
+
+    def _update_run(self, c: Connection, run: Mapping[str, Any]) -> None:
+        names = ("status", "run_data", "parent_run_id", "updated_at", *(("user_id",) if run["user_id"] else ()))
+        changes = {name: run[name] for name in names}
+        c.execute(self.sql.update_run, {"key": run["session_id"], "run_key": run["run_id"], **changes})
+
+    def change_run(
+        self,
+        c: Connection,
+        session_id: str,
+        run_id: str,
+        user_id: str | None,
+        change: Callable[[dict[str, Any]], RunUpdate],
+        session_data: Mapping[str, Any] | None = None,
+    ) -> RunUpdate:
+        """Let ``change`` edit a run's row, decoded, and store it if it answers UPDATED."""
+        locked_session = self._locked(c, session_id) if session_data is not None else None
+        key = {"key": session_id, "run_key": run_id}
+        row = c.execute(self.sql.lock_run, key).mappings().first()
+        if row is None or not (user_id is None or {row["owner"], row["user_id"]} <= {None, user_id}):
+            return RunUpdate.MISSING
+        run = rows.run_dict(row)
+        outcome = change(run)
+        if outcome is not RunUpdate.UPDATED:
+            return outcome
+        changes = {
+            "status": rows.optional_id(run["status"], "status"),
+            "run_data": encoding.encode(run["run_data"], "run_data"),
+            "updated_at": now(),
+        }
+        c.execute(self.sql.update_run, key | changes)
+        if session_data is not None and locked_session is not None:
+            self._write_session_data(c, session_id, locked_session["version"], session_data)
+        return outcome
+
+    def delete_runs(
+        self, c: Connection, run_ids: Iterable[str], session_id: str | None, user_id: str | None
+    ) -> int:
+        """Delete runs; return how many there were. Positions of others stay.
+
+        Raises InvalidArgument where several sessions have a run of that id and none is named.
+        """
+        found = (self.run(c, run_id, session_id, user_id) for run_id in sorted(set(run_ids)))
+        keys = [{"key": row["session_id"], "run_key": row["run_id"]} for row in found if row is not None]
+        return sum(c.execute(self.sql.delete_run, key).rowcount for key in keys)
+
+    # -- summaries ----------------------------------------------------------------------------
+
+    def summary(self, c: Connection, session_id: str, user_id: str | None) -> RowMapping | None:
+        """Return a session's summary, or None. Writes nothing."""
+        row = c.execute(self.sql.summary, {"session_id": session_id}).mappings().first()
+        return row if row is not None and _may_read(row["user_id"], user_id) else None
+
+    def save_summary(
+        self, c: Connection, session_id: str, user_id: str | None, columns: Mapping[str, Any]
+    ) -> None:
+        """Store a session's summary.
+
+        Raises NotFound where there is no such session and OwnerMismatch where it is another user's.
+        """
+        locked = self._locked(c, session_id)
+        if locked is None:
+            raise NotFound(f"There is no session {session_id!r} to store a summary of. Store the session first.")
+        if user_id is not None:
+            _own(session_id, locked["user_id"], user_id)
+        self._write_summary(c, session_id, columns, now())
+
+    def _write_summary(
+        self, c: Connection, session_id: str, columns: Mapping[str, Any], moment: int
+    ) -> None:
+        values = {**columns, "updated_at": moment}
+        if not c.execute(self.sql.update_summary, {"key": session_id, **values}).rowcount:
+            c.execute(self.sql.insert_summary, {"session_id": session_id, "created_at": moment, **values})
+
+
+def fenced(
+    fields: Mapping[str, Any], attempt: int | None, content_if_absent: str | None
+) -> Callable[[dict[str, Any]], RunUpdate]:
+    """Return a change for ``change_run`` that patches a run unless a later attempt or a final status forbids it."""
+
+    def change(row: dict[str, Any]) -> RunUpdate:
+        run = row["run_data"]
+        stored = run.get("queue_attempt")
+        if attempt is not None and stored is not None and stored > attempt:
+            return RunUpdate.STALE_ATTEMPT
+        before, after = (str(s or "").lower() for s in (run.get("status") or row["status"], fields.get("status")))
+        if before in _FINAL and after and after != before:
+            return RunUpdate.TERMINAL_REFUSED
+        run.update(fields)
+        if content_if_absent is not None and not run.get("content"):
+            run["content"] = content_if_absent
+        if attempt is not None:
+            run["queue_attempt"] = attempt
+        row["status"] = fields.get("status") or row["status"]
+        return RunUpdate.UPDATED
+
+    return change
+
+
+def cancelled(expected: str, reason: str) -> Callable[[dict[str, Any]], RunUpdate]:
+    """Return a change for ``change_run`` that cancels a run whose status is still ``expected``."""
+
+    def change(row: dict[str, Any]) -> RunUpdate:
+        if row["status"] != expected:
+            return RunUpdate.TERMINAL_REFUSED
+        row["status"] = row["run_data"]["status"] = "CANCELLED"
+        row["run_data"]["content"] = row["run_data"].get("content") or reason
+        return RunUpdate.UPDATED
+
+    return change
+
+
+def _may_read(owner: str | None, user_id: str | None) -> bool:
+    """Whether a call for ``user_id`` may see what belongs to ``owner``; None asks for everybody's."""
+    return user_id is None or (user_id != "" and user_id == owner)
+
+
+def _own(session_id: str, owner: str | None, user_id: str | None) -> None:
+    if owner is not None and owner != user_id:
+        raise OwnerMismatch(
+            f"Session {session_id!r} belongs to another user than {user_id!r}. Nothing was written. "
+            "Use a session_id of its own, or reassign_session_owner() to hand the session over."
+        )
+
+
+def _own_run(run: Mapping[str, Any], locked: Mapping[str, Any]) -> None:
+    if run["user_id"] is not None:
+        for owner in (locked["user_id"], locked["run_user_id"]):
+            _own(run["session_id"], owner, run["user_id"])
+
+
+def _changes(columns: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in columns.items()
+        if name not in _NEVER_CHANGED and not (value is None and name in _KEPT_UNLESS_GIVEN)
+    }
