@@ -64,9 +64,7 @@ class _Db(Operations):
         pooler: str | None = None,
     ) -> None:
         if pooler not in (None, "transaction") or (pooler and not self.dialect.has_poolers):
-            raise ConfigurationError(
-                f"pooler={pooler!r}: it must be 'transaction', for PostgreSQL, or be left out."
-            )
+            raise ConfigurationError(f"pooler={pooler!r}: it must be 'transaction', for PostgreSQL, or be left out.")
         self._pooled = pooler is not None
         self._owns_engine = engine is None
         self._engine = engine if engine is not None else self._own_engine(url)
@@ -220,7 +218,8 @@ class _Db(Operations):
 
 
 def _rebuilt(cls: type[_Db], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Db:
-    return cls(*args, **kwargs)
+    db: _Db = cls(*args, **kwargs)
+    return db
 
 
 def _names(table_name: str | None, session_table: str | None, db_schema: str | None) -> Names:
@@ -341,7 +340,8 @@ def open_db(url: str | URL, **options: Any) -> _Db:
     cls = next(cls for cls in CLASSES if cls.dialect is dialect)
     if cls is SqliteDb and options.pop("db_schema", None) is not None:
         raise ConfigurationError("SQLite has no schemas: leave db_schema= (--schema) out.")
-    return cls(db_url=parsed, **options)  # type: ignore[call-arg]
+    db: _Db = cls(db_url=parsed, **options)
+    return db
 
 
 def _absolute(url: URL) -> URL:

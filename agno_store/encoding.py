@@ -139,9 +139,7 @@ def _is_plain(value: Any, levels: int) -> bool:
     if levels == 0:
         return False
     if kind is dict:
-        return TAG not in value and all(
-            type(key) is str and _is_plain(item, levels - 1) for key, item in value.items()
-        )
+        return TAG not in value and all(type(key) is str and _is_plain(item, levels - 1) for key, item in value.items())
     return kind is list and all(_is_plain(item, levels - 1) for item in value)
 
 
@@ -205,7 +203,7 @@ _SCALARS: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
     (bytearray, "bytearray", lambda value: base64.b64encode(value).decode()),
     (complex, "complex", lambda value: [repr(value.real), repr(value.imag)]),
 )
-_SEQUENCES: tuple[tuple[type, str], ...] = ((tuple, "tuple"), (set, "set"), (frozenset, "frozenset"))
+_SEQUENCES: tuple[tuple[type[Iterable[Any]], str], ...] = ((tuple, "tuple"), (set, "set"), (frozenset, "frozenset"))
 
 _RESTORE: dict[str, Callable[[Any], Any]] = {
     "dict": dict,

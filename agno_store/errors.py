@@ -51,9 +51,7 @@ class SchemaError(AgnoStoreError):
     (None where there is none) and ``head`` the revision this release needs.
     """
 
-    def __init__(
-        self, message: str, *, store: str = "", current: str | None = None, head: str | None = None
-    ) -> None:
+    def __init__(self, message: str, *, store: str = "", current: str | None = None, head: str | None = None) -> None:
         super().__init__(message)
         self.store = store
         self.current = current

@@ -62,9 +62,9 @@ class Names:
     def __str__(self) -> str:
         return f"{self.schema}.{self.sessions}" if self.schema else self.sessions
 
-    def command(self, verb: str) -> str:
-        """The command line that does ``verb`` to this store."""
-        words = ["agno-store", *verb.split()]
+    def command(self, verb: str, url: str) -> str:
+        """The command line that does ``verb`` to this store; ``url`` without its password."""
+        words = ["agno-store", *verb.split(), "--db-url", url]
         if self.sessions != DEFAULT:
             words += ["--table", self.sessions]
         if self.schema:

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from agno_store import bridge, rows
 from agno_store.errors import InvalidArgument
-from agno_store.records import Session, Summary, checked_type, given
 from agno_store.records import RunUpdate as _RunUpdate
+from agno_store.records import Session, Summary, checked_type, given
 from agno_store.statements import RUN_SORTS, SESSION_SORTS, Page, SessionFilter
 from agno_store.store import Store, cancelled, fenced, now
 
@@ -119,8 +119,10 @@ class Operations(abc.ABC):
             # In the order of their ids, so that two such calls cannot wait for each other.
             for n in sorted(range(len(prepared)), key=lambda n: prepared[n][0]["session_id"]):
                 columns, summary, times = prepared[n]
-                times = times if preserve_updated_at else {**times, "updated_at": None}
-                saved[n] = self._store.save_session(connection, columns, summary, **times)
+                updated_at = times["updated_at"] if preserve_updated_at else None
+                saved[n] = self._store.save_session(
+                    connection, columns, summary, created_at=times["created_at"], updated_at=updated_at
+                )
             return [saved[n] for n in range(len(prepared))]
 
         stored = self._write(work)
@@ -129,9 +131,7 @@ class Operations(abc.ABC):
     def insert_session_if_absent(self, session: Any) -> bool:
         """Store a session unless there is one of its id; return whether it was stored."""
         columns, summary, times = _prepared(session)
-        row = self._write(
-            self._store.save_session, columns, summary, created_at=times["created_at"], only_new=True
-        )
+        row = self._write(self._store.save_session, columns, summary, created_at=times["created_at"], only_new=True)
         return row is not None
 
     def rename_session(
@@ -153,7 +153,10 @@ class Operations(abc.ABC):
         return None if data is None else self.get_session(key, session_type, user_id, deserialize)
 
     def update_session_state(
-        self, session_id: str, fn: Callable[[dict[str, Any]], dict[str, Any] | None], user_id: str | None = None
+        self,
+        session_id: str,
+        fn: Callable[[dict[str, Any]], dict[str, Any] | None],
+        user_id: str | None = None,
     ) -> dict[str, Any] | None:
         """Change ``session_data["session_state"]`` with ``fn`` while nobody else can, and return it.
 
@@ -245,9 +248,7 @@ class Operations(abc.ABC):
         runs = [_run(row, deserialize) for row in found]
         return runs if deserialize else (runs, total)
 
-    def upsert_run(
-        self, run: Any, session_id: str, user_id: str | None = None, run_index: int | None = None
-    ) -> None:
+    def upsert_run(self, run: Any, session_id: str, user_id: str | None = None, run_index: int | None = None) -> None:
         """Store a run: behind all others of its session if it is new, else where it stands.
 
         The position is the database's to give; ``run_index`` is accepted for agno's sake and not used, since
@@ -320,15 +321,11 @@ class Operations(abc.ABC):
         )
         return bridge.run_update(outcome)
 
-    def delete_run(
-        self, run_id: str, *, session_id: str | None = None, user_id: str | None = None
-    ) -> bool:
+    def delete_run(self, run_id: str, *, session_id: str | None = None, user_id: str | None = None) -> bool:
         """Delete a run; False where there is none. The positions of the others stay."""
         return self._delete_runs([run_id], session_id, user_id) == 1
 
-    def delete_runs(
-        self, run_ids: Iterable[str], *, session_id: str | None = None, user_id: str | None = None
-    ) -> None:
+    def delete_runs(self, run_ids: Iterable[str], *, session_id: str | None = None, user_id: str | None = None) -> None:
         """Delete several runs, all or none of those that are there."""
         self._delete_runs(run_ids, session_id, user_id)
 

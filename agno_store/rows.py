@@ -96,8 +96,8 @@ def session_columns(session: Session, fields: frozenset[str]) -> dict[str, Any]:
     columns["user_id"] = optional_id(session.user_id, "user_id")
     for name in _COMPONENTS:
         columns[name] = optional_id(getattr(session, name), name)
-    name = session.workflow_name
-    columns["workflow_name"] = None if name is None else encoding.escape(str(name))
+    workflow = session.workflow_name
+    columns["workflow_name"] = None if workflow is None else encoding.escape(str(workflow))
     for name in SESSION_PAYLOADS:
         if name in fields:
             columns[name] = _payload(getattr(session, name), name)
@@ -144,7 +144,7 @@ def summary_columns(summary: Summary) -> dict[str, Any]:
 # -- rows to dictionaries ----------------------------------------------------------------------------
 
 
-def session_dict(row: Mapping[str, Any]) -> dict[str, Any]:
+def session_dict(row: Mapping[Any, Any]) -> dict[str, Any]:
     """Return a session's row decoded, under agno's names, without runs.
 
     Raises CorruptRow, naming the session and the column, where a payload cannot be read.
@@ -160,7 +160,7 @@ def session_dict(row: Mapping[str, Any]) -> dict[str, Any]:
     return _seconds(entries)
 
 
-def run_dict(row: Mapping[str, Any]) -> dict[str, Any]:
+def run_dict(row: Mapping[Any, Any]) -> dict[str, Any]:
     """Return a run's row decoded.
 
     Raises CorruptRow, naming the run, where its payload cannot be read.
@@ -171,7 +171,7 @@ def run_dict(row: Mapping[str, Any]) -> dict[str, Any]:
     return _seconds(entries)
 
 
-def summary_record(row: Mapping[str, Any]) -> Summary:
+def summary_record(row: Mapping[Any, Any]) -> Summary:
     """Return a summary's row as a record.
 
     Raises CorruptRow, naming the session, where a payload cannot be read.

@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from agno_store.dialects import Dialect
 from agno_store.errors import SchemaBehind, SchemaMissing, SchemaTooNew
+from agno_store.failures import redacted
 from agno_store.names import Names
 from agno_store.statements import Statements
 from agno_store.tables import HEAD, REVISIONS
@@ -20,7 +21,10 @@ IN_STEP, MISSING, BEHIND, AHEAD = "in step", "missing", "behind", "ahead"
 
 @dataclass(frozen=True)
 class SchemaStatus:
-    """Where a store's tables stand. ``state`` is 'in step', 'missing', 'behind' or 'ahead'."""
+    """Where a store's tables stand. ``state`` is 'in step', 'missing', 'behind' or 'ahead'.
+
+    ``url`` is the database's, without its secrets.
+    """
 
     table: str
     schema: str | None
@@ -28,14 +32,15 @@ class SchemaStatus:
     current: str | None
     head: str
     pending: tuple[str, ...]
+    url: str
 
     @classmethod
-    def of(cls, names: Names, current: str | None) -> SchemaStatus:
+    def of(cls, names: Names, current: str | None, url: str) -> SchemaStatus:
         known = current is None or current in REVISIONS
         after = REVISIONS.index(current) + 1 if current in REVISIONS else 0
         pending = REVISIONS[after:] if known else ()
         state = AHEAD if not known else MISSING if current is None else BEHIND if pending else IN_STEP
-        return cls(names.sessions, names.schema, state, current, HEAD, pending)
+        return cls(names.sessions, names.schema, state, current, HEAD, pending, url)
 
     @property
     def in_step(self) -> bool:
@@ -48,13 +53,14 @@ class SchemaStatus:
     def raise_unless_in_step(self) -> None:
         """Raise SchemaMissing, SchemaBehind or SchemaTooNew, with the command to run."""
         names = Names(self.table, self.schema)
-        about = {"store": str(names), "current": self.current, "head": self.head}
+        upgrade = names.command("upgrade", self.url)
+        about: dict[str, Any] = {"store": str(names), "current": self.current, "head": self.head}
         if self.state == MISSING:
-            raise SchemaMissing(f"{names} has no tables yet. Run: {names.command('upgrade')}", **about)
+            raise SchemaMissing(f"{names} has no tables yet. Run: {upgrade}", **about)
         if self.state == BEHIND:
             raise SchemaBehind(
                 f"{names} is at revision {self.current}; this release needs {self.head}. "
-                f"Run: {names.command('upgrade')}  (or set auto_upgrade_schema=True).",
+                f"Run: {upgrade}  (or set auto_upgrade_schema=True).",
                 **about,
             )
         if self.state == AHEAD:
@@ -67,15 +73,16 @@ class SchemaStatus:
 
 def status(engine: Engine, dialect: Dialect, names: Names, sql: Statements) -> SchemaStatus:
     """Return where the tables stand. Writes nothing."""
+    url = redacted(engine.url)
     try:
         with dialect.transaction(engine, writes=False) as connection:
-            return SchemaStatus.of(names, current(connection, sql))
+            return SchemaStatus.of(names, current(connection, sql), url)
     except DBAPIError:
         # What the driver says of a table that is not there differs; whether it is there does not.
         with engine.connect() as connection:
             if sa.inspect(connection).has_table(names.version, schema=names.schema):
                 raise
-        return SchemaStatus.of(names, None)
+        return SchemaStatus.of(names, None, url)
 
 
 def current(connection: Connection, sql: Statements) -> str | None:

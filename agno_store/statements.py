@@ -48,9 +48,7 @@ RUN_SORTS = (
     "user_id",
 )
 
-_COMPONENT: Mapping[str, str] = MappingProxyType(
-    {"agent": "agent_id", "team": "team_id", "workflow": "workflow_id"}
-)
+_COMPONENT: Mapping[str, str] = MappingProxyType({"agent": "agent_id", "team": "team_id", "workflow": "workflow_id"})
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,12 @@ class Page:
 
     @classmethod
     def of(
-        cls, limit: int | None, page: int | None, sort_by: str | None, sort_order: str | None, sorts: Sequence[str]
+        cls,
+        limit: int | None,
+        page: int | None,
+        sort_by: str | None,
+        sort_order: str | None,
+        sorts: Sequence[str],
     ) -> Page:
         """Check what a caller asked for.
 
@@ -282,11 +285,7 @@ class Statements:
     def active_run(self) -> sa.Select[Any]:
         """One run of a session that is not over, if there is any."""
         r = self.runs.c
-        return (
-            sa.select(r.run_id)
-            .where(r.session_id == sa.bindparam("session_id"), r.status.in_(ACTIVE))
-            .limit(1)
-        )
+        return sa.select(r.run_id).where(r.session_id == sa.bindparam("session_id"), r.status.in_(ACTIVE)).limit(1)
 
     def list_runs(self, filters: Mapping[str, str], page: Page) -> sa.Select[Any]:
         """Runs whose columns equal ``filters``; within a session in its order."""

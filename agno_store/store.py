@@ -104,7 +104,11 @@ class Store:
         return c.execute(self.sql.session, {"session_id": session_id}).mappings().one()
 
     def change_session_data(
-        self, c: Connection, session_id: str, user_id: str | None, change: Callable[[dict[str, Any]], dict[str, Any]]
+        self,
+        c: Connection,
+        session_id: str,
+        user_id: str | None,
+        change: Callable[[dict[str, Any]], dict[str, Any]],
     ) -> dict[str, Any] | None:
         """Replace a session's data by ``change(data)`` and return it; None where there is no such session."""
         locked = self._locked(c, session_id)
@@ -144,9 +148,7 @@ class Store:
     def _update_session(self, c: Connection, session_id: str, version: int, columns: Mapping[str, Any]) -> None:
         c.execute(self.sql.update_session, {"key": session_id, "version": version + 1, **columns})
 
-    def _write_session_data(
-        self, c: Connection, session_id: str, version: int, data: Mapping[str, Any]
-    ) -> None:
+    def _write_session_data(self, c: Connection, session_id: str, version: int, data: Mapping[str, Any]) -> None:
         name = data.get("session_name")
         columns = {
             "session_data": encoding.encode(data, "session_data"),
@@ -157,9 +159,7 @@ class Store:
 
     # -- reading runs -------------------------------------------------------------------------
 
-    def run(
-        self, c: Connection, run_id: str, session_id: str | None, user_id: str | None
-    ) -> RowMapping | None:
+    def run(self, c: Connection, run_id: str, session_id: str | None, user_id: str | None) -> RowMapping | None:
         """Return one run, or None. Writes nothing.
 
         Raises InvalidArgument where several sessions have a run of that id and none is named.
@@ -221,7 +221,13 @@ class Store:
         return True
 
     def _update_run(self, c: Connection, run: Mapping[str, Any]) -> None:
-        names = ("status", "run_data", "parent_run_id", "updated_at", *(("user_id",) if run["user_id"] else ()))
+        names = (
+            "status",
+            "run_data",
+            "parent_run_id",
+            "updated_at",
+            *(("user_id",) if run["user_id"] else ()),
+        )
         changes = {name: run[name] for name in names}
         c.execute(self.sql.update_run, {"key": run["session_id"], "run_key": run["run_id"], **changes})
 
@@ -254,9 +260,7 @@ class Store:
             self._write_session_data(c, session_id, locked_session["version"], session_data)
         return outcome
 
-    def delete_runs(
-        self, c: Connection, run_ids: Iterable[str], session_id: str | None, user_id: str | None
-    ) -> int:
+    def delete_runs(self, c: Connection, run_ids: Iterable[str], session_id: str | None, user_id: str | None) -> int:
         """Delete runs; return how many there were. Positions of others stay.
 
         Raises InvalidArgument where several sessions have a run of that id and none is named.
@@ -272,9 +276,7 @@ class Store:
         row = c.execute(self.sql.summary, {"session_id": session_id}).mappings().first()
         return row if row is not None and _may_read(row["user_id"], user_id) else None
 
-    def save_summary(
-        self, c: Connection, session_id: str, user_id: str | None, columns: Mapping[str, Any]
-    ) -> None:
+    def save_summary(self, c: Connection, session_id: str, user_id: str | None, columns: Mapping[str, Any]) -> None:
         """Store a session's summary.
 
         Raises NotFound where there is no such session and OwnerMismatch where it is another user's.
@@ -286,9 +288,7 @@ class Store:
             _own(session_id, locked["user_id"], user_id)
         self._write_summary(c, session_id, columns, now())
 
-    def _write_summary(
-        self, c: Connection, session_id: str, columns: Mapping[str, Any], moment: int
-    ) -> None:
+    def _write_summary(self, c: Connection, session_id: str, columns: Mapping[str, Any], moment: int) -> None:
         values = {**columns, "updated_at": moment}
         if not c.execute(self.sql.update_summary, {"key": session_id, **values}).rowcount:
             c.execute(self.sql.insert_summary, {"session_id": session_id, "created_at": moment, **values})
@@ -344,7 +344,7 @@ def _own(session_id: str, owner: str | None, user_id: str | None) -> None:
         )
 
 
-def _own_run(run: Mapping[str, Any], locked: Mapping[str, Any]) -> None:
+def _own_run(run: Mapping[str, Any], locked: Mapping[Any, Any]) -> None:
     if run["user_id"] is not None:
         for owner in (locked["user_id"], locked["run_user_id"]):
             _own(run["session_id"], owner, run["user_id"])

@@ -66,13 +66,13 @@ _ID = (
     .with_variant(_MySqlId(ID_LENGTH), "mysql", "mariadb")
 )
 
-ID = _Id()
+ID: sa.types.TypeEngine[str] = _Id()
 """Ids and enums."""
 
-TEXT = sa.Text().with_variant(_LONGTEXT, "mysql", "mariadb")
+TEXT: sa.types.TypeEngine[str] = sa.Text().with_variant(_LONGTEXT, "mysql", "mariadb")
 """Text without a limit."""
 
-JSON = TEXT.with_variant(_PostgresJson(), "postgresql")
+JSON: sa.types.TypeEngine[str] = TEXT.with_variant(_PostgresJson(), "postgresql")
 """A payload, as the JSON text of ``encoding.encode``."""
 
 COUNT = sa.BigInteger()
@@ -81,7 +81,7 @@ COUNT = sa.BigInteger()
 TIME = sa.BigInteger()
 """A moment, as microseconds since 1970-01-01 UTC."""
 
-TABLE = {
+TABLE: dict[str, Any] = {
     f"{dialect}_{option}": value
     for dialect in ("mysql", "mariadb")
     for option, value in (("engine", "InnoDB"), ("default_charset", "utf8mb4"))

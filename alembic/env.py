@@ -1,6 +1,7 @@
 """Alembic's own command line: ``alembic history``, ``alembic upgrade head -x url=... -x table=...``."""
 
-from agno_store.migrations.environment import run
 from alembic import context
+
+from agno_store.migrations.environment import run
 
 run(context)

@@ -49,9 +49,7 @@ class MySQL(Dialect):
         return code in (DEADLOCK, LOCK_WAIT_TIMEOUT)
 
     @contextmanager
-    def upgrading(
-        self, connection: Connection, names: Names, *, timeout: float, pooled: bool
-    ) -> Iterator[None]:
+    def upgrading(self, connection: Connection, names: Names, *, timeout: float, pooled: bool) -> Iterator[None]:
         name = {"name": _lock_name(connection, names)}
         for _ in attempts(timeout):
             if connection.scalar(sa.text("SELECT GET_LOCK(:name, 0)"), name) == 1:

@@ -51,9 +51,7 @@ class PostgreSQL(Dialect):
         return _sqlstate(error) in (SERIALIZATION_FAILURE, DEADLOCK, LOCK_NOT_AVAILABLE)
 
     @contextmanager
-    def upgrading(
-        self, connection: Connection, names: Names, *, timeout: float, pooled: bool
-    ) -> Iterator[None]:
+    def upgrading(self, connection: Connection, names: Names, *, timeout: float, pooled: bool) -> Iterator[None]:
         # One key for all the stores of a schema: creating the schema is part of an upgrade. And it is
         # polled, because a waiting pg_advisory_lock() keeps a snapshot open for which CREATE INDEX
         # CONCURRENTLY in the holder would wait in turn.
@@ -80,9 +78,7 @@ class PostgreSQL(Dialect):
 
     def ensure_schema(self, connection: Connection, schema: str) -> None:
         # Looked for first: CREATE SCHEMA IF NOT EXISTS needs the right to create even where it is there.
-        there = connection.scalar(
-            sa.text("SELECT 1 FROM pg_namespace WHERE nspname = :schema"), {"schema": schema}
-        )
+        there = connection.scalar(sa.text("SELECT 1 FROM pg_namespace WHERE nspname = :schema"), {"schema": schema})
         if not there:
             connection.execute(sa.schema.CreateSchema(schema))
 

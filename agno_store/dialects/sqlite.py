@@ -65,9 +65,7 @@ class SQLite(Dialect):
         return code & 0xFF in (sqlite3_code("SQLITE_BUSY"), sqlite3_code("SQLITE_LOCKED"))
 
     @contextmanager
-    def upgrading(
-        self, connection: Connection, names: Names, *, timeout: float, pooled: bool
-    ) -> Iterator[None]:
+    def upgrading(self, connection: Connection, names: Names, *, timeout: float, pooled: bool) -> Iterator[None]:
         # The lock is the write lock of one transaction around the whole upgrade, which is therefore
         # exclusive and all or nothing. Foreign keys are off meanwhile, because the DROP TABLE of a
         # batch rebuild would delete the children of every row it moves; SQLite ignores the switch

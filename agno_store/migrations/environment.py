@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
+from alembic.operations import Operations
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import StaticPool
 
@@ -31,19 +32,19 @@ def run(context: Any) -> None:
     more = options(names, render_as_batch=True)
     if context.is_offline_mode():
         context.configure(url=url, literal_binds=True, **more)
-        _revisions(context, names)
+        _revisions(context, Operations, names)
         return
     with _connection(url, dialect, names) as connection:
         if dialect.ddl_rolls_back:
             more["transactional_ddl"] = True
         more["transaction_per_migration"] = not dialect.one_transaction
         context.configure(connection=connection, **more)
-        _revisions(context, names)
+        _revisions(context, Resumable, names)
 
 
-def _revisions(context: Any, names: Names) -> None:
+def _revisions(context: Any, operations: type[Operations], names: Names) -> None:
     with context.begin_transaction():
-        context.run_migrations(op=Resumable(context.get_context()), n=names)
+        context.run_migrations(op=operations(context.get_context()), n=names)
 
 
 @contextmanager

@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
-from alembic.script.revision import ResolutionError, RevisionError
+from alembic.util import CommandError
 from sqlalchemy.engine import Connection, Engine
 
 from agno_store import schema
 from agno_store.dialects import Dialect
 from agno_store.errors import InvalidArgument, SchemaConflict, SchemaError, SchemaTooNew
+from agno_store.failures import redacted
 from agno_store.migrations import drift, layouts
 from agno_store.migrations.options import options
 from agno_store.migrations.resume import Resumable
@@ -42,7 +44,13 @@ class Migrator:
     """The revisions of one store."""
 
     def __init__(
-        self, engine: Engine, dialect: Dialect, names: Names, *, lock_timeout: float = 60.0, pooled: bool = False
+        self,
+        engine: Engine,
+        dialect: Dialect,
+        names: Names,
+        *,
+        lock_timeout: float = 60.0,
+        pooled: bool = False,
     ) -> None:
         self.engine = engine
         self.dialect = dialect
@@ -50,19 +58,18 @@ class Migrator:
         self.lock_timeout = lock_timeout
         self.pooled = pooled
         self.script = script_directory()
+        self._sql = Statements(names)
 
     @classmethod
     def of(cls, db: _Db) -> Migrator:
         """Return the migrator of a store."""
-        return cls(
-            db.db_engine, db.dialect, db.names, lock_timeout=db.lock_timeout, pooled=db._pooled
-        )
+        return cls(db.db_engine, db.dialect, db.names, lock_timeout=db.lock_timeout, pooled=db._pooled)
 
     # -- looking ------------------------------------------------------------------------------
 
     def current(self) -> str | None:
         """Return the revision the store is at. Writes nothing."""
-        return schema.status(self.engine, self.dialect, self.names, Statements(self.names)).current
+        return schema.status(self.engine, self.dialect, self.names, self._sql).current
 
     def history(self) -> list[Step]:
         """Return every revision, oldest first, and whether the store has it. Writes nothing.
@@ -75,6 +82,21 @@ class Migrator:
             raise self._too_new(current)
         applied = known[: known.index(current) + 1] if current else []
         return [Step(script.revision, script.doc, script.revision in applied) for script in ordered()]
+
+    @staticmethod
+    def known() -> list[Step]:
+        """Return the revisions of this release, oldest first, without looking at a database."""
+        return [Step(script.revision, script.doc, False) for script in ordered()]
+
+    def lost_by_downgrade(self, target: str) -> dict[str, int]:
+        """Return the tables that a downgrade drops, with the rows in each. Writes nothing."""
+        keeps = layouts.shape(self.names, self._resolved(target))
+        with self.engine.connect() as connection:
+            look = sa.inspect(connection)
+            schema = self.names.schema
+            going = [t for t in self.names.tables if t not in keeps and look.has_table(t, schema=schema)]
+            count = sa.select(sa.func.count())
+            return {t: connection.scalar(count.select_from(sa.table(t, schema=schema))) or 0 for t in going}
 
     def drift(self) -> list[str]:
         """Return, in words, how the tables differ from what the revisions make. Writes nothing."""
@@ -135,9 +157,7 @@ class Migrator:
                 self.dialect.ensure_schema(connection, self.names.schema)
             yield connection
 
-    def _run(
-        self, connection: Connection, plan: Plan, on_step: Callable[[Step, float], None] | None
-    ) -> list[str]:
+    def _run(self, connection: Connection, plan: Plan, on_step: Callable[[Step, float], None] | None) -> list[str]:
         done: list[str] = []
         clock = [time.monotonic()]
 
@@ -165,7 +185,7 @@ class Migrator:
         if done and found != (None if target == "base" else target):
             raise SchemaError(
                 f"{self.names}: the revisions ran, but the database is at {found} instead of {target}. Somebody else "
-                "changes its version table. Look with: " + self.names.command("history"),
+                "changes its version table. Look with: " + self.names.command("history", redacted(self.engine.url)),
                 store=str(self.names),
                 current=found,
                 head=HEAD,
@@ -208,7 +228,7 @@ class Migrator:
             return target
         try:
             found = self.script.get_revision(target)
-        except (ResolutionError, RevisionError):
+        except CommandError:
             found = None
         if found is None:
             known = ", ".join(script.revision for script in ordered())
@@ -217,7 +237,7 @@ class Migrator:
 
     def _too_new(self, current: str) -> SchemaTooNew:
         try:
-            schema.SchemaStatus.of(self.names, current).raise_unless_in_step()
+            schema.SchemaStatus.of(self.names, current, redacted(self.engine.url)).raise_unless_in_step()
         except SchemaTooNew as error:
             return error
         raise AssertionError(f"{current} is known to this release")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 from alembic.operations import BatchOperations, Operations, ops
@@ -17,18 +17,16 @@ from alembic.operations.batch import BatchOperationsImpl
 
 from agno_store.errors import SchemaConflict
 
-if TYPE_CHECKING:
-    _Base = Operations
-else:
-    _Base = object
 
+class _Looking:
+    """Mixed into Alembic's operations, whose every method ends in ``invoke``."""
 
-class _Looking(_Base):
     def invoke(self, operation: Any) -> Any:
         """Run one operation, unless its effect is there already."""
-        if _is_done(sa.inspect(self.get_bind()), operation):
+        proxy: Any = super()
+        if _is_done(sa.inspect(proxy.get_bind()), operation):
             return None
-        return super().invoke(operation)
+        return proxy.invoke(operation)
 
 
 class _LookingBatch(_Looking, BatchOperations):
@@ -43,7 +41,7 @@ class Resumable(_Looking, Operations):
         self, table_name: str, schema: str | None = None, recreate: Any = "auto", **kw: Any
     ) -> Iterator[BatchOperations]:
         """The same as Alembic's, each operation of the batch looked up first."""
-        impl = BatchOperationsImpl(
+        impl = BatchOperationsImpl(  # type: ignore[no-untyped-call]
             self,
             table_name,
             schema,

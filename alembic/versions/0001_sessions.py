@@ -36,9 +36,7 @@ def upgrade(op, n):
         schema=n.schema,
         **types.TABLE,
     )
-    op.create_index(
-        f"ix_{n.sessions}_created_at", n.sessions, ["created_at", "session_id"], schema=n.schema
-    )
+    op.create_index(f"ix_{n.sessions}_created_at", n.sessions, ["created_at", "session_id"], schema=n.schema)
     op.create_index(
         f"ix_{n.sessions}_user_id_created_at",
         n.sessions,

@@ -1,0 +1,22 @@
+"""The command line: each command reads its options, asks the library, shows the answer, and exits with a code."""
+
+from __future__ import annotations
+
+import sys
+
+from agno_store.cli.commands import app
+from agno_store.cli.exits import code_of
+from agno_store.cli.render import Output
+from agno_store.errors import AgnoStoreError
+
+__all__ = ["app", "main"]
+
+
+def main() -> None:
+    """Run ``agno-store``; every failure ends in a sentence on stderr and an exit code of its own."""
+    try:
+        app(prog_name="agno-store")
+    except AgnoStoreError as error:
+        code = code_of(error)
+        Output.of_arguments(sys.argv).failure(error, code)
+        sys.exit(code)

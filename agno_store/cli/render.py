@@ -1,0 +1,54 @@
+"""What the commands show: tables and sentences for people, JSON for programs. The only place that prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from agno_store.errors import AgnoStoreError
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a command's answer goes: with ``as_json`` one document on stdout and no other word there."""
+
+    as_json: bool = False
+    out: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
+    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True))
+
+    @classmethod
+    def of_arguments(cls, arguments: Sequence[str]) -> Output:
+        """Return the output that a command line asks for."""
+        return cls("--json" in arguments)
+
+    def document(self, value: Any) -> None:
+        """Print a value for programs; nothing where people read."""
+        if self.as_json:
+            self.out.out(json.dumps(value, ensure_ascii=False, indent=2), highlight=False)
+
+    def line(self, text: str, style: str | None = None) -> None:
+        """Print a sentence for people; nothing where programs read."""
+        if not self.as_json:
+            self.out.print(escape(text), style=style)
+
+    def table(self, title: str, columns: Iterable[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print a table for people; nothing where programs read."""
+        if self.as_json:
+            return
+        table = Table(title=escape(title), title_justify="left", show_edge=False, pad_edge=False)
+        for column in columns:
+            table.add_column(column)
+        for row in rows:
+            table.add_row(*(escape(cell) for cell in row))
+        self.out.print(table)
+
+    def failure(self, error: AgnoStoreError, code: int) -> None:
+        """Say on stderr what went wrong; with ``as_json`` on stdout too."""
+        self.document({"error": {"type": type(error).__name__, "message": str(error), "exit_code": int(code)}})
+        self.err.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}")
