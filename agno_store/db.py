@@ -21,6 +21,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from agno_store import bridge, engines, failures, schema
 from agno_store.dialects import MYSQL, POSTGRESQL, SQLITE, Dialect, by_name, parse_url
+from agno_store.dialects.base import connected
 from agno_store.errors import ConfigurationError
 from agno_store.names import DEFAULT, Names
 from agno_store.operations import Operations
@@ -184,11 +185,23 @@ class _Db(Operations):
             return
         with self._turn:
             status = self.schema_status()
+            if status.state == schema.BEHIND and not self.auto_upgrade_schema:
+                status = self._settled(status)
             if status.state == schema.MISSING or (status.state == schema.BEHIND and self.auto_upgrade_schema):
                 self.upgrade_schema()
             else:
                 status.raise_unless_in_step()
             self._ready = True
+
+    def _settled(self, status: schema.SchemaStatus) -> schema.SchemaStatus:
+        """Look again when nobody is upgrading: between two revisions a store is behind for a moment."""
+        if self.dialect.one_transaction:
+            return status
+        with failures.translated(self), connected(self._engine) as connection:
+            timeout, pooled = self.lock_timeout, self._pooled
+            with self.dialect.upgrading(connection, self.names, timeout=timeout, pooled=pooled):
+                pass
+        return self.schema_status()
 
     # -- transactions -------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ class Dialect(abc.ABC):
     @contextmanager
     def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
         """Run one transaction: committed at the end, rolled back on an error."""
-        with engine.connect() as connection:
+        with connected(engine) as connection:
             if writes and _autocommits(connection):
                 # A caller's engine: there the row locks would be gone after each statement.
                 connection = connection.execution_options(isolation_level="READ COMMITTED")
@@ -83,9 +83,22 @@ class Dialect(abc.ABC):
         Raises UpgradeLocked after ``timeout`` seconds. A killed holder's lock is free at once.
         """
 
+    @contextmanager
+    def reflecting(self, connection: Connection, names: Names) -> Iterator[tuple[Connection, Names]]:
+        """Give a connection and names under which SQLAlchemy reads the tables of ``names`` back as they are."""
+        yield connection, names
+
     def ensure_schema(self, connection: Connection, schema: str) -> None:
         """Create a schema that is not there, and commit nothing."""
         raise NotImplementedError
+
+
+@contextmanager
+def connected(engine: Engine) -> Iterator[Connection]:
+    """Give a connection that is in no transaction, whatever a caller's listeners did when it was handed out."""
+    with engine.connect() as connection:
+        connection.rollback()
+        yield connection
 
 
 def _autocommits(connection: Connection) -> bool:

@@ -9,12 +9,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, ClassVar
 
-from sqlalchemy import event
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import Pool, QueuePool, StaticPool
 
-from agno_store.dialects.base import Dialect
+from agno_store.dialects.base import Dialect, connected
 from agno_store.errors import SchemaConflict, UpgradeLocked
 from agno_store.names import Names
 
@@ -47,7 +47,7 @@ class SQLite(Dialect):
 
     @contextmanager
     def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
-        with self._turn(engine.pool), engine.connect() as connection:
+        with self._turn(engine.pool), connected(engine) as connection:
             _begin_by_hand(connection)
             # IMMEDIATE takes the write lock at once: a transaction that first reads and then
             # writes could not wait for another writer, only fail.
@@ -88,6 +88,23 @@ class SQLite(Dialect):
             finally:
                 run(f"PRAGMA foreign_keys = {enforced}")
                 run(f"PRAGMA busy_timeout = {waited}")
+
+    @contextmanager
+    def reflecting(self, connection: Connection, names: Names) -> Iterator[tuple[Connection, Names]]:
+        if '"' not in names.sessions:
+            yield connection, names
+            return
+        # SQLAlchemy reads the names of constraints out of the CREATE statements and leaves quotes in
+        # them doubled; so the same statements are read back from a scratch database, with a plain name.
+        plain, quoted = Names("store"), names.sessions.replace('"', '""')
+        rows = connection.exec_driver_sql("SELECT tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+        engine = create_engine("sqlite://", poolclass=StaticPool)
+        with engine.connect() as scratch:
+            for table, statement in rows:
+                if table in names.tables:
+                    scratch.exec_driver_sql(statement.replace(quoted, plain.sessions))
+            yield scratch, plain
+        engine.dispose()
 
     def _turn(self, pool: Pool) -> Any:
         """A lock for the one connection that all threads share in memory; nothing for a file."""

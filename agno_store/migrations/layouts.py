@@ -53,17 +53,19 @@ def recognised(columns: Set[str]) -> str:
     return f"another application's, with the columns {listed}{' ...' if len(columns) > 6 else ''}"
 
 
-def differing(connection: Connection, names: Names, revision: str) -> list[str]:
+def differing(connection: Connection, names: Names, revision: str, *, only_missing: bool = False) -> list[str]:
     """Return how the tables differ from those of ``revision``, in columns and indexes."""
     wanted, there = shape(names, revision), _shape_of(connection, names)
     found = [f"table {table} is missing" for table in wanted if table not in there]
-    found += [f"table {table} should not be there" for table in there if table not in wanted]
+    if not only_missing:
+        found += [f"table {table} should not be there" for table in there if table not in wanted]
     for table in wanted.keys() & there.keys():
         for what, ours, theirs in zip(("columns", "indexes"), wanted[table], there[table], strict=True):
-            # A foreign key brings its own index on MySQL.
-            missing, extra = sorted(ours - theirs), sorted(theirs - ours) if what == "columns" else []
-            if missing or extra:
-                found.append(f"{table} has {what} missing {missing} and too many {extra}")
+            if ours - theirs:
+                found.append(f"{table} lacks the {what} {', '.join(sorted(ours - theirs))}")
+            # A foreign key brings an index of its own on MySQL.
+            if theirs - ours and what == "columns" and not only_missing:
+                found.append(f"{table} has the {what} {', '.join(sorted(theirs - ours))} besides")
     return found
 
 

@@ -15,7 +15,8 @@ from sqlalchemy.engine import Connection, Engine
 
 from agno_store import schema
 from agno_store.dialects import Dialect
-from agno_store.errors import InvalidArgument, SchemaConflict, SchemaError, SchemaTooNew
+from agno_store.dialects.base import connected
+from agno_store.errors import InvalidArgument, SchemaConflict, SchemaDrifted, SchemaError, SchemaTooNew
 from agno_store.failures import redacted
 from agno_store.migrations import drift, layouts
 from agno_store.migrations.options import options
@@ -100,8 +101,11 @@ class Migrator:
 
     def drift(self) -> list[str]:
         """Return, in words, how the tables differ from what the revisions make. Writes nothing."""
-        with self.engine.connect() as connection:
-            return drift.differences(connection, self.names)
+        with (
+            self.engine.connect() as connection,
+            self.dialect.reflecting(connection, self.names) as (reflected, names),
+        ):
+            return drift.differences(reflected, names)
 
     # -- changing -----------------------------------------------------------------------------
 
@@ -116,6 +120,7 @@ class Migrator:
             layouts.refuse_foreign(connection, self.names)
             done = self._run(connection, lambda at: self._between(at, target, up=True), on_step)
         self._verify(done, target)
+        self._miss_nothing()
         return done
 
     def downgrade(self, target: str, on_step: Callable[[Step, float], None] | None = None) -> list[str]:
@@ -140,8 +145,9 @@ class Migrator:
                     store=str(self.names),
                     head=HEAD,
                 )
-            self._leave_transaction(connection)
+            self._commit(connection)
             self._context(connection).stamp(self.script, target)
+            self._commit(connection)
         self._verify([target], target)
 
     # -- the work -----------------------------------------------------------------------------
@@ -150,7 +156,7 @@ class Migrator:
     def _locked(self) -> Iterator[Connection]:
         """Give a connection that holds the upgrade lock, with the schema made."""
         with (
-            self.engine.connect() as connection,
+            connected(self.engine) as connection,
             self.dialect.upgrading(connection, self.names, timeout=self.lock_timeout, pooled=self.pooled),
         ):
             if self.names.schema:
@@ -169,7 +175,9 @@ class Migrator:
                 on_step(Step(done[-1], script.doc if script else "", step.is_upgrade), now - clock[0])
             clock[0] = now
 
-        self._leave_transaction(connection)
+        # Any SELECT has begun a transaction by now, and on a connection that is in one Alembic commits
+        # nothing: it would report success and leave no trace.
+        self._commit(connection)
         context = self._context(
             connection,
             fn=lambda at, _context: plan(at[0] if at else None),
@@ -191,9 +199,24 @@ class Migrator:
                 head=HEAD,
             )
 
-    def _leave_transaction(self, connection: Connection) -> None:
-        # Any SELECT has begun a transaction by now, and on a connection that is in one Alembic commits
-        # nothing: it would report success and leave no trace.
+    def _miss_nothing(self) -> None:
+        """Make sure that the tables have all that their revision brings."""
+        current = self.current()
+        with self.engine.connect() as connection:
+            missing = layouts.differing(connection, self.names, current or "base", only_missing=True)
+        if missing:
+            again = self.names.command("downgrade --to base", redacted(self.engine.url))
+            raise SchemaDrifted(
+                f"{self.names} is recorded at {current}, but {'; '.join(missing)}. Somebody changed the tables, or a "
+                f"downgrade was killed: then run that downgrade again, for instance: {again}",
+                store=str(self.names),
+                current=current,
+                head=HEAD,
+                differences=missing,
+            )
+
+    def _commit(self, connection: Connection) -> None:
+        """End the transaction, unless the whole upgrade is one."""
         if not self.dialect.one_transaction and not self.pooled:
             connection.commit()
 

@@ -1,0 +1,1 @@
+"""What the revisions and the migrator promise."""

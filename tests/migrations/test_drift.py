@@ -1,0 +1,91 @@
+"""The declared tables and the head of the chain agree, and any difference is found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from agno_store import open_db
+from agno_store.migrations import Migrator
+
+
+def run(db: Any, statement: str) -> None:
+    with db.db_engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+
+
+@pytest.fixture
+def fresh(db: Any, migrator: Migrator) -> Any:
+    migrator.upgrade()
+    return db
+
+
+def test_a_fresh_store_has_no_drift(fresh: Any, migrator: Migrator) -> None:
+    assert migrator.drift() == []
+
+
+def test_a_store_in_the_schema_named_like_the_default_one_has_no_drift(backend: str, fresh_url: str) -> None:
+    schema = {"postgresql": "public", "mysql": sa.make_url(fresh_url).database}.get(backend)
+    with open_db(fresh_url, db_schema=schema) as db:
+        migrator = Migrator.of(db)
+        migrator.upgrade()
+        assert migrator.drift() == []
+
+
+def test_strangers_tables_are_no_drift(fresh: Any, migrator: Migrator) -> None:
+    run(fresh, "CREATE TABLE agent_sessions_of_mine (id INTEGER)")
+    assert migrator.drift() == []
+
+
+CHANGES = {
+    "an index dropped": "DROP INDEX ix_agent_sessions_created_at{on}",
+    "an index added": "CREATE INDEX stray ON agent_sessions (agent_id)",
+    "a column added": "ALTER TABLE agent_sessions ADD COLUMN stray INTEGER",
+    "a column dropped": "ALTER TABLE agent_sessions DROP COLUMN workflow_name",
+    "a table dropped": "DROP TABLE agent_sessions_summaries",
+}
+
+SERVER_CHANGES = {
+    "a type changed": {
+        "postgresql": "ALTER TABLE agent_sessions ALTER COLUMN workflow_name TYPE VARCHAR(20)",
+        "mysql": "ALTER TABLE agent_sessions MODIFY workflow_name VARCHAR(20)",
+    },
+    "a column made nullable": {
+        "postgresql": "ALTER TABLE agent_sessions ALTER COLUMN session_type DROP NOT NULL",
+        "mysql": "ALTER TABLE agent_sessions MODIFY session_type VARCHAR(255) COLLATE utf8mb4_nopad_bin NULL",
+    },
+    "a default dropped": {
+        "postgresql": "ALTER TABLE agent_sessions ALTER COLUMN version DROP DEFAULT",
+        "mysql": "ALTER TABLE agent_sessions ALTER COLUMN version DROP DEFAULT",
+    },
+    "a default changed": {
+        "postgresql": "ALTER TABLE agent_sessions ALTER COLUMN version SET DEFAULT 7",
+        "mysql": "ALTER TABLE agent_sessions ALTER COLUMN version SET DEFAULT 7",
+    },
+    "a foreign key dropped": {
+        "postgresql": "ALTER TABLE agent_sessions_runs DROP CONSTRAINT fk_agent_sessions_runs_session_id",
+        "mysql": "ALTER TABLE agent_sessions_runs DROP FOREIGN KEY fk_agent_sessions_runs_session_id",
+    },
+    "a primary key dropped": {
+        "postgresql": "ALTER TABLE agent_sessions_runs DROP CONSTRAINT pk_agent_sessions_runs",
+        "mysql": "ALTER TABLE agent_sessions_runs DROP PRIMARY KEY",
+    },
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_drift_finds(fresh: Any, migrator: Migrator, backend: str, change: str) -> None:
+    run(fresh, CHANGES[change].format(on=" ON agent_sessions" if backend == "mysql" else ""))
+    assert len(migrator.drift()) == 1
+
+
+@pytest.mark.parametrize("change", SERVER_CHANGES)
+def test_drift_finds_what_only_servers_can_alter(fresh: Any, migrator: Migrator, backend: str, change: str) -> None:
+    if backend == "sqlite":  # has no such ALTER: what it cannot do it need not find
+        with pytest.raises(sa.exc.OperationalError):
+            run(fresh, SERVER_CHANGES[change]["postgresql"])
+        return
+    run(fresh, SERVER_CHANGES[change][backend])
+    assert len(migrator.drift()) == 1
