@@ -172,6 +172,8 @@ class _Db(Operations):
 
     def table_exists(self, table_name: str) -> bool:
         """Whether a table of that name is in this store's schema. Writes nothing."""
+        if not self.dialect.is_there(self._engine.url):
+            return False
         with failures.translated(self), self._engine.connect() as connection:
             return sa.inspect(connection).has_table(table_name, schema=self.names.schema)
 
@@ -358,10 +360,8 @@ def open_db(url: str | URL, **options: Any) -> _Db:
 
 
 def _absolute(url: URL) -> URL:
-    """Return a file's URL with its whole path, so that a later chdir changes nothing, and make its folder."""
+    """Return a file's URL with its whole path, so that a later chdir changes nothing."""
     database = url.database or ":memory:"
     if database == ":memory:" or database.startswith("file:"):
         return url
-    path = Path(database).expanduser().absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return url.set(database=str(path))
+    return url.set(database=str(Path(database).expanduser().absolute()))

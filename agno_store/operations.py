@@ -6,10 +6,10 @@ import abc
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from agno_store import bridge, rows
+from agno_store import bridge, rows, shapes
 from agno_store.errors import InvalidArgument
 from agno_store.records import RunUpdate as _RunUpdate
-from agno_store.records import Session, Summary, checked_type, given
+from agno_store.records import Summary, checked_type
 from agno_store.statements import RUN_SORTS, SESSION_SORTS, Page, SessionFilter
 from agno_store.store import Store, cancelled, fenced, now
 
@@ -56,7 +56,7 @@ class Operations(abc.ABC):
         found = self._read(self._store.session, key, rows.owner_filter(user_id), runs_limit)
         if found is None:
             return None
-        return _session(found[0], found[1], session_type, deserialize)
+        return shapes.session(found[0], found[1], session_type, deserialize)
 
     def get_sessions(
         self,
@@ -92,7 +92,7 @@ class Operations(abc.ABC):
         found, runs, total = self._read(
             self._store.sessions, which, paging, with_runs=include_runs, with_total=not deserialize
         )
-        sessions = [_session(row, runs.get(row["session_id"]), session_type, deserialize) for row in found]
+        sessions = [shapes.session(row, runs.get(row["session_id"]), session_type, deserialize) for row in found]
         return sessions if deserialize else (sessions, total)
 
     def upsert_session(self, session: Any, deserialize: bool | None = True) -> Any:
@@ -101,9 +101,9 @@ class Operations(abc.ABC):
         Of a dict only the keys it has are changed. ``created_at`` and the type stay as first stored.
         A session without an owner can be claimed; one of another user raises OwnerMismatch.
         """
-        columns, summary, times = _prepared(session)
+        columns, summary, times = shapes.prepared(session)
         row = self._write(self._store.save_session, columns, summary, created_at=times["created_at"])
-        return _saved(row, session, deserialize)
+        return shapes.saved(row, session, deserialize)
 
     def upsert_sessions(
         self, sessions: Sequence[Any], deserialize: bool | None = True, preserve_updated_at: bool = False
@@ -112,7 +112,7 @@ class Operations(abc.ABC):
 
         ``preserve_updated_at`` keeps the times the sessions come with.
         """
-        prepared = [_prepared(session) for session in sessions]
+        prepared = [shapes.prepared(session) for session in sessions]
 
         def work(connection: Any) -> list[Any]:
             saved = {}
@@ -126,11 +126,11 @@ class Operations(abc.ABC):
             return [saved[n] for n in range(len(prepared))]
 
         stored = self._write(work)
-        return [_saved(row, session, deserialize) for row, session in zip(stored, sessions, strict=True)]
+        return [shapes.saved(row, session, deserialize) for row, session in zip(stored, sessions, strict=True)]
 
     def insert_session_if_absent(self, session: Any) -> bool:
         """Store a session unless there is one of its id; return whether it was stored."""
-        columns, summary, times = _prepared(session)
+        columns, summary, times = shapes.prepared(session)
         row = self._write(self._store.save_session, columns, summary, created_at=times["created_at"], only_new=True)
         return row is not None
 
@@ -214,7 +214,7 @@ class Operations(abc.ABC):
             None if session_id is None else rows.id_text(session_id, "session_id"),
             rows.owner_filter(user_id),
         )
-        return None if row is None else _run(row, deserialize)
+        return None if row is None else shapes.run(row, deserialize)
 
     def get_runs(
         self,
@@ -245,7 +245,7 @@ class Operations(abc.ABC):
         }
         filters = {name: rows.id_text(value, name) for name, value in asked.items() if value is not None}
         found, total = self._read(self._store.runs, filters, paging, with_total=not deserialize)
-        runs = [_run(row, deserialize) for row in found]
+        runs = [shapes.run(row, deserialize) for row in found]
         return runs if deserialize else (runs, total)
 
     def upsert_run(self, run: Any, session_id: str, user_id: str | None = None, run_index: int | None = None) -> None:
@@ -256,7 +256,7 @@ class Operations(abc.ABC):
         Raises OwnerMismatch where the session belongs to another user.
         """
         columns = self._prepared_run(run, session_id, user_id)
-        self._write(self._store.save_run, columns, _parent(columns))
+        self._write(self._store.save_run, columns, shapes.parent(columns))
 
     def append_run_to_session_if_absent(
         self, session_id: str, run_dict: Mapping[str, Any], user_id: str | None = None
@@ -364,44 +364,3 @@ class Operations(abc.ABC):
     def upsert_schema_version(self, table_name: str, version: str) -> None:
         """Do nothing: the version of these tables is kept by their own revisions."""
         return None
-
-
-def _prepared(session: Any) -> tuple[dict[str, Any], dict[str, Any] | None, dict[str, int | None]]:
-    """Return a session's columns, its summary's, and the times it comes with."""
-    record: Session = bridge.session_record(session)
-    columns = rows.session_columns(record, given(session))
-    summary = None if record.summary is None else rows.summary_columns(record.summary)
-    times = {
-        name: None if value is None else rows.microseconds(value, name, 0)
-        for name, value in (("created_at", record.created_at), ("updated_at", record.updated_at))
-    }
-    return columns, summary, times
-
-
-def _parent(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of a session that is made for its first run."""
-    names = ("session_id", "user_id", "agent_id", "team_id", "workflow_id", "created_at")
-    return {**{name: run[name] for name in names}, "session_type": run["run_type"]}
-
-
-def _session(row: Any, runs: Sequence[Any] | None, session_type: Any, deserialize: bool | None) -> Any:
-    entries = rows.session_dict(row)
-    decoded = None if runs is None else [rows.run_dict(run) for run in runs]
-    if deserialize:
-        return bridge.session_object({**entries, "runs": decoded}, session_type)
-    entries["runs"] = None if decoded is None else [run["run_data"] for run in decoded]
-    return entries
-
-
-def _run(row: Any, deserialize: bool | None) -> Any:
-    entries = rows.run_dict(row)
-    return bridge.run_object(entries) if deserialize else entries
-
-
-def _saved(row: Any, session: Any, deserialize: bool | None) -> Any:
-    """Return a session as stored, with the runs that it came with."""
-    runs = session.get("runs") if isinstance(session, Mapping) else getattr(session, "runs", None)
-    entries = rows.session_dict(row)
-    if not deserialize:
-        return {**entries, "runs": bridge.run_dictionaries(runs)}
-    return bridge.with_runs(bridge.session_object({**entries, "runs": None}, bridge.session_kind(session)), runs)

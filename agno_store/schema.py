@@ -74,6 +74,8 @@ class SchemaStatus:
 def status(engine: Engine, dialect: Dialect, names: Names, sql: Statements) -> SchemaStatus:
     """Return where the tables stand. Writes nothing."""
     url = redacted(engine.url)
+    if not dialect.is_there(engine.url):
+        return SchemaStatus.of(names, None, url)
     try:
         with dialect.transaction(engine, writes=False) as connection:
             return SchemaStatus.of(names, current(connection, sql), url)

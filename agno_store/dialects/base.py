@@ -56,6 +56,14 @@ class Dialect(abc.ABC):
         """Whether two stores with this URL mean the same database."""
         return True
 
+    def is_there(self, url: URL) -> bool:
+        """Whether there is something to connect to; connecting to a SQLite file that is not there makes it."""
+        return True
+
+    def make_room(self, url: URL) -> None:
+        """Make what a database needs before it can be made, such as a file's folder."""
+        return None
+
     # -- transactions -------------------------------------------------------------------------
 
     @contextmanager

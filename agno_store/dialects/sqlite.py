@@ -7,6 +7,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any, ClassVar
 
 from sqlalchemy import create_engine, event
@@ -44,6 +45,13 @@ class SQLite(Dialect):
     def shares(self, url: URL) -> bool:
         database = url.database or ":memory:"
         return database != ":memory:" and url.query.get("mode") != "memory" and "mode=memory" not in database
+
+    def is_there(self, url: URL) -> bool:
+        return not self.shares(url) or _is_uri(url) or Path(str(url.database)).exists()
+
+    def make_room(self, url: URL) -> None:
+        if self.shares(url) and not _is_uri(url):
+            Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
 
     @contextmanager
     def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
@@ -111,6 +119,10 @@ class SQLite(Dialect):
         if not isinstance(pool, StaticPool):
             return nullcontext()
         return self._turns.setdefault(pool, threading.RLock())
+
+
+def _is_uri(url: URL) -> bool:
+    return str(url.database).startswith("file:")
 
 
 def sqlite3_code(name: str) -> int:

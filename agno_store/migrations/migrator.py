@@ -155,6 +155,7 @@ class Migrator:
     @contextmanager
     def _locked(self) -> Iterator[Connection]:
         """Give a connection that holds the upgrade lock, with the schema made."""
+        self.dialect.make_room(self.engine.url)
         with (
             connected(self.engine) as connection,
             self.dialect.upgrading(connection, self.names, timeout=self.lock_timeout, pooled=self.pooled),

@@ -1,0 +1,52 @@
+"""What callers give, made ready to be stored, and what is stored, made into what they get."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from agno_store import bridge, rows
+from agno_store.records import Session, given
+
+
+def prepared(session: Any) -> tuple[dict[str, Any], dict[str, Any] | None, dict[str, int | None]]:
+    """Return a session's columns, its summary's, and the times it comes with."""
+    record: Session = bridge.session_record(session)
+    columns = rows.session_columns(record, given(session))
+    summary = None if record.summary is None else rows.summary_columns(record.summary)
+    times = {
+        name: None if value is None else rows.microseconds(value, name, 0)
+        for name, value in (("created_at", record.created_at), ("updated_at", record.updated_at))
+    }
+    return columns, summary, times
+
+
+def parent(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a session that is made for its first run."""
+    names = ("session_id", "user_id", "agent_id", "team_id", "workflow_id", "created_at")
+    return {**{name: run[name] for name in names}, "session_type": run["run_type"]}
+
+
+def session(row: Any, runs: Sequence[Any] | None, session_type: Any, deserialize: bool | None) -> Any:
+    """Return a stored session with its runs, as an object or a dict; ``runs`` is None where none were read."""
+    entries = rows.session_dict(row)
+    decoded = None if runs is None else [rows.run_dict(run) for run in runs]
+    if deserialize:
+        return bridge.session_object({**entries, "runs": decoded}, session_type)
+    entries["runs"] = None if decoded is None else [run["run_data"] for run in decoded]
+    return entries
+
+
+def run(row: Any, deserialize: bool | None) -> Any:
+    """Return a stored run, as an object or as its row."""
+    entries = rows.run_dict(row)
+    return bridge.run_object(entries) if deserialize else entries
+
+
+def saved(row: Any, session: Any, deserialize: bool | None) -> Any:
+    """Return a session as stored, with the runs that it came with."""
+    runs = session.get("runs") if isinstance(session, Mapping) else getattr(session, "runs", None)
+    entries = rows.session_dict(row)
+    if not deserialize:
+        return {**entries, "runs": bridge.run_dictionaries(runs)}
+    return bridge.with_runs(bridge.session_object({**entries, "runs": None}, bridge.session_kind(session)), runs)
