@@ -77,14 +77,18 @@ def status(engine: Engine, dialect: Dialect, names: Names, sql: Statements) -> S
     if not dialect.is_there(engine.url):
         return SchemaStatus.of(names, None, url)
     try:
-        with dialect.transaction(engine, writes=False) as connection:
-            return SchemaStatus.of(names, current(connection, sql), url)
+        return _read(engine, dialect, names, sql, url)
     except DBAPIError:
         # What the driver says of a table that is not there differs; whether it is there does not.
         with engine.connect() as connection:
-            if sa.inspect(connection).has_table(names.version, schema=names.schema):
-                raise
-        return SchemaStatus.of(names, None, url)
+            there = sa.inspect(connection).has_table(names.version, schema=names.schema)
+        # It may be there by now, because another process has just made it.
+        return _read(engine, dialect, names, sql, url) if there else SchemaStatus.of(names, None, url)
+
+
+def _read(engine: Engine, dialect: Dialect, names: Names, sql: Statements, url: str) -> SchemaStatus:
+    with dialect.transaction(engine, writes=False) as connection:
+        return SchemaStatus.of(names, current(connection, sql), url)
 
 
 def current(connection: Connection, sql: Statements) -> str | None:
