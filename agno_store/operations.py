@@ -10,7 +10,7 @@ from agno_store import bridge, rows, shapes
 from agno_store.errors import InvalidArgument
 from agno_store.records import RunUpdate as _RunUpdate
 from agno_store.records import Summary, checked_type
-from agno_store.statements import RUN_SORTS, SESSION_SORTS, Page, SessionFilter
+from agno_store.statements import RUN_SORTS, SESSION_SORTS, Page, SessionFilter, is_count
 from agno_store.store import Store, cancelled, fenced, now
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class Operations(abc.ABC):
         ``session_type`` only chooses agno's class; the session is found whatever its type. ``runs_limit``
         gives the last runs alone, without members' runs and those that were paused, cancelled or failed.
         """
-        if runs_limit is not None and (not isinstance(runs_limit, int) or runs_limit < 0):
+        if runs_limit is not None and not is_count(runs_limit, 0):
             raise InvalidArgument(f"runs_limit={runs_limit!r}: it must be a whole number from 0 on.")
         key = rows.id_text(session_id, "session_id")
         found = self._read(self._store.session, key, rows.owner_filter(user_id), runs_limit)
@@ -86,8 +86,8 @@ class Operations(abc.ABC):
             user_id=rows.owner_filter(user_id),
             component_id=None if component_id is None else rows.id_text(component_id, "component_id"),
             name_folded=None if session_name is None else rows.name_columns(session_name)["name_folded"],
-            created_from=None if start_timestamp is None else int(start_timestamp) * rows.SECOND,
-            created_before=None if end_timestamp is None else (int(end_timestamp) + 1) * rows.SECOND,
+            created_from=None if start_timestamp is None else _second(start_timestamp, "start_timestamp"),
+            created_before=None if end_timestamp is None else _second(end_timestamp, "end_timestamp") + rows.SECOND,
         )
         found, runs, total = self._read(
             self._store.sessions, which, paging, with_runs=include_runs, with_total=not deserialize
@@ -112,7 +112,7 @@ class Operations(abc.ABC):
 
         ``preserve_updated_at`` keeps the times the sessions come with.
         """
-        prepared = [shapes.prepared(session) for session in sessions]
+        prepared = shapes.prepared_all(sessions)
 
         def work(connection: Any) -> list[Any]:
             saved = {}
@@ -364,3 +364,8 @@ class Operations(abc.ABC):
     def upsert_schema_version(self, table_name: str, version: str) -> None:
         """Do nothing: the version of these tables is kept by their own revisions."""
         return None
+
+
+def _second(value: Any, name: str) -> int:
+    """Return the beginning of the second that a time is in."""
+    return rows.microseconds(value, name, 0) // rows.SECOND * rows.SECOND

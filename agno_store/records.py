@@ -78,10 +78,10 @@ class Run:
         if isinstance(value, cls):
             return value
         entries = _entries(value, "run")
-        if isinstance(entries.get("run_data"), Mapping):
-            return cls(**{f.name: entries[f.name] for f in fields(cls) if f.name in entries})
         if entries.get("run_id") is None:
             raise InvalidArgument("A run must have a run_id.")
+        if isinstance(entries.get("run_data"), Mapping):
+            return cls(**{f.name: entries[f.name] for f in fields(cls) if f.name in entries})
         status = entries.get("status")
         return cls(
             run_id=entries["run_id"],
@@ -156,7 +156,8 @@ class Session:
     @property
     def session_name(self) -> str | None:
         """The name in ``session_data``, where it has one."""
-        name = (self.session_data or {}).get("session_name")
+        data = self.session_data
+        name = data.get("session_name") if isinstance(data, Mapping) else None
         return None if name is None else str(name)
 
 

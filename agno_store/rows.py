@@ -5,9 +5,10 @@ Everything that can be wrong with a value is found here, before a transaction be
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,11 @@ from agno_store.errors import CorruptRow, InvalidArgument
 from agno_store.records import SESSION_PAYLOADS, Run, Session, Summary, checked_type
 
 SECOND = 1_000_000
+
+LARGEST = 2**63 - 1
+"""The largest number of a BIGINT column."""
+
+_UNSEARCHABLE = re.compile("[\x00\ud800-\udfff]")
 
 _COMPONENTS = ("agent_id", "team_id", "workflow_id")
 
@@ -65,25 +71,37 @@ def owner_filter(value: Any) -> str | None:
 def microseconds(value: Any, name: str, now: int) -> int:
     """Return seconds since 1970 or a datetime as microseconds; ``now`` where there is none.
 
-    Raises InvalidArgument for anything else.
+    Raises InvalidArgument for anything else, and for a time that does not fit into 64 bits.
     """
     if value is None:
         return now
     if isinstance(value, datetime):
         # A naive datetime is local time, as everywhere in Python.
-        value = value.astimezone(timezone.utc).timestamp()
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        value = value.timestamp()
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < LARGEST // SECOND:
         raise InvalidArgument(f"{name} must be seconds since 1970-01-01 UTC, not {value!r}.")
     return value * SECOND if isinstance(value, int) else round(value * SECOND)
 
 
-def fold(name: str) -> str:
-    """Return a session's name as it is searched: without case, in one Unicode form."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+def fold(name: Any) -> str:
+    """Return a session's name as it is searched: without case, in one Unicode form, and storable everywhere.
+
+    Raises InvalidArgument for anything but a str.
+    """
+    if not isinstance(name, str):
+        raise InvalidArgument(f"session_name must be a str, not {type(name).__name__}.")
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return _UNSEARCHABLE.sub("\ufffd", folded)
 
 
 def _payload(value: Any, path: str) -> str | None:
     return None if value is None else encoding.encode(value, path)
+
+
+def _mapping(value: Any, name: str) -> str | None:
+    if value is not None and not isinstance(value, Mapping):
+        raise InvalidArgument(f"{name} must be a dict, not {type(value).__name__}.")
+    return _payload(value, name)
 
 
 # -- records to columns ------------------------------------------------------------------------------
@@ -100,7 +118,7 @@ def session_columns(session: Session, fields: frozenset[str]) -> dict[str, Any]:
     columns["workflow_name"] = None if workflow is None else encoding.escape(str(workflow))
     for name in SESSION_PAYLOADS:
         if name in fields:
-            columns[name] = _payload(getattr(session, name), name)
+            columns[name] = _mapping(getattr(session, name), name)
     if "session_data" in fields:
         columns |= name_columns(session.session_name)
     return columns
@@ -108,12 +126,11 @@ def session_columns(session: Session, fields: frozenset[str]) -> dict[str, Any]:
 
 def name_columns(name: str | None) -> dict[str, str | None]:
     """Return what a session's name is searched by."""
-    return {"name_folded": None if name is None else encoding.escape(fold(name))}
+    return {"name_folded": None if name is None else fold(name)}
 
 
 def run_columns(run: Run, session_id: str, user_id: str | None, now: int) -> dict[str, Any]:
     """Return the columns of a run; its position is the store's to give."""
-    created = run.created_at if isinstance(run.created_at, (int, float)) else None
     status = getattr(run.status, "value", run.status)
     return {
         "session_id": new_id(session_id, "session_id"),
@@ -124,7 +141,7 @@ def run_columns(run: Run, session_id: str, user_id: str | None, now: int) -> dic
         "user_id": optional_id(run.user_id if user_id is None else user_id, "user_id"),
         "status": optional_id(status, "status"),
         "run_data": encoding.encode(run.run_data, "run_data"),
-        "created_at": microseconds(created, "created_at", now),
+        "created_at": microseconds(run.created_at, "created_at", now),
         "updated_at": now,
     }
 
@@ -209,7 +226,7 @@ def _decoded(text: str | None, where: str, column: str) -> Any:
         return None
     try:
         return encoding.decode(text)
-    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
         raise CorruptRow(
             f"{where}: what is stored in {column} cannot be read ({type(error).__name__}: {error}). "
             "It was left as it is.",

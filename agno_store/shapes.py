@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from agno_store import bridge, rows
+from agno_store.errors import EncodingError, InvalidArgument
 from agno_store.records import Session, given
 
 
@@ -19,6 +20,19 @@ def prepared(session: Any) -> tuple[dict[str, Any], dict[str, Any] | None, dict[
         for name, value in (("created_at", record.created_at), ("updated_at", record.updated_at))
     }
     return columns, summary, times
+
+
+def prepared_all(sessions: Iterable[Any]) -> list[tuple[dict[str, Any], dict[str, Any] | None, dict[str, int | None]]]:
+    """The same of several sessions; an error says which of them it is about."""
+    ready = []
+    for session in sessions:
+        try:
+            ready.append(prepared(session))
+        except (EncodingError, InvalidArgument) as error:
+            found = session.get("session_id") if isinstance(session, Mapping) else getattr(session, "session_id", None)
+            error.args = (f"Session {found!r}, number {len(ready) + 1} of those given: {error}",)
+            raise
+    return ready
 
 
 def parent(run: Mapping[str, Any]) -> dict[str, Any]:

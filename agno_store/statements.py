@@ -48,7 +48,15 @@ RUN_SORTS = (
     "user_id",
 )
 
+LARGEST = 2**63 - 1
+"""The largest number that databases count rows with."""
+
 _COMPONENT: Mapping[str, str] = MappingProxyType({"agent": "agent_id", "team": "team_id", "workflow": "workflow_id"})
+
+
+def is_count(number: Any, lowest: int) -> bool:
+    """Whether a caller's number can be a number of rows."""
+    return isinstance(number, int) and not isinstance(number, bool) and lowest <= number <= LARGEST
 
 
 @dataclass(frozen=True)
@@ -76,8 +84,10 @@ class Page:
         if page is not None and limit is None:
             raise InvalidArgument("page= was given without limit=. Give both to page, or neither for all rows.")
         for name, number in (("limit", limit), ("page", page)):
-            if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+            if number is not None and not is_count(number, 1):
                 raise InvalidArgument(f"{name}={number!r}: it must be a whole number from 1 on.")
+        if limit is not None and limit * (page or 1) > LARGEST:
+            raise InvalidArgument(f"page={page!r} of limit={limit!r} is beyond what a database can count.")
         if sort_by is not None and sort_by not in sorts:
             raise InvalidArgument(f"sort_by={sort_by!r} is not one of {', '.join(sorts)}.")
         order = str(getattr(sort_order, "value", sort_order) or "desc").lower()
@@ -236,21 +246,9 @@ class Statements:
             .order_by(r.session_id, r.run_index)
         )
 
-    @cached_property
-    def runs_called(self) -> sa.Select[Any]:
-        """Runs called ``run_id`` with their sessions' owners: an id may be in several sessions, two are enough."""
-        s, r = self.sessions.c, self.runs.c
-        return (
-            sa.select(self.runs, s.user_id.label("owner"))
-            .join_from(self.runs, self.sessions, r.session_id == s.session_id)
-            .where(r.run_id == sa.bindparam("run_id"))
-            .limit(2)
-        )
-
-    @cached_property
-    def run_of_session(self) -> sa.Select[Any]:
-        """The same in one session."""
-        return self.runs_called.where(self.runs.c.session_id == sa.bindparam("session_id"))
+    def runs_called(self, filters: Mapping[str, str]) -> sa.Select[Any]:
+        """Runs of one id: an id may be in several sessions, and two are enough to know it."""
+        return self._filtered(sa.select(self.runs), filters).limit(2)
 
     @cached_property
     def lock_run(self) -> sa.Select[Any]:

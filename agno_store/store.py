@@ -164,16 +164,11 @@ class Store:
 
         Raises InvalidArgument where several sessions have a run of that id and none is named.
         """
-        if session_id is None:
-            statement, values = self.sql.runs_called, {"run_id": run_id}
-        else:
-            statement, values = self.sql.run_of_session, {"run_id": run_id, "session_id": session_id}
-        found = c.execute(statement, values).mappings().all()
+        asked = {"run_id": run_id, "session_id": session_id, "user_id": user_id}
+        found = c.execute(self.sql.runs_called(_given(asked))).mappings().all() if user_id != "" else []
         if len(found) > 1:
             raise InvalidArgument(f"Several sessions have a run {run_id!r}: say which with session_id=.")
-        if not found or not _may_read(found[0]["owner"] or found[0]["user_id"], user_id):
-            return None
-        return found[0]
+        return found[0] if found else None
 
     def runs(
         self, c: Connection, filters: Mapping[str, str], page: Page, *, with_total: bool
@@ -244,7 +239,7 @@ class Store:
         locked_session = self._locked(c, session_id) if session_data is not None else None
         key = {"key": session_id, "run_key": run_id}
         row = c.execute(self.sql.lock_run, key).mappings().first()
-        if row is None or not (user_id is None or {row["owner"], row["user_id"]} <= {None, user_id}):
+        if row is None or not _may_write(row["owner"] or row["user_id"], user_id):
             return RunUpdate.MISSING
         run = rows.run_dict(row)
         outcome = change(run)
@@ -336,6 +331,15 @@ def _may_read(owner: str | None, user_id: str | None) -> bool:
     return user_id is None or (user_id != "" and user_id == owner)
 
 
+def _may_write(owner: str | None, user_id: str | None) -> bool:
+    """The same for writing a run: what nobody owns, anybody may."""
+    return user_id is None or (user_id != "" and owner in (None, user_id))
+
+
+def _given(filters: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in filters.items() if value is not None}
+
+
 def _own(session_id: str, owner: str | None, user_id: str | None) -> None:
     if owner is not None and owner != user_id:
         raise OwnerMismatch(
@@ -345,9 +349,9 @@ def _own(session_id: str, owner: str | None, user_id: str | None) -> None:
 
 
 def _own_run(run: Mapping[str, Any], locked: Mapping[Any, Any]) -> None:
+    # A run is its session's owner's; only where nobody owns the session, its own user's.
     if run["user_id"] is not None:
-        for owner in (locked["user_id"], locked["run_user_id"]):
-            _own(run["session_id"], owner, run["user_id"])
+        _own(run["session_id"], locked["user_id"] or locked["run_user_id"], run["user_id"])
 
 
 def _changes(columns: Mapping[str, Any]) -> dict[str, Any]:

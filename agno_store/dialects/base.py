@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from sqlalchemy.engine import URL, Connection, Engine
@@ -25,6 +26,9 @@ class Dialect(abc.ABC):
 
     default_driver: ClassVar[str]
 
+    packages: ClassVar[Mapping[str, str]] = MappingProxyType({})
+    """What pip calls a driver, where it is another name."""
+
     ddl_rolls_back: ClassVar[bool]
     """Whether a CREATE or ALTER is undone when its transaction is."""
 
@@ -40,7 +44,8 @@ class Dialect(abc.ABC):
 
     def install_hint(self, driver: str) -> str:
         """The command that installs a driver."""
-        return f"pip install {driver}"
+        package = self.packages.get(driver, driver)
+        return f'pip install "{package}"' if "[" in package else f"pip install {package}"
 
     # -- connecting ---------------------------------------------------------------------------
 

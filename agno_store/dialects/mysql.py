@@ -27,6 +27,7 @@ class MySQL(Dialect):
     title = "MySQL/MariaDB"
     driver_names: ClassVar[Mapping[str, str]] = {"mysql": "mysql", "mariadb": "mariadb"}
     default_driver = "pymysql"
+    packages: ClassVar[Mapping[str, str]] = {"mysqldb": "mysqlclient", "mysqlconnector": "mysql-connector-python"}
     ddl_rolls_back = False
 
     def engine_options(self, url: URL, *, pooled: bool) -> dict[str, Any]:

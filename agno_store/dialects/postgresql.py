@@ -32,11 +32,9 @@ class PostgreSQL(Dialect):
     title = "PostgreSQL"
     driver_names: ClassVar[Mapping[str, str]] = {"postgresql": "postgresql", "postgres": "postgresql"}
     default_driver = "psycopg"
+    packages: ClassVar[Mapping[str, str]] = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}
     ddl_rolls_back = True
     has_poolers = True
-
-    def install_hint(self, driver: str) -> str:
-        return 'pip install "psycopg[binary]"' if driver == "psycopg" else super().install_hint(driver)
 
     def engine_options(self, url: URL, *, pooled: bool) -> dict[str, Any]:
         arguments: dict[str, Any] = {}

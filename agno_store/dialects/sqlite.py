@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import Pool, QueuePool, StaticPool
 
 from agno_store.dialects.base import Dialect, connected
-from agno_store.errors import SchemaConflict, UpgradeLocked
+from agno_store.errors import DatabaseUnreachable, SchemaConflict, UpgradeLocked
 from agno_store.names import Names
 
 BUSY_SECONDS = 30.0
@@ -44,14 +44,18 @@ class SQLite(Dialect):
 
     def shares(self, url: URL) -> bool:
         database = url.database or ":memory:"
-        return database != ":memory:" and url.query.get("mode") != "memory" and "mode=memory" not in database
+        return ":memory:" not in database and url.query.get("mode") != "memory" and "mode=memory" not in database
 
     def is_there(self, url: URL) -> bool:
         return not self.shares(url) or _is_uri(url) or Path(str(url.database)).exists()
 
     def make_room(self, url: URL) -> None:
         if self.shares(url) and not _is_uri(url):
-            Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(str(url.database)).parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DatabaseUnreachable(f"The folder {folder} of the SQLite file cannot be made: {error}.") from error
 
     @contextmanager
     def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
