@@ -174,7 +174,7 @@ class _Db(Operations):
         """Whether a table of that name is in this store's schema. Writes nothing."""
         if not self.dialect.is_there(self._engine.url):
             return False
-        with failures.translated(self), self._engine.connect() as connection:
+        with failures.translated(self), connected(self._engine) as connection:
             return sa.inspect(connection).has_table(table_name, schema=self.names.schema)
 
     def _create_all_tables(self) -> None:

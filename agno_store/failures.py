@@ -26,7 +26,7 @@ def translated(db: _Db) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        said = _without_secrets(str(error.orig).strip(), db.db_engine.url)
+        said = without_secrets(str(error.orig).strip(), db.db_engine.url)
         if isinstance(error, OperationalError) and error.statement is None and not error.connection_invalidated:
             raise DatabaseUnreachable(
                 f"{where}: no connection could be had: {said}. Is the server running and the URL right?"
@@ -45,7 +45,8 @@ def redacted(url: URL) -> str:
     return url.set(query=query).render_as_string(hide_password=True)
 
 
-def _without_secrets(text: str, url: URL) -> str:
+def without_secrets(text: str, url: URL) -> str:
+    """Return what a driver says, with the URL's secrets hidden."""
     hidden = [str(url.password)] if url.password else []
     hidden += [str(value) for name, value in url.query.items() if _SECRET.search(name)]
     for secret in hidden:

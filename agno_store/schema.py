@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from agno_store.dialects import Dialect
+from agno_store.dialects.base import connected
 from agno_store.errors import SchemaBehind, SchemaMissing, SchemaTooNew
 from agno_store.failures import redacted
 from agno_store.names import Names
@@ -80,7 +81,7 @@ def status(engine: Engine, dialect: Dialect, names: Names, sql: Statements) -> S
         return _read(engine, dialect, names, sql, url)
     except DBAPIError:
         # What the driver says of a table that is not there differs; whether it is there does not.
-        with engine.connect() as connection:
+        with connected(engine) as connection:
             there = sa.inspect(connection).has_table(names.version, schema=names.schema)
         # It may be there by now, because another process has just made it.
         return _read(engine, dialect, names, sql, url) if there else SchemaStatus.of(names, None, url)

@@ -34,7 +34,7 @@ Url = Annotated[
     typer.Option(
         "--db-url",
         envvar="AGNO_STORE_DB_URL",
-        show_envvar=True,
+        show_default=False,  # it may stand in pyproject.toml, with its password
         help="The database: sqlite:///agents.db, postgresql://user:password@host/db, mysql://user:password@host/db.",
     ),
 ]
@@ -168,8 +168,8 @@ def downgrade(
         lost = migrator.lost_by_downgrade(to)
         for name, count in lost.items():
             output.line(f"  {name} goes, and {count} row{'' if count == 1 else 's'} with it", "yellow")
-        if lost and not yes and not _confirmed(output, db.names):
-            raise typer.Exit(Exit.FAILED)
+        if lost and not yes:
+            _confirm(output, db.names)
         steps: list[dict[str, Any]] = []
         migrator.downgrade(to, _reporting(output, steps, "taken back"))
         _report_change(output, before, db.schema_status(), steps)
@@ -213,7 +213,8 @@ def _report_change(output: Output, before: SchemaStatus, after: SchemaStatus, st
     output.document({**after.to_dict(), "from": before.current, "to": after.current, "steps": steps})
     was, now = (status.current or "no tables" for status in (before, after))
     name = str(Names(after.table, after.schema))
-    output.line(f"{name}: {was} -> {now}" if was != now else f"{name} is at {now} already", "green")
+    stays = f"{name} is at {now} already" if after.current else f"{name} has no tables"
+    output.line(f"{name}: {was} -> {now}" if was != now else stays, "green")
 
 
 def _say_status(output: Output, status: SchemaStatus) -> None:
@@ -229,8 +230,8 @@ def _say_what_to_do(output: Output, status: SchemaStatus) -> None:
         output.err.print(str(error), markup=False)
 
 
-def _confirmed(output: Output, names: Names) -> bool:
+def _confirm(output: Output, names: Names) -> None:
     if output.as_json or not sys.stdin.isatty():
-        output.err.print("Nothing was changed. Add --yes to do it without being asked.")
-        return False
-    return typer.confirm(f"Downgrade {names}?", default=False)
+        raise AgnoStoreError("Nothing was changed. Add --yes to do it without being asked.")
+    if not typer.confirm(f"Downgrade {names}?", default=False):
+        raise AgnoStoreError("Nothing was changed.")

@@ -14,13 +14,18 @@ from rich.table import Table
 from agno_store.errors import AgnoStoreError
 
 
+def _console(*, stderr: bool = False) -> Console:
+    # What is shown are names and messages: no number in them is to be coloured, no :word: made a picture.
+    return Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
+
+
 @dataclass(frozen=True)
 class Output:
     """Where a command's answer goes: with ``as_json`` one document on stdout and no other word there."""
 
     as_json: bool = False
-    out: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=True))
-    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=True))
+    out: Console = field(default_factory=lambda: _console())
+    err: Console = field(default_factory=lambda: _console(stderr=True))
 
     @classmethod
     def of_arguments(cls, arguments: Sequence[str]) -> Output:
@@ -51,4 +56,5 @@ class Output:
     def failure(self, error: AgnoStoreError, code: int) -> None:
         """Say on stderr what went wrong; with ``as_json`` on stdout too."""
         self.document({"error": {"type": type(error).__name__, "message": str(error), "exit_code": int(code)}})
-        self.err.print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}")
+        kind = "" if type(error) is AgnoStoreError else f"[bold red]{type(error).__name__}[/]: "
+        self.err.print(kind + escape(str(error)))

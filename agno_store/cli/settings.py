@@ -13,7 +13,13 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-KEYS = {"db-url": "db_url", "table": "table", "schema": "schema", "lock-timeout": "lock_timeout"}
+KEYS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "db-url": ("db_url", (str,)),
+    "table": ("table", (str,)),
+    "schema": ("schema", (str,)),
+    "lock-timeout": ("lock_timeout", (int, float)),
+}
+"""The keys of the section, the parameters they stand for, and what they may be."""
 
 
 def from_pyproject(start: Path | None = None) -> dict[str, Any]:
@@ -31,12 +37,22 @@ def from_pyproject(start: Path | None = None) -> dict[str, Any]:
 
 def _options(file: Path) -> dict[str, Any]:
     try:
-        section = tomllib.loads(file.read_text(encoding="utf-8")).get("tool", {}).get("agno-store", {})
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"{file} cannot be read: {error}.") from error
-    unknown = sorted(section.keys() - KEYS.keys())
-    if unknown:
-        raise ConfigurationError(
-            f"{file}: [tool.agno-store] does not know {', '.join(unknown)}; it knows {', '.join(KEYS)}."
-        )
-    return {KEYS[key]: value for key, value in section.items()}
+    tools = content.get("tool", {})
+    section = tools.get("agno-store", {}) if isinstance(tools, dict) else tools
+    if not isinstance(section, dict):
+        raise ConfigurationError(f"{file}: [tool.agno-store] is not a table.")
+    for key, value in section.items():
+        _check(file, key, value)
+    return {KEYS[key][0]: value for key, value in section.items()}
+
+
+def _check(file: Path, key: str, value: Any) -> None:
+    if key not in KEYS:
+        raise ConfigurationError(f"{file}: [tool.agno-store] does not know {key}; it knows {', '.join(KEYS)}.")
+    kinds = KEYS[key][1]
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        wanted = "a text" if kinds == (str,) else "a number"
+        raise ConfigurationError(f"{file}: {key} in [tool.agno-store] must be {wanted}, not {type(value).__name__}.")

@@ -47,6 +47,11 @@ def parse_url(url: str | URL) -> tuple[URL, Dialect]:
             "postgresql+psycopg://user:password@host/database or mysql+pymysql://user:password@host/database; "
             "characters such as @ : / % in a password are written percent-encoded."
         ) from None
+    if "@" in (parsed.host or "") + (parsed.database or "") and by_name(parsed.get_backend_name()) is not SQLITE:
+        # What stands there is the rest of a password.
+        raise ConfigurationError(
+            "The database URL has a second @. In a password @ is written %40, : %3A, / %2F, # %23 and % itself %25."
+        )
     name, _, driver = parsed.drivername.partition("+")
     dialect = by_name(name)
     parsed = parsed.set(drivername=f"{dialect.driver_names[name]}+{driver or dialect.default_driver}")

@@ -12,6 +12,8 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import Pool
 
+from agno_store.errors import DatabaseUnreachable
+from agno_store.failures import redacted, without_secrets
 from agno_store.names import Names
 
 
@@ -108,8 +110,19 @@ class Dialect(abc.ABC):
 
 @contextmanager
 def connected(engine: Engine) -> Iterator[Connection]:
-    """Give a connection that is in no transaction, whatever a caller's listeners did when it was handed out."""
-    with engine.connect() as connection:
+    """Give a connection that is in no transaction, whatever a caller's listeners did when it was handed out.
+
+    Raises DatabaseUnreachable for what a driver raises besides its own errors, such as a TypeError for an
+    option that it does not know.
+    """
+    try:
+        connection = engine.connect()
+    except (TypeError, ValueError, OSError, RuntimeError) as error:
+        said = without_secrets(f"{type(error).__name__}: {error}", engine.url)
+        raise DatabaseUnreachable(
+            f"{redacted(engine.url)}: no connection could be had: {said}. Is the URL right, with its options?"
+        ) from error
+    with connection:
         connection.rollback()
         yield connection
 

@@ -23,6 +23,10 @@ BUSY_SECONDS = 30.0
 """How long a statement waits for another process's write transaction."""
 
 
+LONGEST_WAIT = 2_000_000.0
+"""Seconds; busy_timeout is a C int of milliseconds."""
+
+
 class SQLite(Dialect):
     title = "SQLite"
     driver_names: ClassVar[Mapping[str, str]] = {"sqlite": "sqlite"}
@@ -86,7 +90,7 @@ class SQLite(Dialect):
             _begin_by_hand(connection)
             run = connection.exec_driver_sql
             waited, enforced = run("PRAGMA busy_timeout").scalar(), run("PRAGMA foreign_keys").scalar()
-            run(f"PRAGMA busy_timeout = {int(timeout * 1000)}")
+            run(f"PRAGMA busy_timeout = {int(min(timeout, LONGEST_WAIT) * 1000)}")
             run("PRAGMA foreign_keys = OFF")
             try:
                 _take_write_lock(connection, names, timeout)

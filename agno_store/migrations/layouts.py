@@ -19,26 +19,30 @@ from agno_store.tables import HEAD
 _Shape = dict[str, tuple[frozenset[str], frozenset[str]]]
 
 
-def refuse_foreign(connection: Connection, names: Names) -> None:
-    """Raise SchemaConflict where the session table is there and has not the columns of ours.
+def refuse_foreign(connection: Connection, names: Names, current: str | None) -> None:
+    """Raise SchemaConflict where a table that is to be made is there, and has not the columns of ours.
 
     A table with exactly our columns is one that an upgrade was killed over, or that was made by hand: the
     upgrade goes on from it.
     """
-    inspector = sa.inspect(connection)
-    if inspector.has_table(names.version, schema=names.schema):
+    if current == HEAD:
         return
-    if not inspector.has_table(names.sessions, schema=names.schema):
-        return
-    columns = {column["name"] for column in inspector.get_columns(names.sessions, schema=names.schema)}
-    if columns == shape(names, ordered()[0].revision)[names.sessions][0]:
-        return
-    raise SchemaConflict(
-        f"The table {names} is there already and is not one of agno_store's: it looks like {recognised(columns)}. "
-        "Nothing was changed. Give the store a name of its own with table_name= (--table).",
-        store=str(names),
-        head=HEAD,
-    )
+    made = shape(names, current or "base")
+    for table, (columns, _) in _shape_of(connection, names).items():
+        if table in made or columns == _first_columns(names, table):
+            continue
+        raise SchemaConflict(
+            f"The table {table} is there already and is not one of agno_store's: it looks like {recognised(columns)}. "
+            "Nothing was changed. Give the store a name of its own with table_name= (--table).",
+            store=str(names),
+            current=current,
+            head=HEAD,
+        )
+
+
+def _first_columns(names: Names, table: str) -> frozenset[str]:
+    shapes = (shape(names, script.revision) for script in ordered())
+    return next(found[table][0] for found in shapes if table in found)
 
 
 def recognised(columns: Set[str]) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
-from alembic.util import CommandError
 from sqlalchemy.engine import Connection, Engine
 
 from agno_store import schema
@@ -92,7 +91,7 @@ class Migrator:
     def lost_by_downgrade(self, target: str) -> dict[str, int]:
         """Return the tables that a downgrade drops, with the rows in each. Writes nothing."""
         keeps = layouts.shape(self.names, self._resolved(target))
-        with self.engine.connect() as connection:
+        with connected(self.engine) as connection:
             look = sa.inspect(connection)
             schema = self.names.schema
             going = [t for t in self.names.tables if t not in keeps and look.has_table(t, schema=schema)]
@@ -102,7 +101,7 @@ class Migrator:
     def drift(self) -> list[str]:
         """Return, in words, how the tables differ from what the revisions make. Writes nothing."""
         with (
-            self.engine.connect() as connection,
+            connected(self.engine) as connection,
             self.dialect.reflecting(connection, self.names) as (reflected, names),
         ):
             return drift.differences(reflected, names)
@@ -117,7 +116,7 @@ class Migrator:
         """
         target = self._resolved(target)
         with self._locked() as connection:
-            layouts.refuse_foreign(connection, self.names)
+            layouts.refuse_foreign(connection, self.names, self._known_current(connection))
             done = self._run(connection, lambda at: self._between(at, target, up=True), on_step)
         self._verify(done, target)
         self._miss_nothing()
@@ -138,6 +137,7 @@ class Migrator:
         """
         target = self._resolved(target)
         with self._locked() as connection:
+            self._known_current(connection)
             differing = layouts.differing(connection, self.names, target)
             if differing:
                 raise SchemaConflict(
@@ -203,7 +203,7 @@ class Migrator:
     def _miss_nothing(self) -> None:
         """Make sure that the tables have all that their revision brings."""
         current = self.current()
-        with self.engine.connect() as connection:
+        with connected(self.engine) as connection:
             missing = layouts.differing(connection, self.names, current or "base", only_missing=True)
         if missing:
             again = self.names.command("downgrade --to base", redacted(self.engine.url))
@@ -248,16 +248,25 @@ class Migrator:
 
     def _resolved(self, target: str) -> str:
         """Return the full id of a target given as ``head``, ``base``, an id or its beginning."""
-        if target == "base":
+        known = [script.revision for script in ordered()]
+        if target in ("base", *known):
             return target
-        try:
-            found = self.script.get_revision(target)
-        except CommandError:
-            found = None
-        if found is None:
-            known = ", ".join(script.revision for script in ordered())
-            raise InvalidArgument(f"There is no revision {target!r}; there are base, {known} and head.")
-        return str(found.revision)
+        found = [revision for revision in known if target and revision.startswith(target)]
+        if target == "head":
+            found = known[-1:]
+        if len(found) != 1:
+            raise InvalidArgument(f"There is no revision {target!r}; there are base, {', '.join(known)} and head.")
+        return found[0]
+
+    def _known_current(self, connection: Connection) -> str | None:
+        """Return the revision the store is at, read under the lock.
+
+        Raises SchemaTooNew where this release does not know it.
+        """
+        current = self._context(connection).get_current_revision()
+        if current is not None and self._index(current) is None:
+            raise self._too_new(current)
+        return current
 
     def _too_new(self, current: str) -> SchemaTooNew:
         try:
