@@ -84,6 +84,10 @@ def _complete(cls: type, base: Any) -> None:
             continue
         abstract = getattr(member, "__isabstractmethod__", False)
         setattr(cls, name, _missing(name, member) if abstract else member)
+    # agno reads the names of all its tables from every db; None says that there is no such table here.
+    for name in base.BaseDb.__init__.__code__.co_names:
+        if name.endswith("_table_name") and not hasattr(cls, name):
+            setattr(cls, name, None)
     base.BaseDb.register(cls)
 
 

@@ -39,13 +39,6 @@ class _Db(Operations):
 
     dialect: ClassVar[Dialect]
 
-    # Table names that agno asks every db for; None says that this store has no such table.
-    memory_table_name = metrics_table_name = eval_table_name = knowledge_table_name = None
-    trace_table_name = span_table_name = learnings_table_name = versions_table_name = None
-    components_table_name = component_configs_table_name = component_links_table_name = None
-    schedules_table_name = schedule_runs_table_name = approvals_table_name = job_table_name = None
-    culture_table_name = None
-
     _arguments: tuple[tuple[Any, ...], dict[str, Any]]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
