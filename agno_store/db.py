@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from agno_store import bridge, engines, failures, schema
+from agno_store import bridge, engines, failures, schema, urls
 from agno_store.dialects import MYSQL, POSTGRESQL, SQLITE, Dialect, by_name, parse_url
 from agno_store.dialects.base import connected
 from agno_store.errors import ConfigurationError
@@ -91,7 +91,7 @@ class _Db(Operations):
     @property
     def db_url(self) -> str:
         """The URL, without its secrets."""
-        return failures.redacted(self._engine.url)
+        return urls.redacted(self._engine.url)
 
     @property
     def db_schema(self) -> str | None:

@@ -12,10 +12,10 @@ from sqlalchemy.exc import DBAPIError
 from agno_store.dialects import Dialect
 from agno_store.dialects.base import connected
 from agno_store.errors import SchemaBehind, SchemaMissing, SchemaTooNew
-from agno_store.failures import redacted
 from agno_store.names import Names
 from agno_store.statements import Statements
 from agno_store.tables import HEAD, REVISIONS
+from agno_store.urls import redacted
 
 IN_STEP, MISSING, BEHIND, AHEAD = "in step", "missing", "behind", "ahead"
 

@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import Pool
 
 from agno_store.errors import DatabaseUnreachable
-from agno_store.failures import redacted, without_secrets
 from agno_store.names import Names
+from agno_store.urls import redacted, without_secrets
 
 
 class Dialect(abc.ABC):

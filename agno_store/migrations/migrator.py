@@ -16,7 +16,6 @@ from agno_store import schema
 from agno_store.dialects import Dialect
 from agno_store.dialects.base import connected
 from agno_store.errors import InvalidArgument, SchemaConflict, SchemaDrifted, SchemaError, SchemaTooNew
-from agno_store.failures import redacted
 from agno_store.migrations import drift, layouts
 from agno_store.migrations.options import options
 from agno_store.migrations.resume import Resumable
@@ -24,6 +23,7 @@ from agno_store.migrations.scripts import ordered, script_directory
 from agno_store.names import Names
 from agno_store.statements import Statements
 from agno_store.tables import HEAD
+from agno_store.urls import redacted
 
 if TYPE_CHECKING:
     from agno_store.db import _Db

@@ -1,0 +1,24 @@
+"""URLs and messages as they may be shown: without a secret in them."""
+
+from __future__ import annotations
+
+import re
+
+from sqlalchemy.engine import URL
+
+_SECRET = re.compile(r"pass|secret|token|key|credential", re.IGNORECASE)
+
+
+def redacted(url: URL) -> str:
+    """Return a URL as text with its password, and what looks like one in its query, hidden."""
+    query = {name: "***" if _SECRET.search(name) else value for name, value in url.query.items()}
+    return url.set(query=query).render_as_string(hide_password=True)
+
+
+def without_secrets(text: str, url: URL) -> str:
+    """Return what a driver says, with the URL's secrets hidden."""
+    hidden = [str(url.password)] if url.password else []
+    hidden += [str(value) for name, value in url.query.items() if _SECRET.search(name)]
+    for secret in hidden:
+        text = text.replace(secret, "***")
+    return text
