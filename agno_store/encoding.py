@@ -31,8 +31,9 @@ TAG = "$agno_store"
 DEEPEST = 250
 """Levels of nesting; json's own encoder and decoder need Python's stack."""
 
-_LONG = 10_000
-"""Bits of an integer that Python still agrees to print: https://docs.python.org/3/library/stdtypes.html#int-max-str-digits"""
+_LONG = 2_000
+"""Bits of an integer, fewer than the 640 digits that Python agrees to print however it is set up.
+https://docs.python.org/3/library/stdtypes.html#integer-string-conversion-length-limitation"""
 
 _ESCAPE = "\x1a"
 
@@ -192,19 +193,17 @@ def _plain_items(values: Iterable[Any], path: str, levels: int) -> list[Any]:
 
 
 def _plain_mapping(value: Mapping[Any, Any], path: str, levels: int) -> Any:
-    entries = {}
-    for key, item in value.items():
-        name = key.value if isinstance(key, Enum) else key
-        if not isinstance(name, str) or name == TAG:
-            break
-        entries[str.__str__(name)] = _plain(item, f"{path}.{name}", levels - 1)
-    if len(entries) == len(value):
+    names = [key.value if isinstance(key, Enum) else key for key in value]
+    if all(isinstance(name, str) and name != TAG for name in names) and len(set(names)) == len(names):
+        entries = {}
+        for name, item in zip(names, value.values(), strict=True):
+            entries[str.__str__(name)] = _plain(item, f"{path}.{name}", levels - 1)
         return entries
     # A key that is no text, our own tag, or two keys that would become one.
     pairs = []
     for n, (key, item) in enumerate(value.items()):
-        here = f"{path}[{key!r}]"
-        pairs.append([_plain(key, f"{path}[key {n}]", levels - 1), _plain(item, here, levels - 1)])
+        plain_key = _plain(key, f"{path}[key {n}]", levels - 1)
+        pairs.append([plain_key, _plain(item, f"{path}[{plain_key!r}]", levels - 1)])
     if len({repr(key) for key, _ in pairs}) < len(pairs):
         raise EncodingError(f"{path} has keys that would become one: {list(value)!r}. Nothing was written.", path=path)
     return _tagged("dict", pairs)
