@@ -1,0 +1,59 @@
+# Everything runs in .venv, made anew when pyproject.toml changes. For another PYTHON: make clean first.
+
+PYTHON ?= python3
+JOBS ?= 2
+PYTEST_ARGS ?=
+UV ?= $(shell command -v uv 2>/dev/null)
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint types servers format build clean
+
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(STAMP) ## Show what the package does, on SQLite
+	$(BIN)/python examples/demo.py
+
+test: lint types servers ## Check everything, on all databases (DATABASES, JOBS and PYTEST_ARGS narrow it)
+	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
+
+test-all: export TEST_ALL = 1
+test-all: test ## The same with the tests that take long
+
+lint: $(STAMP) ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## Check types
+	$(BIN)/mypy
+
+servers: $(STAMP) ## Install the database server that the tests lack, if any
+	$(BIN)/python -m tests.servers.install
+
+format: $(STAMP) ## Put the code into its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+build: $(STAMP) ## Build sdist and wheel in dist/
+	$(BIN)/python -m build
+
+clean: ## Remove all that was made here
+	rm -rf .venv .cache dist build .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo 'Python 3.10 or later is needed; `$(PYTHON)` is not. Try: make PYTHON=python3.12' >&2; exit 1; }
+ifneq ($(UV),)
+	$(PYTHON) -m venv --clear --without-pip .venv
+	$(UV) pip install --quiet --python $(BIN)/python -e '.[dev]'
+else
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo '`$(PYTHON)` cannot make virtual environments. Try: apt-get install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+endif
+	touch $@
