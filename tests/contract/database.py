@@ -1,0 +1,80 @@
+"""Looking into a store's tables from outside, past the store's own reading and writing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from agno_store.tables import metadata
+
+Dump = dict[str, list[dict[str, Any]]]
+
+
+def tables(db: Any) -> dict[str, sa.Table]:
+    """The store's tables as 'sessions', 'runs' and 'summaries'."""
+    found = {table.name: table for table in metadata(db.names).sorted_tables}
+    names = {"sessions": db.names.sessions, "runs": db.names.runs, "summaries": db.names.summaries}
+    return {short: found[name] for short, name in names.items()}
+
+
+def dump(db: Any) -> Dump:
+    """Every row of every table, each table by its key: what "nothing was written" is measured by."""
+    with db.db_engine.connect() as connection:
+        return {
+            short: [dict(row) for row in connection.execute(sa.select(table).order_by(*table.primary_key)).mappings()]
+            for short, table in tables(db).items()
+        }
+
+
+def empty(db: Any) -> None:
+    """Delete every row."""
+    with db.db_engine.begin() as connection:
+        for table in reversed(metadata(db.names).sorted_tables):
+            connection.execute(table.delete())
+
+
+def stored(db: Any, table: str, column: str, **key: Any) -> Any:
+    """One value as it stands in the database: payloads still text, times in microseconds."""
+    source = tables(db)[table]
+    conditions = [source.c[name] == value for name, value in key.items()]
+    with db.db_engine.connect() as connection:
+        return connection.execute(sa.select(source.c[column]).where(*conditions)).scalar_one()
+
+
+def overwrite(db: Any, table: str, column: str, value: Any, **key: Any) -> None:
+    """Put a value there behind the store's back."""
+    source = tables(db)[table]
+    conditions = [source.c[name] == value for name, value in key.items()]
+    with db.db_engine.begin() as connection:
+        connection.execute(source.update().where(*conditions).values({column: value}))
+
+
+def ask(db: Any, sql: str, **values: Any) -> list[Any]:
+    """The first column of what a statement returns."""
+    with db.db_engine.connect() as connection:
+        return list(connection.execute(sa.text(sql), values).scalars())
+
+
+def quoted(db: Any, name: str) -> str:
+    """A name as the database wants to read it."""
+    return str(db.db_engine.dialect.identifier_preparer.quote(name))
+
+
+@contextmanager
+def statements(engine: sa.Engine | type[sa.Engine]) -> Iterator[list[str]]:
+    """Collect what is sent, except for the borders of transactions."""
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.split()[0].upper() not in ("BEGIN", "COMMIT", "ROLLBACK"):
+            sent.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(engine, "before_cursor_execute", note)

@@ -1,0 +1,126 @@
+"""What a call may cost: counted statements, and none that asks the database about itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
+
+from agno_store import open_db
+from tests.contract.database import statements
+from tests.contract.samples import append, run, session
+
+CATALOG = re.compile(
+    r"pg_catalog|pg_class|information_schema|sqlite_master|sqlite_schema|PRAGMA|\bSHOW\b|DESCRIBE", re.I
+)
+
+COSTS: dict[str, tuple[int, Callable[[Any], object]]] = {
+    "get_session": (2, lambda db: db.get_session("s0")),
+    "get_session of a user with a limit": (2, lambda db: db.get_session("s0", user_id="u", runs_limit=3)),
+    "get_session of nobody's": (1, lambda db: db.get_session("nothing")),
+    "get_sessions without runs": (1, lambda db: db.get_sessions(include_runs=False, limit=20)),
+    "get_sessions without runs, with a total": (
+        2,
+        lambda db: db.get_sessions(include_runs=False, limit=20, deserialize=False),
+    ),
+    "get_sessions": (2, lambda db: db.get_sessions(limit=20)),
+    "get_sessions with a total": (3, lambda db: db.get_sessions(limit=20, page=1, deserialize=False)),
+    "get_run": (1, lambda db: db.get_run("r", session_id="s0")),
+    "get_runs": (1, lambda db: db.get_runs(session_id="s0", user_id="u")),
+    "get_runs with a total": (2, lambda db: db.get_runs(limit=5, deserialize=False)),
+    "get_summary": (1, lambda db: db.get_summary("s0")),
+    "upsert_run of a new run": (3, lambda db: db.upsert_run(run("new"), "s0")),
+    "upsert_run of a stored run": (2, lambda db: db.upsert_run(run("r", content="x"), "s0")),
+    "upsert_run of a new session": (3, lambda db: db.upsert_run(run("new"), "new")),
+    "append_run_to_session_if_absent": (3, lambda db: db.append_run_to_session_if_absent("s0", run("new"))),
+    "upsert_session of a new session": (3, lambda db: db.upsert_session(session("new"))),
+    "upsert_session of a stored session": (3, lambda db: db.upsert_session(session("s0", user_id="u"))),
+    "update_session_state": (3, lambda db: db.update_session_state("s0", lambda state: {"n": 1})),
+    "rename_session": (5, lambda db: db.rename_session("s0", "agent", "new")),
+    "update_run_in_session": (2, lambda db: db.update_run_in_session("s0", "r", {"content": "x"})),
+    "cancel_pending_run": (1, lambda db: db.cancel_pending_run("r", session_id="s0", reason="no")),
+    "upsert_summary": (3, lambda db: db.upsert_summary("s0", {"summary": "text"})),
+    "delete_run": (2, lambda db: db.delete_run("r", session_id="s0")),
+    "delete_session": (4, lambda db: db.delete_session("s0")),
+}
+
+
+@pytest.fixture
+def furnished(db: Any) -> Any:
+    """A store with 20 sessions and a run in each, used before."""
+    db.upsert_sessions([session(f"s{n}", user_id="u", summary={"summary": "text"}) for n in range(20)])
+    for n in range(20):
+        append(db, f"s{n}", "r")
+    db.get_session("s0")
+    return db
+
+
+@pytest.mark.parametrize(("most", "call"), COSTS.values(), ids=COSTS.keys())
+def test_a_call_sends_no_more_than(furnished: Any, most: int, call: Callable[[Any], object]) -> None:
+    with statements(furnished.db_engine) as sent:
+        call(furnished)
+
+    assert len(sent) <= most, sent
+
+
+def test_no_call_asks_the_database_about_itself(furnished: Any) -> None:
+    with statements(furnished.db_engine) as sent:
+        for _, call in COSTS.values():
+            call(furnished)
+
+    assert [statement for statement in sent if CATALOG.search(statement)] == []
+    assert [statement for statement in sent if furnished.names.version in statement] == []
+
+
+@pytest.mark.parametrize("deserialize", [True, False])
+def test_a_listing_without_runs_does_not_read_the_table_of_runs(furnished: Any, deserialize: bool) -> None:
+    with statements(furnished.db_engine) as sent:
+        furnished.get_sessions(include_runs=False, user_id="u", session_name="x", deserialize=deserialize)
+
+    assert sent
+    assert [statement for statement in sent if furnished.names.runs in statement] == []
+
+
+def test_what_a_listing_costs_does_not_depend_on_how_long_it_is(furnished: Any) -> None:
+    with statements(furnished.db_engine) as short:
+        furnished.get_sessions(limit=1)
+    with statements(furnished.db_engine) as long:
+        furnished.get_sessions()
+
+    assert len(short) == len(long) == 2
+
+
+def test_building_stores_sends_nothing_and_opens_no_connection(fresh_url: str) -> None:
+    connected: list[object] = []
+
+    def note(*_: object) -> None:
+        connected.append(object())
+
+    event.listen(Pool, "connect", note)
+    try:
+        with statements(sa.Engine) as sent:
+            stores = [open_db(fresh_url, table_name=f"store_{n}") for n in range(100)]
+    finally:
+        event.remove(Pool, "connect", note)
+
+    assert (sent, connected) == ([], [])
+    assert len({id(store.db_engine) for store in stores}) == 1
+    for store in stores:
+        store.close()
+
+
+def test_the_version_is_looked_at_once(opened: Callable[..., Any]) -> None:
+    opened().upsert_session(session("s"))
+    db = opened()
+    with statements(db.db_engine) as sent:
+        db.get_session("s")
+        db.get_session("s")
+
+    assert len([statement for statement in sent if db.names.version in statement]) == 1
+    assert len(sent) == 5
+    assert [statement for statement in sent if CATALOG.search(statement)] == []

@@ -1,0 +1,66 @@
+"""What is shown of a URL, and of what a driver says."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import pytest
+from sqlalchemy import make_url
+
+from agno_store.urls import redacted
+
+SECRET = "s3cr3t/p@ss:w%rd"
+QUOTED = quote(SECRET, safe="")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("sqlite:////tmp/a b.db", "sqlite:////tmp/a b.db"),
+        ("sqlite://", "sqlite://"),
+        ("postgresql+psycopg://user@host:5432/db", "postgresql+psycopg://user@host:5432/db"),
+        (f"postgresql+psycopg://user:{QUOTED}@host/db", "postgresql+psycopg://user:***@host/db"),
+        (f"mysql+pymysql://user:{QUOTED}@host/db?charset=utf8mb4", "mysql+pymysql://user:***@host/db?charset=utf8mb4"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert redacted(make_url(url)) == shown
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "passwd",
+        "passfile",
+        "sslpassword",
+        "PGPASSWORD",
+        "token",
+        "access_token",
+        "secret",
+        "sslkey",
+        "api_key",
+    ],
+)
+def test_what_looks_like_a_secret_in_the_query_is_hidden(name: str) -> None:
+    url = make_url(f"postgresql+psycopg://user@host/db?{name}={QUOTED}&application_name=mine")
+
+    assert SECRET not in redacted(url)
+    assert QUOTED not in redacted(url)
+    assert "application_name=mine" in redacted(url)
+
+
+def test_several_values_of_one_secret_are_hidden() -> None:
+    url = make_url(f"postgresql+psycopg://host/db?password={QUOTED}&password=again&host=a&host=b")
+
+    assert "again" not in redacted(url)
+    assert QUOTED not in redacted(url)
+    assert "host=a" in redacted(url)
+
+
+def test_the_url_itself_is_not_changed() -> None:
+    url = make_url(f"mysql+pymysql://user:{QUOTED}@host/db?sslkey=x")
+    redacted(url)
+
+    assert url.password == SECRET
+    assert url.query["sslkey"] == "x"
