@@ -1,0 +1,130 @@
+"""What goes wrong ends in a sentence and an exit code, and never in a traceback."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from tests.cli.program import COMMANDS, run, run_installed
+
+USAGE: dict[str, tuple[tuple[str, ...], str]] = {
+    "unknown option": (("upgrade", "--bogus"), "--bogus"),
+    "unknown command": (("bogus",), "bogus"),
+    "downgrade without --to": (("downgrade", "--db-url", "sqlite://"), "--to"),
+    "stamp without a revision": (("stamp", "--db-url", "sqlite://"), "revision"),
+    "one word too many": (("upgrade", "extra", "--db-url", "sqlite://"), "extra"),
+    "a negative lock timeout": (("upgrade", "--db-url", "sqlite://", "--lock-timeout", "-1"), "--lock-timeout"),
+    "a lock timeout that is no number": (("upgrade", "--db-url", "sqlite://", "--lock-timeout", "x"), "--lock-timeout"),
+    "a lock timeout that is not a number": (
+        ("upgrade", "--db-url", "sqlite://", "--lock-timeout", "nan"),
+        "--lock-timeout",
+    ),
+    "a URL that cannot be read": (("check", "--db-url", "nonsense"), "The database URL cannot be read"),
+    "a port that is no number": (("check", "--db-url", "mysql://u@h:port/d"), "The database URL cannot be read"),
+    "another database": (("check", "--db-url", "oracle://h/d"), "SQLite, PostgreSQL, MySQL/MariaDB"),
+    "an unknown driver": (("check", "--db-url", "mysql+nosuch://h/d"), "mysql+nosuch"),
+    "a driver that is not there": (("check", "--db-url", "mysql+mysqldb://h/d"), "pip install"),
+    "a schema in SQLite": (("check", "--db-url", "sqlite://", "--schema", "x"), "SQLite has no schemas"),
+}
+
+
+@pytest.mark.parametrize("mistake", USAGE)
+def test_a_usage_error_exits_2_and_says_what_is_wrong_on_stderr(mistake: str) -> None:
+    words, reason = USAGE[mistake]
+    answer = run(*words)
+    assert (answer.code, answer.out) == (2, "")
+    assert reason.lower() in answer.complaint.lower()
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command != "history"])
+def test_a_command_without_a_database_says_the_three_ways_to_name_one(command: str) -> None:
+    answer = run(*COMMANDS[command])
+    assert (answer.code, answer.out) == (2, "")
+    for way in ("--db-url", "AGNO_STORE_DB_URL", "[tool.agno-store]"):
+        assert way in answer.complaint
+
+
+def test_a_failure_answers_with_one_document() -> None:
+    answer = run("check", "--db-url", "nonsense", "--json")
+    assert list(answer.document) == ["error"]
+    assert list(answer.document["error"]) == ["type", "message", "exit_code"]
+    assert answer.document["error"]["type"] == "ConfigurationError"
+    assert answer.document["error"]["message"] in answer.complaint
+    assert answer.document["error"]["exit_code"] == answer.code == 2
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql", "mariadb"])
+def test_a_server_that_is_not_there_is_unreachable(scheme: str, command: str, closed_port: int) -> None:
+    answer = run(*COMMANDS[command], "--db-url", f"{scheme}://me@127.0.0.1:{closed_port}/app", "--json")
+    assert answer.code == 7
+    assert answer.document["error"]["type"] == "DatabaseUnreachable"
+    assert f"127.0.0.1:{closed_port}/app" in answer.complaint
+    assert "Is the server running and the URL right?" in answer.complaint
+
+
+@pytest.mark.backends("postgresql", "mysql")
+def test_a_database_that_is_not_there_is_unreachable(fresh_url: str) -> None:
+    url = make_url(fresh_url).set(database="no_such_database").render_as_string(hide_password=False)
+    answer = run("upgrade", "--db-url", url)
+    assert answer.code == 7
+    assert "no_such_database" in answer.complaint
+
+
+@pytest.mark.parametrize("path", ["file/inside/a.db", "file/a.db", "."])
+def test_a_place_that_can_hold_no_file_is_named(folder: Path, path: str) -> None:
+    (folder / "file").write_text("")
+    answer = run("upgrade", "--db-url", f"sqlite:///{folder}/{path}")
+    assert answer.code in (2, 7)
+    assert answer.out == ""
+    assert str(folder) in answer.complaint
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_file_that_is_no_database_is_a_failure_and_left_alone(folder: Path, command: str) -> None:
+    file = folder / "notes.txt"
+    file.write_text("Not a database, but somebody's notes. " * 100)
+    before = file.read_bytes()
+    answer = run(*COMMANDS[command], "--db-url", f"sqlite:///{file}", "--json")
+    assert answer.code == 1
+    assert answer.document["error"]["type"] == "DatabaseError"
+    assert "file is not a database" in answer.complaint
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mysql://me@127.0.0.1:{port}/app?no_such_option=1",
+        "mysql://me@127.0.0.1:{port}/app?ssl_ca=/no/such/file",
+        "mysql://me@two..dots:{port}/app",
+        "mysql://me:%E2%82%AC@127.0.0.1:{port}/app",
+        "postgresql://me@127.0.0.1:{port}/app?no_such_option=1",
+        "postgresql://me@127.0.0.1:{port}/app?connect_timeout=soon",
+        "postgresql://me@127.0.0.1:99999/app",
+        "mysql://me@127.0.0.1:99999/app",
+    ],
+)
+def test_what_a_driver_cannot_make_sense_of_ends_in_a_sentence_too(closed_port: int, url: str) -> None:
+    answer = run("check", "--db-url", url.format(port=closed_port), "--json")
+    assert answer.code in (1, 2, 7)
+    assert answer.document["error"]["exit_code"] == answer.code
+
+
+def test_the_program_itself_exits_with_the_code_and_prints_no_traceback(folder: Path, closed_port: int) -> None:
+    url = f"postgresql://me@127.0.0.1:{closed_port}/app"
+    answer = run_installed("check", "--db-url", url, "--json", directory=folder)
+    assert (answer.code, answer.document["error"]["exit_code"]) == (7, 7)
+    assert answer.err.startswith("DatabaseUnreachable: ")
+    assert "Traceback" not in answer.err

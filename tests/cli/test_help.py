@@ -1,0 +1,76 @@
+"""Help, completion, and the ways to start the program."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from agno_store import __version__
+from agno_store.cli.exits import Exit
+from tests.cli.program import COMMANDS, installed, run, run_installed, run_process
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_has_an_example_of_it(command: str) -> None:
+    answer = run(command, "--help")
+    assert (answer.code, answer.err) == (0, "")
+    assert f"Usage: agno-store {command}" in answer.out
+    example = re.search("Example: *(.+)", answer.out)
+    assert example
+    program, said, *words = shlex.split(example[1])
+    assert (program, said) == ("agno-store", command)
+    assert all(word in answer.out for word in words if word.startswith("--"))
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("-h",)])
+def test_help_lists_every_command_and_every_exit_code(words: tuple[str, ...]) -> None:
+    answer = run(*words)
+    said = answer.out + answer.err
+    assert all(re.search(rf"^│ {command}\b", said, re.MULTILINE) for command in COMMANDS)
+    listed = " ".join(said.split())
+    for code in Exit:
+        assert f"{int(code)} {code.name.lower().replace('_', ' ')}" in listed
+
+
+def test_the_version_is_the_packages() -> None:
+    answer = run("--version")
+    assert (answer.code, answer.out) == (0, f"agno-store {__version__}\n")
+
+
+def test_python_m_agno_store_is_the_program(folder: Path) -> None:
+    module = run_process(sys.executable, "-m", "agno_store", "check", "--db-url", "sqlite:///a.db", directory=folder)
+    assert module == run_installed("check", "--db-url", "sqlite:///a.db", directory=folder)
+    assert module.code == 3
+
+
+def test_the_shell_completes_commands_and_options(folder: Path) -> None:
+    # Below a bash, because the program asks which shell it was called from.
+    script = f"{shlex.quote(installed())} --show-completion bash; exit $?"
+    answer = run_process("bash", "-c", script, directory=folder)
+    assert answer.code == 0
+    assert "complete " in answer.out
+    answer = run_installed(
+        directory=folder, _AGNO_STORE_COMPLETE="complete_bash", COMP_WORDS="agno-store up", COMP_CWORD="1"
+    )
+    assert answer.out.split() == ["upgrade"]
+
+
+def test_the_program_imports_no_agno(folder: Path) -> None:
+    program = """
+import json, sys
+from agno_store.cli import main
+try:
+    main()
+finally:
+    print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})), file=sys.stderr)
+"""
+    answer = run_process(sys.executable, "-c", program, "upgrade", "--db-url", "sqlite:///a.db", directory=folder)
+    assert answer.code == 0
+    imported = json.loads(answer.err)
+    assert "agno_store" in imported
+    assert "agno" not in imported

@@ -1,0 +1,81 @@
+"""Building the distributions and installing them into an environment of their own, once for a test run."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.package.source import ROOT
+
+
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder that ``make`` has filled, in whichever worker of pytest-xdist was first."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with alone(folder.with_suffix(".lock")):
+        if not folder.exists():
+            unfinished = folder.with_suffix(".unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            unfinished.mkdir()
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
+
+
+@contextlib.contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """Wait until no other process is in here with the same file."""
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def command(*words: object, directory: Path) -> str:
+    """Run a command that must succeed, with nothing of this checkout on its path, and return its stdout."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "AGNO_STORE_"))}
+    done = subprocess.run(
+        [str(word) for word in words], cwd=directory, env=kept, capture_output=True, text=True, check=False, timeout=280
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def build(folder: Path) -> None:
+    """Build the sdist, and the wheel from the sdist."""
+    installer = ("--installer", "uv") if _uv() else ()
+    command(sys.executable, "-m", "build", *installer, "--outdir", folder, ROOT, directory=folder)
+
+
+class Environment:
+    """A virtual environment with nothing in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        venv.create(folder, with_pip=not _uv(), symlinks=True)
+
+    def install(self, distribution: Path) -> None:
+        """Install a distribution instead of what is there of ours, with all that it needs."""
+        pip = (_uv(), "pip") if _uv() else (self.program("python"), "-m", "pip", "--disable-pip-version-check")
+        python = ("--python", self.program("python")) if _uv() else ()
+        again = ("--reinstall-package", "agno-store") if _uv() else ()
+        if not _uv() and self.program("agno-store").exists():
+            command(*pip, "uninstall", "--quiet", "--yes", "agno-store", directory=self.folder)
+        command(*pip, "install", "--quiet", *python, *again, distribution, directory=self.folder)
+
+    def program(self, name: str) -> Path:
+        """Return the path of a program in it."""
+        return self.folder / "bin" / name
+
+
+def _uv() -> str | None:
+    """Return the path of uv where it is installed: it does in one second what pip does in ten."""
+    return shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))

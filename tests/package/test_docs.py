@@ -1,0 +1,131 @@
+"""What the documents say works: code, commands, settings and links.
+
+A block is left out where an HTML comment stands directly before it: ``<!-- not run: reason -->``.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from agno_store.cli import app
+from agno_store.cli.settings import KEYS
+from tests.cli.program import environment
+from tests.package.documents import DOCUMENTS, anchors, blocks, commands, links
+from tests.package.source import ROOT
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+RUNNER = Path(__file__).with_name("run_blocks.py")
+
+
+def name(document: Path) -> str:
+    return str(document.relative_to(ROOT))
+
+
+each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+
+
+def test_there_are_documents() -> None:
+    assert ROOT / "README.md" in DOCUMENTS
+
+
+@each_document
+def test_the_python_of_a_document_runs(document: Path, tmp_path: Path) -> None:
+    to_run = [
+        {"document": name(document), "line": block.line, "text": block.text}
+        for block in blocks(document)
+        if block.language in ("python", "py") and block.not_run is None
+    ]
+    if not to_run:
+        return
+    done = subprocess.run(
+        [sys.executable, str(RUNNER)],
+        input=json.dumps(to_run),
+        cwd=tmp_path,
+        env={**environment(), "AGNO_TELEMETRY": "false"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@each_document
+def test_a_document_names_only_commands_and_options_that_exist(document: Path) -> None:
+    unknown = [
+        f"{place}: agno-store {' '.join(words)}: {problem}"
+        for place, words in commands(document)
+        if (problem := wrong(words))
+    ]
+    assert unknown == []
+
+
+def wrong(words: list[str]) -> str | None:
+    """Say what of a command line does not exist."""
+    group: Any = typer.main.get_command(app)
+    command = group
+    for word in words:
+        if word.startswith("-"):
+            if word.partition("=")[0] not in options(command):
+                return f"no option {word}"
+        elif command is group:
+            if word not in group.commands:
+                return f"no command {word}"
+            command = group.commands[word]
+    return None
+
+
+def options(command: Any) -> set[str]:
+    """Return what a command's options are called."""
+    helped = {"-h", "--help"}
+    return helped | {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+
+
+@pytest.mark.parametrize(
+    ("line", "right"),
+    [
+        ("", True),
+        ("--version", True),
+        ("upgrade --db-url=sqlite:// --to head", True),
+        ("downgrade --to 0001 -y", True),
+        ("upgrade --plan", False),
+        ("doctor", False),
+        ("--json history", False),
+    ],
+)
+def test_a_command_line_that_does_not_exist_is_found(line: str, right: bool) -> None:
+    assert (wrong(line.split()) is None) == right
+
+
+@each_document
+def test_the_settings_in_a_document_exist(document: Path) -> None:
+    for block in blocks(document):
+        if block.language == "toml" and block.not_run is None:
+            settings = tomllib.loads(block.text).get("tool", {}).get("agno-store", {})
+            assert set(settings) <= set(KEYS), block.place
+
+
+@each_document
+def test_the_links_of_a_document_lead_somewhere(document: Path) -> None:
+    broken = [f"{place}: {to}" for place, to in links(document) if not leads_somewhere(document, to)]
+    assert broken == []
+
+
+def leads_somewhere(document: Path, to: str) -> bool:
+    """Whether a file and, in a document, a heading are there."""
+    path, _, anchor = to.partition("#")
+    target = (document.parent / path).resolve() if path else document
+    if not target.exists() or not target.is_relative_to(ROOT):
+        return False
+    return not anchor or target.suffix != ".md" or anchor in anchors(target)
