@@ -13,6 +13,7 @@ from agno_store import InvalidArgument
 from agno_store.statements import RUN_SORTS, SESSION_SORTS
 from tests.contract.database import dump, stored
 from tests.contract.samples import append, listed, run, session
+from tests.ids import stable
 
 
 class Order(str, Enum):
@@ -73,7 +74,7 @@ def found_names(db: Any, text: str) -> set[str]:
         ({"start_timestamp": 0, "end_timestamp": 0}, {"w2"}),
         ({"user_id": "bob", "component_id": "x", "session_type": "agent", "start_timestamp": 200}, {"a3"}),
     ],
-    ids=str,
+    ids=stable,
 )
 def test_a_filter_finds_what_fits(shelf: Any, filters: dict[str, Any], expected: set[str]) -> None:
     entries, total = shelf.get_sessions(deserialize=False, **filters)

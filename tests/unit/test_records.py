@@ -11,6 +11,7 @@ import pytest
 
 from agno_store import InvalidArgument, Run, Session, Summary
 from agno_store.records import TYPES, checked_type, given, run_type
+from tests.ids import stable
 
 
 class Kind(enum.Enum):
@@ -63,7 +64,7 @@ def test_the_caller_may_know_the_type_better() -> None:
     assert Session.of({"session_id": "s", "agent_id": "a"}, "workflow").session_type == "workflow"
 
 
-@pytest.mark.parametrize("bad", [{}, {"session_id": None}, SimpleNamespace(), None, object()], ids=repr)
+@pytest.mark.parametrize("bad", [{}, {"session_id": None}, SimpleNamespace(), None, object()], ids=stable)
 def test_a_session_needs_an_id(bad: Any) -> None:
     with pytest.raises(InvalidArgument, match="session_id"):
         Session.of(bad)
@@ -118,7 +119,7 @@ def test_a_run_is_read_from_an_object_and_from_a_row() -> None:
 @pytest.mark.parametrize(
     "bad",
     [{}, {"run_id": None}, {"run_data": {}}, {"run_data": {"run_id": "r"}}, None, "r", object(), SimpleNamespace()],
-    ids=repr,
+    ids=stable,
 )
 def test_a_run_needs_an_id(bad: Any) -> None:
     with pytest.raises(InvalidArgument):
@@ -156,7 +157,7 @@ def test_a_summary_keeps_what_it_does_not_know() -> None:
     assert entries == {"summary": "text", "topics": ["a"], "updated_at": "now", "model": 1}
 
 
-@pytest.mark.parametrize("bad", [{}, {"summary": None}, {"summary": 1}, None, "text", object()], ids=repr)
+@pytest.mark.parametrize("bad", [{}, {"summary": None}, {"summary": 1}, None, "text", object()], ids=stable)
 def test_a_summary_needs_its_text(bad: Any) -> None:
     with pytest.raises(InvalidArgument, match="summary"):
         Summary.of(bad)
