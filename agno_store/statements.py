@@ -233,7 +233,7 @@ class Statements:
                 sa.or_(r.status.is_(None), r.status.not_in(SKIPPED_IN_HISTORY)),
             )
             .order_by(r.run_index.desc())
-            .limit(sa.bindparam("count", type_=sa.Integer()))
+            .limit(sa.bindparam("count", type_=sa.BigInteger()))
         )
 
     @cached_property
@@ -354,5 +354,7 @@ def _order(column: Any, descending: bool) -> list[sa.ColumnElement[Any]]:
 def _limited(statement: sa.Select[Any], page: Page) -> sa.Select[Any]:
     if page.limit is None:
         return statement
-    statement = statement.limit(page.limit)
-    return statement if page.page is None else statement.offset((page.page - 1) * page.limit)
+    # As BIGINT: SQLAlchemy would cast a plain number to INTEGER on PostgreSQL.
+    statement = statement.limit(sa.literal(page.limit, sa.BigInteger()))
+    before = ((page.page or 1) - 1) * page.limit
+    return statement.offset(sa.literal(before, sa.BigInteger())) if before else statement

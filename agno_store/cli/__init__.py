@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 from agno_store.cli.commands import app
@@ -14,6 +15,10 @@ __all__ = ["app", "main"]
 
 def main() -> None:
     """Run ``agno-store``; every failure ends in a sentence on stderr and an exit code of its own."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A name that the terminal cannot show is no reason to fail after the work is done.
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="agno-store")
     except AgnoStoreError as error:

@@ -11,7 +11,7 @@ import typer
 from agno_store import __version__, failures, open_db
 from agno_store.cli import settings
 from agno_store.cli.exits import Exit, code_of_state
-from agno_store.cli.render import Output
+from agno_store.cli.render import JSON_VARIABLE, Output
 from agno_store.errors import AgnoStoreError
 from agno_store.migrations import Migrator, Step
 from agno_store.names import DEFAULT, Names
@@ -55,8 +55,10 @@ LockTimeout = Annotated[
         metavar="SECONDS",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON document.")]
-Revision = Annotated[str, typer.Option("--to", help="A revision, its beginning, head or base.", metavar="REV")]
+Json = Annotated[bool, typer.Option("--json", envvar=JSON_VARIABLE, help="Answer with one JSON document.")]
+Revision = Annotated[str, typer.Option("--to", envvar="AGNO_STORE_TO", help="A revision, head or base.", metavar="REV")]
+
+Drift = Annotated[bool, typer.Option("--drift", envvar="AGNO_STORE_DRIFT", help="Compare every column and index, too.")]
 
 
 def _version(wanted: bool) -> None:
@@ -101,13 +103,17 @@ def check(
     db_url: Url = None,
     table: TableName = DEFAULT,
     schema: SchemaName = None,
-    drift: Annotated[bool, typer.Option("--drift", help="Compare every column and index, too.")] = False,
+    drift: Annotated[
+        bool, typer.Option("--drift", envvar="AGNO_STORE_DRIFT", help="Compare every column and index, too.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Tell by the exit code whether a store is the one this release works with. Writes nothing."""
     output = Output(json)
     with closing(_open(db_url, table, schema)) as db, failures.translated(db):
         status = db.schema_status()
+        if status.state == MISSING:
+            Migrator.of(db).refuse_foreign()
         differences = Migrator.of(db).drift() if drift and status.in_step else []
         code = Exit.DRIFTED if differences else code_of_state(status.state)
         output.document({**status.to_dict(), "differences": differences, "exit_code": int(code)})
@@ -157,7 +163,7 @@ def downgrade(
     table: TableName = DEFAULT,
     schema: SchemaName = None,
     lock_timeout: LockTimeout = 60.0,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", envvar="AGNO_STORE_YES", help="Do not ask.")] = False,
     json: Json = False,
 ) -> None:
     """Take revisions back. What their tables hold is lost: it says what, and asks first."""
@@ -172,7 +178,7 @@ def downgrade(
             _confirm(output, db.names)
         steps: list[dict[str, Any]] = []
         migrator.downgrade(to, _reporting(output, steps, "taken back"))
-        _report_change(output, before, db.schema_status(), steps)
+        _report_change(output, before, db.schema_status(), steps, lost=lost)
 
 
 @app.command(epilog="Example:  agno-store stamp 0003")
@@ -209,8 +215,10 @@ def _reporting(output: Output, steps: list[dict[str, Any]], verb: str) -> Any:
     return report
 
 
-def _report_change(output: Output, before: SchemaStatus, after: SchemaStatus, steps: list[dict[str, Any]]) -> None:
-    output.document({**after.to_dict(), "from": before.current, "to": after.current, "steps": steps})
+def _report_change(
+    output: Output, before: SchemaStatus, after: SchemaStatus, steps: list[dict[str, Any]], **more: Any
+) -> None:
+    output.document({**after.to_dict(), "from": before.current, "to": after.current, "steps": steps, **more})
     was, now = (status.current or "no tables" for status in (before, after))
     name = str(Names(after.table, after.schema))
     stays = f"{name} is at {now} already" if after.current else f"{name} has no tables"

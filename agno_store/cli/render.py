@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from agno_store.errors import AgnoStoreError
+
+JSON_VARIABLE = "AGNO_STORE_JSON"
 
 
 def _console(*, stderr: bool = False) -> Console:
@@ -30,12 +33,12 @@ class Output:
     @classmethod
     def of_arguments(cls, arguments: Sequence[str]) -> Output:
         """Return the output that a command line asks for."""
-        return cls("--json" in arguments)
+        return cls("--json" in arguments or os.environ.get(JSON_VARIABLE, "").lower() in ("1", "true", "yes", "on"))
 
     def document(self, value: Any) -> None:
         """Print a value for programs; nothing where people read."""
         if self.as_json:
-            self.out.out(json.dumps(value, ensure_ascii=False, indent=2), highlight=False)
+            self.out.out(json.dumps(value, indent=2), highlight=False)
 
     def line(self, text: str, style: str | None = None) -> None:
         """Print a sentence for people; nothing where programs read."""

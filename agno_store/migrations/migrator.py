@@ -92,11 +92,18 @@ class Migrator:
         """Return the tables that a downgrade drops, with the rows in each. Writes nothing."""
         keeps = layouts.shape(self.names, self._resolved(target))
         with connected(self.engine) as connection:
+            self._known_current(connection)
             look = sa.inspect(connection)
             schema = self.names.schema
             going = [t for t in self.names.tables if t not in keeps and look.has_table(t, schema=schema)]
             count = sa.select(sa.func.count())
             return {t: connection.scalar(count.select_from(sa.table(t, schema=schema))) or 0 for t in going}
+
+    def refuse_foreign(self) -> None:
+        """Raise SchemaConflict where a table that an upgrade would make is there and is not ours. Writes nothing."""
+        if self.dialect.is_there(self.engine.url):
+            with connected(self.engine) as connection:
+                layouts.refuse_foreign(connection, self.names, self._known_current(connection))
 
     def drift(self) -> list[str]:
         """Return, in words, how the tables differ from what the revisions make. Writes nothing."""
@@ -247,16 +254,13 @@ class Migrator:
         return known.index(str(revision)) + 1 if revision in known else None
 
     def _resolved(self, target: str) -> str:
-        """Return the full id of a target given as ``head``, ``base``, an id or its beginning."""
+        """Return the id of a target, which may be called ``head``."""
         known = [script.revision for script in ordered()]
-        if target in ("base", *known):
-            return target
-        found = [revision for revision in known if target and revision.startswith(target)]
         if target == "head":
-            found = known[-1:]
-        if len(found) != 1:
+            return known[-1]
+        if target not in ("base", *known):
             raise InvalidArgument(f"There is no revision {target!r}; there are base, {', '.join(known)} and head.")
-        return found[0]
+        return target
 
     def _known_current(self, connection: Connection) -> str | None:
         """Return the revision the store is at, read under the lock.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from agno_store.names import Names
 from agno_store.tables import HEAD
-from tests.cli.program import run
+from tests.cli.program import run, run_installed
 from tests.cli.stores import contents, dropped_at_the_end
 
 ODD = [
@@ -92,3 +93,16 @@ def test_the_command_that_is_advised_is_the_one_that_helps(fresh_url: str) -> No
     assert program == "agno-store"
     assert run(*words).code == 0
     assert run("check", *at).code == 0
+
+
+@pytest.mark.parametrize("words", [("--json",), ()])
+@pytest.mark.backends("sqlite")
+def test_a_terminal_that_knows_only_ascii_is_no_reason_to_fail(
+    fresh_url: str, folder: Path, words: tuple[str, ...]
+) -> None:
+    at = ("--db-url", fresh_url, "--table", "Gespräche")
+    answer = run_installed("upgrade", *at, *words, directory=folder, PYTHONIOENCODING="ascii")
+    assert (answer.code, answer.err) == (0, "")
+    assert "Traceback" not in answer.out
+    if words:
+        assert answer.document["table"] == "Gespräche"
