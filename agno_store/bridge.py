@@ -17,10 +17,11 @@ import importlib.machinery
 import inspect
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from types import FunctionType, ModuleType
 from typing import Any
 
-from agno_store.errors import InvalidArgument
+from agno_store.errors import CorruptRow, InvalidArgument
 from agno_store.records import Run, RunUpdate, Session, Summary, checked_type
 
 BASE_MODULE = "agno.db.base"
@@ -164,14 +165,41 @@ def session_object(entries: dict[str, Any], session_type: Any = None) -> Any:
             runs=None if runs is None else [Run(**row) for row in runs],
         )
     cls = _class(*_SESSIONS[checked_type(session_type or entries["session_type"])])
-    return cls.from_dict({**entries, "runs": None if runs is None else [row["run_data"] for row in runs]})
+    entries["summary"] = _agnos_summary(entries["summary"])
+    entries["runs"] = None if runs is None else [row["run_data"] for row in runs]
+    return _read(cls, entries, f"session {entries['session_id']!r}")
+
+
+def _agnos_summary(summary: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return of a summary what agno's knows: it refuses any other key, and a time that is no ISO text."""
+    if summary is None:
+        return None
+    known: dict[str, Any] = {name: summary[name] for name in ("summary", "topics") if name in summary}
+    moment = summary.get("updated_at")
+    if isinstance(moment, (int, float)):
+        moment = datetime.fromtimestamp(moment)
+    if isinstance(moment, datetime):
+        moment = moment.isoformat()
+    return {**known, "updated_at": moment} if isinstance(moment, str) else known
+
+
+def _read(cls: Any, entries: dict[str, Any], where: str) -> Any:
+    try:
+        return cls.from_dict(entries)
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise CorruptRow(
+            f"{where}: agno cannot read what is stored ({type(error).__name__}: {error}). It was left as it is; "
+            "deserialize=False shows it.",
+            row=where,
+        ) from error
 
 
 def run_object(row: dict[str, Any]) -> Any:
     """Return a decoded run as agno's object, or as our record without agno."""
     if not loaded():
         return Run(**row)
-    return _class(*_RUNS[row["run_type"]]).from_dict(row["run_data"])
+    where = f"run {row['run_id']!r} of session {row['session_id']!r}"
+    return _read(_class(*_RUNS[row["run_type"]]), row["run_data"], where)
 
 
 def run_update(outcome: RunUpdate) -> Any:
@@ -187,6 +215,9 @@ def run_dictionaries(runs: Any) -> list[dict[str, Any]] | None:
         return None
     if not isinstance(runs, (list, tuple)):
         raise InvalidArgument(f"The runs of a session must be a list, not {type(runs).__name__}.")
+    for run in runs:
+        if not isinstance(run, dict) and not callable(getattr(run, "to_dict", None)):
+            raise InvalidArgument(f"The runs of a session must be runs, and {run!r} is none.")
     return [run if isinstance(run, dict) else run.to_dict() for run in runs]
 
 

@@ -21,13 +21,13 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from agno_store import bridge, engines, failures, schema, urls
 from agno_store.dialects import MYSQL, POSTGRESQL, SQLITE, Dialect, by_name, parse_url
-from agno_store.dialects.base import connected
-from agno_store.errors import ConfigurationError
+from agno_store.errors import ConfigurationError, InvalidArgument
 from agno_store.names import DEFAULT, Names
 from agno_store.operations import Operations
 from agno_store.store import Store
 
 T = TypeVar("T")
+D = TypeVar("D", bound="_Db")
 log = logging.getLogger("agno_store")
 
 ATTEMPTS = 5
@@ -38,13 +38,6 @@ class _Db(Operations):
     """What the classes have in common."""
 
     dialect: ClassVar[Dialect]
-
-    _arguments: tuple[tuple[Any, ...], dict[str, Any]]
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        self = super().__new__(cls)
-        self._arguments = args, kwargs
-        return self
 
     def _open(
         self,
@@ -59,11 +52,20 @@ class _Db(Operations):
     ) -> None:
         if pooler not in (None, "transaction") or (pooler and not self.dialect.has_poolers):
             raise ConfigurationError(f"pooler={pooler!r}: it must be 'transaction', for PostgreSQL, or be left out.")
+        if isinstance(lock_timeout, bool) or not isinstance(lock_timeout, (int, float)) or not lock_timeout >= 0:
+            raise ConfigurationError(f"lock_timeout={lock_timeout!r}: it must be seconds, from 0 on.")
+        self._options = {"table_name": names.sessions, "auto_upgrade_schema": auto_upgrade_schema}
+        self._options |= {"id": id, "lock_timeout": lock_timeout}
+        if pooler is not None:
+            self._options["pooler"] = pooler
+        if names.schema is not None:
+            self._options["db_schema"] = names.schema
         self._pooled = pooler is not None
         self._owns_engine = engine is None
         self._engine = engine if engine is not None else self._own_engine(url)
         self._store = Store(names)
-        self._turn = threading.RLock()
+        self._first_use = threading.RLock()
+        self._here = threading.local()
         self._ready = False
         self.names = names
         self.auto_upgrade_schema = auto_upgrade_schema
@@ -130,17 +132,23 @@ class _Db(Operations):
             engines.release(self._engine)
             self._owns_engine = False
 
-    def __enter__(self) -> Any:
+    def __enter__(self: D) -> D:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __deepcopy__(self, _memo: object) -> Any:
+    def __copy__(self: D) -> D:
+        return self
+
+    def __deepcopy__(self: D, _memo: object) -> D:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuilt, (type(self), *self._arguments)
+        url = self._engine.url
+        if not self._owns_engine or not self.dialect.shares(url):
+            raise TypeError("A store in memory, one with an engine of the caller's and a closed one cannot be pickled.")
+        return _rebuilt, (type(self), url.render_as_string(hide_password=False), self._options)
 
     # -- schema -------------------------------------------------------------------------------
 
@@ -157,7 +165,7 @@ class _Db(Operations):
         """
         from agno_store.migrations import Migrator
 
-        with failures.translated(self), self._turn:
+        with failures.translated(self), self._first_use:
             done = Migrator.of(self).upgrade(revision)
         if done:
             log.info("%s: upgraded through %s", self.names, ", ".join(done))
@@ -167,7 +175,7 @@ class _Db(Operations):
         """Whether a table of that name is in this store's schema. Writes nothing."""
         if not self.dialect.is_there(self._engine.url):
             return False
-        with failures.translated(self), connected(self._engine) as connection:
+        with failures.translated(self), self.dialect.connected(self._engine) as connection:
             return sa.inspect(connection).has_table(table_name, schema=self.names.schema)
 
     def _create_all_tables(self) -> None:
@@ -178,7 +186,7 @@ class _Db(Operations):
         """Look at the version once; build what is missing, upgrade what is behind if that was asked for."""
         if self._ready:
             return
-        with self._turn:
+        with self._first_use:
             status = self.schema_status()
             if status.state == schema.BEHIND and not self.auto_upgrade_schema:
                 status = self._settled(status)
@@ -192,7 +200,7 @@ class _Db(Operations):
         """Look again when nobody is upgrading: between two revisions a store is behind for a moment."""
         if self.dialect.one_transaction:
             return status
-        with failures.translated(self), connected(self._engine) as connection:
+        with failures.translated(self), self.dialect.connected(self._engine) as connection:
             timeout, pooled = self.lock_timeout, self._pooled
             with self.dialect.upgrading(connection, self.names, timeout=timeout, pooled=pooled):
                 pass
@@ -207,6 +215,11 @@ class _Db(Operations):
         return self._run(True, work, *args, **kwargs)
 
     def _run(self, writes: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        if getattr(self._here, "busy", False):
+            raise InvalidArgument(
+                "The function given to update_session_state() called the store, and would wait for itself. Nothing "
+                "was written. Call the store before or after it."
+            )
         self._ensure()
         with failures.translated(self):
             for attempt in range(1, ATTEMPTS):
@@ -215,6 +228,7 @@ class _Db(Operations):
                 except DBAPIError as error:
                     # A race for the same key ends in an IntegrityError; the next attempt sees the row.
                     if not isinstance(error, IntegrityError) and not self.dialect.is_transient(error):
+                        self._ready = False  # the tables may have been downgraded or dropped: look before the next
                         raise
                     log.info("%s: attempt %d met %s; trying again", self.names, attempt, type(error.orig).__name__)
                 time.sleep(random.random() * 0.02 * 2**attempt)
@@ -222,12 +236,15 @@ class _Db(Operations):
 
     def _once(self, writes: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         with self.dialect.transaction(self._engine, writes=writes) as connection:
-            return work(connection, *args, **kwargs)
+            self._here.busy = True
+            try:
+                return work(connection, *args, **kwargs)
+            finally:
+                self._here.busy = False
 
 
-def _rebuilt(cls: type[_Db], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Db:
-    db: _Db = cls(*args, **kwargs)
-    return db
+def _rebuilt(cls: type[D], url: str, options: dict[str, Any]) -> D:
+    return cls(db_url=url, **options)  # type: ignore[call-arg]
 
 
 def _names(table_name: str | None, session_table: str | None, db_schema: str | None) -> Names:
@@ -339,16 +356,16 @@ class MySQLDb(_ServerDb):
 CLASSES: tuple[type[_Db], ...] = (SqliteDb, PostgresDb, MySQLDb)
 
 
-def open_db(url: str | URL, **options: Any) -> _Db:
+def open_db(url: str | URL, **options: Any) -> SqliteDb | PostgresDb | MySQLDb:
     """Return the store at ``url``; ``options`` are those of the class that the URL belongs to.
 
     Raises ConfigurationError for a URL of another kind of database, MissingDriver for one that is not installed.
     """
     parsed, dialect = parse_url(url)
-    cls = next(cls for cls in CLASSES if cls.dialect is dialect)
+    cls: Any = next(cls for cls in CLASSES if cls.dialect is dialect)
     if cls is SqliteDb and options.pop("db_schema", None) is not None:
         raise ConfigurationError("SQLite has no schemas: leave db_schema= (--schema) out.")
-    db: _Db = cls(db_url=parsed, **options)
+    db: SqliteDb | PostgresDb | MySQLDb = cls(db_url=parsed, **options)
     return db
 
 
@@ -357,4 +374,7 @@ def _absolute(url: URL) -> URL:
     database = url.database or ":memory:"
     if database == ":memory:" or database.startswith("file:"):
         return url
-    return url.set(database=str(Path(database).expanduser().absolute()))
+    try:
+        return url.set(database=str(Path(database).expanduser().absolute()))
+    except RuntimeError as error:
+        raise ConfigurationError(f"{database!r} is in the home folder of nobody: {error}") from error

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from agno_store.errors import DatabaseError, DatabaseUnreachable
@@ -23,14 +23,24 @@ def translated(db: _Db) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        error.hide_parameters = True  # also where the engine is a caller's: they are somebody's conversation
         said = without_secrets(str(error.orig).strip(), db.db_engine.url)
         if isinstance(error, OperationalError) and error.statement is None and not error.connection_invalidated:
             raise DatabaseUnreachable(
                 f"{where}: no connection could be had: {said}. Is the server running and the URL right?"
             ) from error
         raise DatabaseError(f"{where}: the database refused: {type(error.orig).__name__}: {said}") from error
+    except UnicodeError as error:
+        raise DatabaseError(
+            f"{where}: the connection cannot carry this text: {type(error).__name__}. Use a database and a connection "
+            "in UTF-8 (client_encoding, charset=utf8mb4)."
+        ) from error
     except PoolTimeout as error:
         raise DatabaseError(
             f"{where}: every connection of the pool is in use, and none came back in time. Use fewer threads, or "
             "give db_engine= with a larger pool_size."
+        ) from error
+    except SQLAlchemyError as error:
+        raise DatabaseError(
+            f"{where}: {type(error).__name__}: {without_secrets(str(error), db.db_engine.url)}"
         ) from error

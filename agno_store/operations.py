@@ -144,6 +144,8 @@ class Operations(abc.ABC):
     ) -> Any:
         """Name a session and return it with its runs; None where there is none of that user."""
         key = rows.id_text(session_id, "session_id")
+        if session_type is not None:
+            checked_type(session_type)
         data = self._write(
             self._store.change_session_data,
             key,
@@ -161,13 +163,15 @@ class Operations(abc.ABC):
         """Change ``session_data["session_state"]`` with ``fn`` while nobody else can, and return it.
 
         ``fn`` gets the state and returns the new one, or changes it in place and returns None. It may be
-        called again if the database asks for a second try, and should be quick. None where there is no
-        such session of that user.
+        called again if the database asks for a second try, should be quick, and must not call the store.
+        None where there is no such session of that user.
         """
 
         def change(data: dict[str, Any]) -> dict[str, Any]:
             state = data.get("session_state") or {}
             changed = fn(state)
+            if changed is not None and not isinstance(changed, Mapping):
+                raise InvalidArgument(f"fn must return the state, a dict, or None; not {type(changed).__name__}.")
             return {**data, "session_state": state if changed is None else changed}
 
         key = rows.id_text(session_id, "session_id")
@@ -190,7 +194,7 @@ class Operations(abc.ABC):
 
     def delete_sessions(self, session_ids: Iterable[str], user_id: str | None = None) -> None:
         """Delete several sessions, all or none; those of other users are left as they are."""
-        ids = [rows.id_text(session_id, "session_id") for session_id in session_ids]
+        ids = rows.id_texts(session_ids, "session_id")
         if ids:
             self._write(self._store.delete_sessions, ids, rows.owner_filter(user_id))
 
@@ -234,6 +238,8 @@ class Operations(abc.ABC):
 
         Raises InvalidArgument as ``get_sessions`` does.
         """
+        if sort_by is None and sort_order is not None:
+            sort_by = "created_at" if session_id is None else "run_index"
         paging = Page.of(limit, page, sort_by, sort_order, RUN_SORTS)
         asked = {
             "session_id": session_id,
@@ -308,6 +314,7 @@ class Operations(abc.ABC):
         Answers UPDATED, MISSING, STALE_ATTEMPT (a later attempt owns the run) or TERMINAL_REFUSED (it is
         completed or cancelled already): agno's ``RunPersistOutcome``, or ``agno_store.RunUpdate``.
         """
+        shapes.check_run_fields(fields, run_id, session_data)
         if fields.get("status") is not None:
             status = getattr(fields["status"], "value", fields["status"])
             fields = {**fields, "status": str(status).upper()}
@@ -330,7 +337,7 @@ class Operations(abc.ABC):
         self._delete_runs(run_ids, session_id, user_id)
 
     def _delete_runs(self, run_ids: Iterable[str], session_id: str | None, user_id: str | None) -> int:
-        ids = [rows.id_text(run_id, "run_id") for run_id in run_ids]
+        ids = rows.id_texts(run_ids, "run_id")
         where = None if session_id is None else rows.id_text(session_id, "session_id")
         return self._write(self._store.delete_runs, ids, where, rows.owner_filter(user_id)) if ids else 0
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,9 +17,6 @@ from agno_store.errors import CorruptRow, InvalidArgument
 from agno_store.records import SESSION_PAYLOADS, Run, Session, Summary, checked_type
 
 SECOND = 1_000_000
-
-LARGEST = 2**63 - 1
-"""The largest number of a BIGINT column."""
 
 _UNSEARCHABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -41,13 +38,23 @@ def id_text(value: Any, name: str) -> str:
     raise InvalidArgument(f"{name} must be a str, not {type(value).__name__}.")
 
 
+def id_texts(values: Any, name: str) -> list[str]:
+    """Return several ids as text.
+
+    Raises InvalidArgument for a single one, whose letters would be taken for ids, and for what is no list.
+    """
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise InvalidArgument(f"{name}s must be a list of ids, not {values!r}.")
+    return [id_text(value, name) for value in values]
+
+
 def new_id(value: Any, name: str) -> str:
     """Return an id that can be stored.
 
-    Raises InvalidArgument where it is empty or longer than 255 characters.
+    Raises InvalidArgument where it is longer than 255 characters, or an empty session_id, run_id or user_id.
     """
     text = id_text(value, name)
-    if not text and name in ("session_id", "run_id"):
+    if not text and name in ("session_id", "run_id", "user_id"):
         raise InvalidArgument(f"{name} is empty.")
     length = len(encoding.escape(text))
     if length > types.ID_LENGTH:
@@ -78,7 +85,7 @@ def microseconds(value: Any, name: str, now: int) -> int:
     if isinstance(value, datetime):
         # A naive datetime is local time, as everywhere in Python.
         value = value.timestamp()
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < LARGEST // SECOND:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < types.LARGEST // SECOND:
         raise InvalidArgument(f"{name} must be seconds since 1970-01-01 UTC, not {value!r}.")
     return value * SECOND if isinstance(value, int) else round(value * SECOND)
 
@@ -148,11 +155,16 @@ def run_columns(run: Run, session_id: str, user_id: str | None, now: int) -> dic
 
 def summary_columns(summary: Summary) -> dict[str, Any]:
     """Return the columns of a summary; times are left out."""
+    if summary.topics is not None and not isinstance(summary.topics, (list, tuple)):
+        raise InvalidArgument(f"The topics of a summary must be a list, not {type(summary.topics).__name__}.")
+    index = summary.run_index
+    if index is not None and (isinstance(index, bool) or not isinstance(index, int) or not 0 <= index <= types.LARGEST):
+        raise InvalidArgument(f"run_index={index!r} of a summary: it must be the position of a run.")
     entries = {**summary.data, "updated_at": summary.updated_at}
     rest = {name: value for name, value in entries.items() if value is not None}
     return {
         "summary": encoding.escape(summary.summary),
-        "topics": _payload(summary.topics, "summary.topics"),
+        "topics": _payload(None if summary.topics is None else list(summary.topics), "summary.topics"),
         "summary_data": _payload(rest or None, "summary"),
         "run_index": summary.run_index,
     }
@@ -182,7 +194,7 @@ def run_dict(row: Mapping[Any, Any]) -> dict[str, Any]:
 
     Raises CorruptRow, naming the run, where its payload cannot be read.
     """
-    entries = {name: value for name, value in row.items() if name != "owner"}
+    entries = dict(row)
     where = f"run {row['run_id']!r} of session {row['session_id']!r}"
     entries["run_data"] = _decoded(row["run_data"], where, "run_data")
     return _seconds(entries)

@@ -10,8 +10,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from agno_store.dialects import Dialect
-from agno_store.dialects.base import connected
-from agno_store.errors import SchemaBehind, SchemaMissing, SchemaTooNew
+from agno_store.errors import SchemaBehind, SchemaConflict, SchemaMissing, SchemaTooNew
 from agno_store.names import Names
 from agno_store.statements import Statements
 from agno_store.tables import HEAD, REVISIONS
@@ -81,7 +80,7 @@ def status(engine: Engine, dialect: Dialect, names: Names, sql: Statements) -> S
         return _read(engine, dialect, names, sql, url)
     except DBAPIError:
         # What the driver says of a table that is not there differs; whether it is there does not.
-        with connected(engine) as connection:
+        with dialect.connected(engine) as connection:
             there = sa.inspect(connection).has_table(names.version, schema=names.schema)
         # It may be there by now, because another process has just made it.
         return _read(engine, dialect, names, sql, url) if there else SchemaStatus.of(names, None, url)
@@ -89,11 +88,21 @@ def status(engine: Engine, dialect: Dialect, names: Names, sql: Statements) -> S
 
 def _read(engine: Engine, dialect: Dialect, names: Names, sql: Statements, url: str) -> SchemaStatus:
     with dialect.transaction(engine, writes=False) as connection:
-        return SchemaStatus.of(names, current(connection, sql), url)
+        dialect.refuse_lookalike(connection, names)
+        return SchemaStatus.of(names, current(connection, names, sql), url)
 
 
-def current(connection: Connection, sql: Statements) -> str | None:
-    """Return the revision in the version table, which must be there; None where it is empty."""
-    found = set(connection.execute(sql.revisions).scalars())
-    ours = found & set(REVISIONS)
-    return max(ours or found, default=None)
+def current(connection: Connection, names: Names, sql: Statements) -> str | None:
+    """Return the revision in the version table, which must be there; None where it is empty.
+
+    Raises SchemaConflict where it holds several.
+    """
+    found = sorted(revision for revision in connection.execute(sql.revisions).scalars() if revision is not None)
+    if len(found) > 1:
+        raise SchemaConflict(
+            f"{names.version} says that {names} is at several revisions: {', '.join(found)}. Nothing was changed. "
+            "Delete the rows that are wrong; agno-store stamp records the right one after looking at the tables.",
+            store=str(names),
+            head=HEAD,
+        )
+    return found[0] if found else None

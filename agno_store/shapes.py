@@ -13,6 +13,7 @@ from agno_store.records import Session, given
 def prepared(session: Any) -> tuple[dict[str, Any], dict[str, Any] | None, dict[str, int | None]]:
     """Return a session's columns, its summary's, and the times it comes with."""
     record: Session = bridge.session_record(session)
+    bridge.run_dictionaries(runs_of(session))
     columns = rows.session_columns(record, given(session))
     summary = None if record.summary is None else rows.summary_columns(record.summary)
     times = {
@@ -33,6 +34,21 @@ def prepared_all(sessions: Iterable[Any]) -> list[tuple[dict[str, Any], dict[str
             error.args = (f"Session {found!r}, number {len(ready) + 1} of those given: {error}",)
             raise
     return ready
+
+
+def runs_of(session: Any) -> Any:
+    """Return the runs that a session comes with; they are given back, and not stored."""
+    return session.get("runs") if isinstance(session, Mapping) else getattr(session, "runs", None)
+
+
+def check_run_fields(fields: Any, run_id: str, session_data: Any) -> None:
+    """Raise InvalidArgument for a change of a run that is no dict, or would make it another run."""
+    if not isinstance(fields, Mapping):
+        raise InvalidArgument(f"fields must be a dict, not {type(fields).__name__}.")
+    if fields.get("run_id") not in (None, run_id):
+        raise InvalidArgument(f"fields would make run {run_id!r} another one: {fields['run_id']!r}.")
+    if session_data is not None and not isinstance(session_data, Mapping):
+        raise InvalidArgument(f"session_data must be a dict, not {type(session_data).__name__}.")
 
 
 def parent(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,7 +75,7 @@ def run(row: Any, deserialize: bool | None) -> Any:
 
 def saved(row: Any, session: Any, deserialize: bool | None) -> Any:
     """Return a session as stored, with the runs that it came with."""
-    runs = session.get("runs") if isinstance(session, Mapping) else getattr(session, "runs", None)
+    runs = runs_of(session)
     entries = rows.session_dict(row)
     if not deserialize:
         return {**entries, "runs": bridge.run_dictionaries(runs)}

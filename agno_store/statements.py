@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from agno_store import tables
+from agno_store import tables, types
 from agno_store.errors import InvalidArgument
 from agno_store.names import Names
 
@@ -48,15 +48,12 @@ RUN_SORTS = (
     "user_id",
 )
 
-LARGEST = 2**63 - 1
-"""The largest number that databases count rows with."""
-
 _COMPONENT: Mapping[str, str] = MappingProxyType({"agent": "agent_id", "team": "team_id", "workflow": "workflow_id"})
 
 
 def is_count(number: Any, lowest: int) -> bool:
     """Whether a caller's number can be a number of rows."""
-    return isinstance(number, int) and not isinstance(number, bool) and lowest <= number <= LARGEST
+    return isinstance(number, int) and not isinstance(number, bool) and lowest <= number <= types.LARGEST
 
 
 @dataclass(frozen=True)
@@ -86,7 +83,7 @@ class Page:
         for name, number in (("limit", limit), ("page", page)):
             if number is not None and not is_count(number, 1):
                 raise InvalidArgument(f"{name}={number!r}: it must be a whole number from 1 on.")
-        if limit is not None and limit * (page or 1) > LARGEST:
+        if limit is not None and limit * (page or 1) > types.LARGEST:
             raise InvalidArgument(f"page={page!r} of limit={limit!r} is beyond what a database can count.")
         if sort_by is not None and sort_by not in sorts:
             raise InvalidArgument(f"sort_by={sort_by!r} is not one of {', '.join(sorts)}.")
@@ -217,23 +214,28 @@ class Statements:
 
     @cached_property
     def session_runs(self) -> sa.Select[Any]:
-        """Every run of a session, in order."""
-        r = self.runs.c
-        return sa.select(self.runs).where(r.session_id == sa.bindparam("session_id")).order_by(r.run_index)
+        """Every run, in order, of the session made at ``session_created_at``."""
+        return self._runs_of_session.order_by(self.runs.c.run_index)
 
     @cached_property
     def latest_runs(self) -> sa.Select[Any]:
-        """The last ``count`` runs of a session that count as its history, latest first."""
+        """Its last ``count`` runs that count as its history, latest first."""
         r = self.runs.c
         return (
-            sa.select(self.runs)
-            .where(
-                r.session_id == sa.bindparam("session_id"),
-                r.parent_run_id.is_(None),
-                sa.or_(r.status.is_(None), r.status.not_in(SKIPPED_IN_HISTORY)),
+            self._runs_of_session.where(
+                r.parent_run_id.is_(None), sa.or_(r.status.is_(None), r.status.not_in(SKIPPED_IN_HISTORY))
             )
             .order_by(r.run_index.desc())
             .limit(sa.bindparam("count", type_=sa.BigInteger()))
+        )
+
+    @property
+    def _runs_of_session(self) -> sa.Select[Any]:
+        s, r = self.sessions.c, self.runs.c
+        return (
+            sa.select(self.runs)
+            .join(self.sessions, s.session_id == r.session_id)
+            .where(r.session_id == sa.bindparam("session_id"), s.created_at == sa.bindparam("session_created_at"))
         )
 
     @cached_property
@@ -251,11 +253,19 @@ class Statements:
         return self._filtered(sa.select(self.runs), filters).limit(2)
 
     @cached_property
-    def lock_run(self) -> sa.Select[Any]:
-        """One run with its session's owner, and the only right to write it until the transaction ends."""
-        s, r = self.sessions.c, self.runs.c
-        owner = sa.select(s.user_id).where(s.session_id == r.session_id).scalar_subquery()
-        return sa.select(self.runs, owner.label("owner")).where(*self._this_run()).with_for_update()
+    def one_run(self) -> sa.Select[Any]:
+        """One run, by ``key`` and ``run_key``, as it is now: whoever asks holds its session."""
+        return sa.select(self.runs).where(*self._this_run()).with_for_update()
+
+    @cached_property
+    def run_of_another(self) -> sa.Select[Any]:
+        """A run of a session that belongs to another user than ``user_id``, if there is any."""
+        r = self.runs.c
+        return (
+            sa.select(r.user_id)
+            .where(r.session_id == sa.bindparam("key"), r.user_id != sa.bindparam("user_id"))
+            .limit(1)
+        )
 
     @cached_property
     def insert_run(self) -> sa.Insert:

@@ -48,10 +48,11 @@ class Store:
         row = c.execute(self.sql.session, {"session_id": session_id}).mappings().first()
         if row is None or not _may_read(row["user_id"], user_id):
             return None
+        # The runs of this very session: it may have been deleted, and made anew by another user, since.
+        this = {"session_id": session_id, "session_created_at": row["created_at"]}
         if runs_limit is None:
-            return row, c.execute(self.sql.session_runs, {"session_id": session_id}).mappings().all()
-        found = c.execute(self.sql.latest_runs, {"session_id": session_id, "count": runs_limit})
-        return row, found.mappings().all()[::-1]
+            return row, c.execute(self.sql.session_runs, this).mappings().all()
+        return row, c.execute(self.sql.latest_runs, {**this, "count": runs_limit}).mappings().all()[::-1]
 
     def sessions(
         self, c: Connection, which: SessionFilter, page: Page, *, with_runs: bool, with_total: bool
@@ -98,6 +99,8 @@ class Store:
             return None
         else:
             _own(session_id, locked["user_id"], columns["user_id"])
+            if locked["user_id"] is None and columns["user_id"] is not None:
+                self._refuse_claim(c, session_id, columns["user_id"])
             self._update_session(c, session_id, locked["version"], _changes(columns) | stamp)
         if summary is not None:
             self._write_summary(c, session_id, summary, moment)
@@ -141,6 +144,12 @@ class Store:
                 c.execute(statement, {"key": session_id})
             deleted += 1
         return deleted
+
+    def _refuse_claim(self, c: Connection, session_id: str, user_id: str) -> None:
+        """Raise OwnerMismatch where a session that nobody owns holds another user's run."""
+        other = c.execute(self.sql.run_of_another, {"key": session_id, "user_id": user_id}).first()
+        if other is not None:
+            _own(session_id, other.user_id, user_id)
 
     def _locked(self, c: Connection, session_id: str) -> RowMapping | None:
         return c.execute(self.sql.lock_session, {"session_id": session_id}).mappings().first()
@@ -236,10 +245,10 @@ class Store:
         session_data: Mapping[str, Any] | None = None,
     ) -> RunUpdate:
         """Let ``change`` edit a run's row, decoded, and store it if it answers UPDATED."""
-        locked_session = self._locked(c, session_id) if session_data is not None else None
+        session = self._locked(c, session_id)
         key = {"key": session_id, "run_key": run_id}
-        row = c.execute(self.sql.lock_run, key).mappings().first()
-        if row is None or not _may_write(row["owner"] or row["user_id"], user_id):
+        row = c.execute(self.sql.one_run, key).mappings().first()
+        if session is None or row is None or not _may_write(_owner(session["user_id"], row["user_id"]), user_id):
             return RunUpdate.MISSING
         run = rows.run_dict(row)
         outcome = change(run)
@@ -251,8 +260,8 @@ class Store:
             "updated_at": now(),
         }
         c.execute(self.sql.update_run, key | changes)
-        if session_data is not None and locked_session is not None:
-            self._write_session_data(c, session_id, locked_session["version"], session_data)
+        if session_data is not None:
+            self._write_session_data(c, session_id, session["version"], session_data)
         return outcome
 
     def delete_runs(self, c: Connection, run_ids: Iterable[str], session_id: str | None, user_id: str | None) -> int:
@@ -260,9 +269,14 @@ class Store:
 
         Raises InvalidArgument where several sessions have a run of that id and none is named.
         """
-        found = (self.run(c, run_id, session_id, user_id) for run_id in sorted(set(run_ids)))
-        keys = [{"key": row["session_id"], "run_key": row["run_id"]} for row in found if row is not None]
-        return sum(c.execute(self.sql.delete_run, key).rowcount for key in keys)
+        found = [self.run(c, run_id, session_id, user_id) for run_id in sorted(set(run_ids))]
+        keys = sorted((row["session_id"], row["run_id"]) for row in found if row is not None)
+        deleted = 0
+        for session, run_id in keys:
+            # Looked at again under the lock: the session may have been handed over meanwhile.
+            if self._locked(c, session) is not None and self.run(c, run_id, session, user_id) is not None:
+                deleted += c.execute(self.sql.delete_run, {"key": session, "run_key": run_id}).rowcount
+        return deleted
 
     # -- summaries ----------------------------------------------------------------------------
 
@@ -297,7 +311,7 @@ def fenced(
     def change(row: dict[str, Any]) -> RunUpdate:
         run = row["run_data"]
         stored = run.get("queue_attempt")
-        if attempt is not None and stored is not None and stored > attempt:
+        if attempt is not None and isinstance(stored, int) and stored > attempt:
             return RunUpdate.STALE_ATTEMPT
         before, after = (str(s or "").lower() for s in (run.get("status") or row["status"], fields.get("status")))
         if before in _FINAL and after and after != before:
@@ -336,6 +350,10 @@ def _may_write(owner: str | None, user_id: str | None) -> bool:
     return user_id is None or (user_id != "" and owner in (None, user_id))
 
 
+def _owner(of_session: str | None, of_run: str | None) -> str | None:
+    return of_run if of_session is None else of_session
+
+
 def _given(filters: Mapping[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in filters.items() if value is not None}
 
@@ -351,7 +369,7 @@ def _own(session_id: str, owner: str | None, user_id: str | None) -> None:
 def _own_run(run: Mapping[str, Any], locked: Mapping[Any, Any]) -> None:
     # A run is its session's owner's; only where nobody owns the session, its own user's.
     if run["user_id"] is not None:
-        _own(run["session_id"], locked["user_id"] or locked["run_user_id"], run["user_id"])
+        _own(run["session_id"], _owner(locked["user_id"], locked["run_user_id"]), run["user_id"])
 
 
 def _changes(columns: Mapping[str, Any]) -> dict[str, Any]:

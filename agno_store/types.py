@@ -75,6 +75,9 @@ TEXT: sa.types.TypeEngine[str] = sa.Text().with_variant(_LONGTEXT, "mysql", "mar
 JSON: sa.types.TypeEngine[str] = TEXT.with_variant(_PostgresJson(), "postgresql")
 """A payload, as the JSON text of ``encoding.encode``."""
 
+LARGEST = 2**63 - 1
+"""The largest number of a BIGINT column."""
+
 COUNT = sa.BigInteger()
 """Counters and positions."""
 

@@ -6,6 +6,8 @@ import re
 
 from sqlalchemy.engine import URL
 
+LONG_ENOUGH = 6
+
 _SECRET = re.compile(r"pass|secret|token|key|credential", re.IGNORECASE)
 
 
@@ -20,5 +22,9 @@ def without_secrets(text: str, url: URL) -> str:
     hidden = [str(url.password)] if url.password else []
     hidden += [str(value) for name, value in url.query.items() if _SECRET.search(name)]
     for secret in hidden:
-        text = text.replace(secret, "***")
+        # A short one is part of many words: to hide it there would only give it away.
+        if len(secret) >= LONG_ENOUGH:
+            text = text.replace(secret, "***")
+        else:
+            text = re.sub(rf"(?<=[:=]){re.escape(secret)}(?=[@\s]|$)", "***", text)
     return text

@@ -56,7 +56,13 @@ def parse_url(url: str | URL) -> tuple[URL, Dialect]:
     dialect = by_name(name)
     parsed = parsed.set(drivername=f"{dialect.driver_names[name]}+{driver or dialect.default_driver}")
     try:
-        parsed.get_dialect().import_dbapi()
+        chosen = parsed.get_dialect()
+        if chosen.is_async:
+            raise ConfigurationError(
+                f"{parsed.drivername} is an asynchronous driver; this class needs a synchronous one, such as "
+                f"{dialect.driver_names[name]}+{dialect.default_driver}."
+            )
+        chosen.import_dbapi()
     except NoSuchModuleError:
         raise ConfigurationError(f"{parsed.drivername} is not a driver that SQLAlchemy knows.") from None
     except ImportError as error:

@@ -63,6 +63,10 @@ class Dialect(abc.ABC):
         """Whether two stores with this URL mean the same database."""
         return True
 
+    def refuse_lookalike(self, connection: Connection, names: Names) -> None:
+        """Raise SchemaConflict where the database takes the tables of another store for those of ``names``."""
+        return None
+
     def is_there(self, url: URL) -> bool:
         """Whether there is something to connect to; connecting to a SQLite file that is not there makes it."""
         return True
@@ -74,9 +78,27 @@ class Dialect(abc.ABC):
     # -- transactions -------------------------------------------------------------------------
 
     @contextmanager
+    def connected(self, engine: Engine) -> Iterator[Connection]:
+        """Give a connection that is in no transaction, whatever a caller's listeners did when it was handed out.
+
+        Raises DatabaseUnreachable for what a driver raises besides its own errors, such as a TypeError for an
+        option that it does not know.
+        """
+        try:
+            connection = engine.connect()
+        except (TypeError, ValueError, OSError, RuntimeError) as error:
+            said = without_secrets(f"{type(error).__name__}: {error}", engine.url)
+            raise DatabaseUnreachable(
+                f"{redacted(engine.url)}: no connection could be had: {said}. Is the URL right, with its options?"
+            ) from error
+        with connection:
+            connection.rollback()
+            yield connection
+
+    @contextmanager
     def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
         """Run one transaction: committed at the end, rolled back on an error."""
-        with connected(engine) as connection:
+        with self.connected(engine) as connection:
             if writes and _autocommits(connection):
                 # A caller's engine: there the row locks would be gone after each statement.
                 connection = connection.execution_options(isolation_level="READ COMMITTED")
@@ -108,27 +130,8 @@ class Dialect(abc.ABC):
         raise NotImplementedError
 
 
-@contextmanager
-def connected(engine: Engine) -> Iterator[Connection]:
-    """Give a connection that is in no transaction, whatever a caller's listeners did when it was handed out.
-
-    Raises DatabaseUnreachable for what a driver raises besides its own errors, such as a TypeError for an
-    option that it does not know.
-    """
-    try:
-        connection = engine.connect()
-    except (TypeError, ValueError, OSError, RuntimeError) as error:
-        said = without_secrets(f"{type(error).__name__}: {error}", engine.url)
-        raise DatabaseUnreachable(
-            f"{redacted(engine.url)}: no connection could be had: {said}. Is the URL right, with its options?"
-        ) from error
-    with connection:
-        connection.rollback()
-        yield connection
-
-
 def _autocommits(connection: Connection) -> bool:
-    return "AUTOCOMMIT" in (
-        connection.get_execution_options().get("isolation_level"),
-        connection.dialect._on_connect_isolation_level,
-    )
+    # The driver knows best: a caller may have said it to SQLAlchemy or to the driver itself.
+    driver: Any = connection.connection.dbapi_connection
+    said = driver.get_autocommit() if hasattr(driver, "get_autocommit") else getattr(driver, "autocommit", False)
+    return said is True

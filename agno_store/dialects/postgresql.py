@@ -53,7 +53,7 @@ class PostgreSQL(Dialect):
         # One key for all the stores of a schema: creating the schema is part of an upgrade. And it is
         # polled, because a waiting pg_advisory_lock() keeps a snapshot open for which CREATE INDEX
         # CONCURRENTLY in the holder would wait in turn.
-        key = {"key": _key(names)}
+        key = {"key": _key(connection, names)}
         # Behind a transaction pooler a session lock would be granted twice and outlive its taker.
         function = "pg_try_advisory_xact_lock" if pooled else "pg_try_advisory_lock"
         for _ in attempts(timeout):
@@ -95,13 +95,15 @@ def _sqlstate(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
 
 
-def _key(names: Names) -> int:
-    digest = hashlib.sha256(f"agno_store.{names.schema or ''}".encode()).digest()
+def _key(connection: Connection, names: Names) -> int:
+    # By its real name: the connection's own schema is the same one when it is named.
+    schema = names.schema or connection.scalar(sa.text("SELECT current_schema()"))
+    digest = hashlib.sha256(f"agno_store.{schema}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
 def _locked(connection: Connection, names: Names, timeout: float) -> UpgradeLocked:
-    unsigned = _key(names) & 0xFFFFFFFFFFFFFFFF
+    unsigned = _key(connection, names) & 0xFFFFFFFFFFFFFFFF
     holder = connection.execute(_HOLDER, {"high": unsigned >> 32, "low": unsigned & 0xFFFFFFFF}).first()
     connection.rollback()
     who = (

@@ -10,18 +10,22 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
+import sqlalchemy as sa
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import Pool, QueuePool, StaticPool
 
-from agno_store.dialects.base import Dialect, connected
+from agno_store.dialects.base import Dialect
 from agno_store.errors import DatabaseUnreachable, SchemaConflict, UpgradeLocked
 from agno_store.names import Names
 
 BUSY_SECONDS = 30.0
 """How long a statement waits for another process's write transaction."""
 
+
+BUSY, LOCKED = 5, 6
+"""https://www.sqlite.org/rescode.html"""
 
 LONGEST_WAIT = 2_000_000.0
 """Seconds; busy_timeout is a C int of milliseconds."""
@@ -62,9 +66,15 @@ class SQLite(Dialect):
                 raise DatabaseUnreachable(f"The folder {folder} of the SQLite file cannot be made: {error}.") from error
 
     @contextmanager
+    def connected(self, engine: Engine) -> Iterator[Connection]:
+        # In memory all threads share one connection: nobody may so much as hand it back, which rolls
+        # back, while another one is in a transaction.
+        with self._turn(engine.pool), super().connected(engine) as connection:
+            yield connection
+
+    @contextmanager
     def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
-        with self._turn(engine.pool), connected(engine) as connection:
-            _begin_by_hand(connection)
+        with self.connected(engine) as connection, _begun_by_hand(connection):
             # IMMEDIATE takes the write lock at once: a transaction that first reads and then
             # writes could not wait for another writer, only fail.
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
@@ -75,10 +85,20 @@ class SQLite(Dialect):
                 raise
             connection.exec_driver_sql("COMMIT")
 
+    def refuse_lookalike(self, connection: Connection, names: Names) -> None:
+        # SQLite finds a table whatever the case of its ASCII letters.
+        find = sa.text("SELECT name FROM sqlite_master WHERE type = 'table' AND name = :name COLLATE NOCASE")
+        there = connection.scalar(find, {"name": names.version})
+        if there not in (None, names.version):
+            raise SchemaConflict(
+                f"SQLite does not tell {names.version!r} from {there!r}, which belongs to another store. Nothing was "
+                "changed. Give this store a table_name that differs in more than capitals.",
+                store=str(names),
+            )
+
     def is_transient(self, error: DBAPIError) -> bool:
-        # The code is there from Python 3.11 on; before, busy_timeout alone does the waiting.
-        code = getattr(error.orig, "sqlite_errorcode", 0)
-        return code & 0xFF in (sqlite3_code("SQLITE_BUSY"), sqlite3_code("SQLITE_LOCKED"))
+        # BUSY comes after busy_timeout: to try again would only be to wait as long once more.
+        return _code(error.orig) == LOCKED
 
     @contextmanager
     def upgrading(self, connection: Connection, names: Names, *, timeout: float, pooled: bool) -> Iterator[None]:
@@ -86,8 +106,7 @@ class SQLite(Dialect):
         # exclusive and all or nothing. Foreign keys are off meanwhile, because the DROP TABLE of a
         # batch rebuild would delete the children of every row it moves; SQLite ignores the switch
         # inside a transaction, so it comes before BEGIN.
-        with self._turn(connection.engine.pool):
-            _begin_by_hand(connection)
+        with _begun_by_hand(connection):
             run = connection.exec_driver_sql
             waited, enforced = run("PRAGMA busy_timeout").scalar(), run("PRAGMA foreign_keys").scalar()
             run(f"PRAGMA busy_timeout = {int(min(timeout, LONGEST_WAIT) * 1000)}")
@@ -133,9 +152,9 @@ def _is_uri(url: URL) -> bool:
     return str(url.database).startswith("file:")
 
 
-def sqlite3_code(name: str) -> int:
-    """Return one of SQLite's result codes; Python names them from 3.11 on."""
-    return int(getattr(sqlite3, name, {"SQLITE_BUSY": 5, "SQLITE_LOCKED": 6}[name]))
+def _code(error: BaseException | None) -> int:
+    """Return SQLite's primary result code; Python tells it from 3.11 on."""
+    return getattr(error, "sqlite_errorcode", BUSY) & 0xFF
 
 
 def _set_up(driver: sqlite3.Connection, _record: object) -> None:
@@ -154,20 +173,27 @@ def _use_write_ahead_log(cursor: sqlite3.Cursor) -> None:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
             return
-        except sqlite3.OperationalError:
-            if cursor.execute("PRAGMA query_only").fetchone()[0]:
+        except sqlite3.OperationalError as error:
+            if _code(error) not in (BUSY, LOCKED):
                 return
             threading.Event().wait(wait)
     # A read-only file, or a file system without shared memory: the rollback journal does as well.
 
 
-def _begin_by_hand(connection: Connection) -> None:
-    """Keep sqlite3 from beginning and committing on its own; the pool undoes this."""
+@contextmanager
+def _begun_by_hand(connection: Connection) -> Iterator[None]:
+    """Keep sqlite3 from beginning and committing on its own; the pool undoes the isolation level."""
     connection.execution_options(isolation_level="AUTOCOMMIT")
-    driver = connection.connection.dbapi_connection
-    if getattr(driver, "autocommit", None) is False:
-        # Python 3.12's other way of saying it, which SQLAlchemy's AUTOCOMMIT does not switch.
-        driver.autocommit = True  # type: ignore[union-attr]
+    driver: Any = connection.connection.dbapi_connection
+    # Python 3.12's other way of saying it, which SQLAlchemy's AUTOCOMMIT does not switch.
+    switched = getattr(driver, "autocommit", None) is False
+    if switched:
+        driver.autocommit = True
+    try:
+        yield
+    finally:
+        if switched:
+            driver.autocommit = False
 
 
 def _roll_back(connection: Connection) -> None:
@@ -179,7 +205,7 @@ def _take_write_lock(connection: Connection, names: Names, timeout: float) -> No
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     except OperationalError as error:
-        if getattr(error.orig, "sqlite_errorname", "SQLITE_BUSY") != "SQLITE_BUSY":
+        if _code(error.orig) != BUSY:
             raise
         raise UpgradeLocked(
             f"{names}: another process has been writing to this SQLite file for {timeout:g} seconds. Nothing was "

@@ -14,7 +14,6 @@ from sqlalchemy.engine import Connection, Engine
 
 from agno_store import schema
 from agno_store.dialects import Dialect
-from agno_store.dialects.base import connected
 from agno_store.errors import InvalidArgument, SchemaConflict, SchemaDrifted, SchemaError, SchemaTooNew
 from agno_store.migrations import drift, layouts
 from agno_store.migrations.options import options
@@ -91,7 +90,7 @@ class Migrator:
     def lost_by_downgrade(self, target: str) -> dict[str, int]:
         """Return the tables that a downgrade drops, with the rows in each. Writes nothing."""
         keeps = layouts.shape(self.names, self._resolved(target))
-        with connected(self.engine) as connection:
+        with self.dialect.connected(self.engine) as connection:
             self._known_current(connection)
             look = sa.inspect(connection)
             schema = self.names.schema
@@ -102,13 +101,13 @@ class Migrator:
     def refuse_foreign(self) -> None:
         """Raise SchemaConflict where a table that an upgrade would make is there and is not ours. Writes nothing."""
         if self.dialect.is_there(self.engine.url):
-            with connected(self.engine) as connection:
+            with self.dialect.connected(self.engine) as connection:
                 layouts.refuse_foreign(connection, self.names, self._known_current(connection))
 
     def drift(self) -> list[str]:
         """Return, in words, how the tables differ from what the revisions make. Writes nothing."""
         with (
-            connected(self.engine) as connection,
+            self.dialect.connected(self.engine) as connection,
             self.dialect.reflecting(connection, self.names) as (reflected, names),
         ):
             return drift.differences(reflected, names)
@@ -164,7 +163,7 @@ class Migrator:
         """Give a connection that holds the upgrade lock, with the schema made."""
         self.dialect.make_room(self.engine.url)
         with (
-            connected(self.engine) as connection,
+            self.dialect.connected(self.engine) as connection,
             self.dialect.upgrading(connection, self.names, timeout=self.lock_timeout, pooled=self.pooled),
         ):
             if self.names.schema:
@@ -210,7 +209,7 @@ class Migrator:
     def _miss_nothing(self) -> None:
         """Make sure that the tables have all that their revision brings."""
         current = self.current()
-        with connected(self.engine) as connection:
+        with self.dialect.connected(self.engine) as connection:
             missing = layouts.differing(connection, self.names, current or "base", only_missing=True)
         if missing:
             again = self.names.command("downgrade --to base", redacted(self.engine.url))
@@ -267,7 +266,8 @@ class Migrator:
 
         Raises SchemaTooNew where this release does not know it.
         """
-        current = self._context(connection).get_current_revision()
+        there = sa.inspect(connection).has_table(self.names.version, schema=self.names.schema)
+        current = schema.current(connection, self.names, self._sql) if there else None
         if current is not None and self._index(current) is None:
             raise self._too_new(current)
         return current

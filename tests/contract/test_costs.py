@@ -42,10 +42,10 @@ COSTS: dict[str, tuple[int, Callable[[Any], object]]] = {
     "upsert_session of a stored session": (3, lambda db: db.upsert_session(session("s0", user_id="u"))),
     "update_session_state": (3, lambda db: db.update_session_state("s0", lambda state: {"n": 1})),
     "rename_session": (5, lambda db: db.rename_session("s0", "agent", "new")),
-    "update_run_in_session": (2, lambda db: db.update_run_in_session("s0", "r", {"content": "x"})),
-    "cancel_pending_run": (1, lambda db: db.cancel_pending_run("r", session_id="s0", reason="no")),
+    "update_run_in_session": (3, lambda db: db.update_run_in_session("s0", "r", {"content": "x"})),
+    "cancel_pending_run": (2, lambda db: db.cancel_pending_run("r", session_id="s0", reason="no")),
     "upsert_summary": (3, lambda db: db.upsert_summary("s0", {"summary": "text"})),
-    "delete_run": (2, lambda db: db.delete_run("r", session_id="s0")),
+    "delete_run": (4, lambda db: db.delete_run("r", session_id="s0")),
     "delete_session": (4, lambda db: db.delete_session("s0")),
 }
 
@@ -123,5 +123,8 @@ def test_the_version_is_looked_at_once(opened: Callable[..., Any]) -> None:
         db.get_session("s")
 
     assert len([statement for statement in sent if db.names.version in statement]) == 1
-    assert len(sent) == 5
-    assert [statement for statement in sent if CATALOG.search(statement)] == []
+    # At the first use, and on SQLite alone, the name is compared with its capitals.
+    looks = [statement for statement in sent if CATALOG.search(statement)]
+    assert looks == sent[: len(looks)]
+    assert len(looks) == (1 if db.dialect.title == "SQLite" else 0)
+    assert len(sent) == 5 + len(looks)

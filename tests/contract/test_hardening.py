@@ -1,0 +1,291 @@
+"""What an independent attempt to break the store found, so that it stays mended."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import sqlite3
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from agno_store import (
+    ConfigurationError,
+    DatabaseError,
+    InvalidArgument,
+    OwnerMismatch,
+    SchemaConflict,
+    SchemaError,
+    SqliteDb,
+    open_db,
+)
+from agno_store.migrations import Migrator
+from tests.contract.database import dump
+from tests.contract.samples import run, session
+
+
+def test_in_memory_no_thread_undoes_what_another_one_writes() -> None:
+    with SqliteDb(db_url="sqlite://") as db:
+        db.upsert_session(session("s"))
+        done = threading.Event()
+
+        def look() -> None:
+            while not done.is_set():
+                db.table_exists("x")
+                db.schema_status()
+
+        looker = threading.Thread(target=look)
+        looker.start()
+        try:
+            for n in range(300):
+                db.upsert_run(run(f"r{n}"), "s")
+        finally:
+            done.set()
+            looker.join()
+        assert db.get_runs(session_id="s", deserialize=False)[1] == 300
+
+
+def test_a_callers_sqlite_engine_rolls_back_as_before(tmp_path: Path) -> None:
+    # sqlite3 has this mode from Python 3.12 on.
+    arguments = {"autocommit": False} if sys.version_info >= (3, 12) else {}
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/a.db", connect_args=arguments, pool_size=1)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE host (n INTEGER)")
+    SqliteDb(db_engine=engine).upsert_session(session("s"))
+
+    def fail() -> None:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("INSERT INTO host VALUES (1)")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM host").scalar() == 0
+    engine.dispose()
+
+
+def meanwhile(db: Any, statement: str, act: Callable[[], object]) -> None:
+    """Do something in another store object right after the first statement that contains a text."""
+    happened = False
+
+    def watch(_connection: Any, _cursor: Any, sent: str, *_: Any) -> None:
+        nonlocal happened
+        if statement in sent and not happened:
+            happened = True
+            act()
+
+    sa.event.listen(db.db_engine, "after_cursor_execute", watch)
+
+
+@pytest.mark.backends("postgresql", "mysql")
+def test_a_run_of_a_session_that_is_handed_over_meanwhile_is_not_deleted(opened: Callable[..., Any]) -> None:
+    db, other = opened(), opened()
+    db.upsert_session(session("s", user_id="alice"))
+    db.upsert_run(run("r"), "s", user_id="alice")
+    hand_over = lambda: other.reassign_session_owner("s", previous_user_id="alice", user_id="bob")  # noqa: E731
+    meanwhile(db, "agent_sessions_runs", hand_over)
+
+    assert db.delete_run("r", session_id="s", user_id="alice") is False
+    assert db.get_run("r", user_id="bob") is not None
+
+
+@pytest.mark.backends("postgresql", "mysql")
+def test_a_reader_never_gets_the_runs_of_a_session_made_anew_by_another_user(opened: Callable[..., Any]) -> None:
+    db, other = opened(), opened()
+    db.upsert_session(session("s", user_id="alice"))
+    db.upsert_run(run("hers"), "s", user_id="alice")
+
+    def replace() -> None:
+        other.delete_session("s")
+        other.upsert_session(session("s", user_id="bob"))
+        other.upsert_run(run("secret"), "s", user_id="bob")
+
+    meanwhile(db, "agent_sessions_summaries", replace)
+    found = db.get_session("s", user_id="alice", deserialize=False)
+    assert [entry["run_id"] for entry in found["runs"]] == []
+
+
+def test_a_session_with_another_users_run_cannot_be_claimed(db: Any) -> None:
+    db.upsert_session(session("s"))
+    db.upsert_run(run("r"), "s", user_id="alice")
+    before = dump(db)
+    with pytest.raises(OwnerMismatch):
+        db.upsert_session(session("s", user_id="eve"))
+    assert dump(db) == before
+    db.upsert_session(session("s", user_id="alice"))
+
+
+def test_a_function_that_calls_the_store_is_told_so_at_once(db: Any) -> None:
+    db.upsert_session(session("s", session_data={"session_state": {"n": 1}}))
+    before = dump(db)
+    for call in (lambda: db.upsert_run(run("r"), "s"), lambda: db.get_session("s")):
+        with pytest.raises(InvalidArgument, match="update_session_state"):
+            db.update_session_state("s", lambda state, call=call: call())
+    assert dump(db) == before
+    assert db.update_session_state("s", lambda state: {"n": state["n"] + 1}) == {"n": 2}
+
+
+@pytest.mark.parametrize("ids", ["ab", None, 5, b"ab"])
+def test_a_single_id_is_no_list_of_ids(db: Any, ids: Any) -> None:
+    for one in ("a", "b"):
+        db.upsert_session(session(one))
+        db.upsert_run(run(one), one)
+    before = dump(db)
+    for call in (db.delete_sessions, db.delete_runs):
+        with pytest.raises(InvalidArgument, match="list of ids"):
+            call(ids)
+    assert dump(db) == before
+
+
+def test_sqlite_stores_that_differ_in_capitals_alone_are_not_one(tmp_path: Path) -> None:
+    with (
+        SqliteDb(tmp_path / "a.db", table_name="Support") as one,
+        SqliteDb(tmp_path / "a.db", table_name="support") as two,
+    ):
+        one.upsert_session(session("s"))
+        with pytest.raises(SchemaConflict, match="Support"):
+            two.get_session("s")
+
+
+@pytest.mark.backends("postgresql")
+def test_the_default_schema_by_name_and_without_one_is_built_once(fresh_url: str) -> None:
+    def build(n: int) -> None:
+        with open_db(fresh_url, db_schema="public" if n % 2 else None) as db:
+            db.upgrade_schema()
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(build, range(6)))
+
+
+@pytest.mark.parametrize("revisions", [("0001", "0003"), ("0003", "0009")])
+def test_a_version_table_with_several_revisions_is_a_conflict(
+    db: Any, opened: Callable[..., Any], revisions: Any
+) -> None:
+    with opened() as store:
+        Migrator.of(store).upgrade()
+        with store.db_engine.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM agent_sessions_alembic_version")
+            for revision in revisions:
+                connection.exec_driver_sql(f"INSERT INTO agent_sessions_alembic_version VALUES ('{revision}')")
+        for call in (store.schema_status, store.upgrade_schema, lambda: store.get_session("s")):
+            with pytest.raises(SchemaConflict, match=", ".join(revisions)):
+                call()
+
+
+@pytest.mark.parametrize("bad", [{"runs": {"a": 1}}, {"runs": [None]}, {"runs": "r"}])
+@pytest.mark.parametrize("deserialize", [True, False])
+def test_a_session_with_runs_that_are_none_is_not_written(db: Any, bad: dict[str, Any], deserialize: bool) -> None:
+    with pytest.raises(InvalidArgument):
+        db.upsert_session(session("s", **bad), deserialize=deserialize)
+    assert db.get_session("s") is None
+
+
+def test_a_rename_with_an_unknown_type_renames_nothing(db: Any) -> None:
+    db.upsert_session(session("s"))
+    with pytest.raises(InvalidArgument):
+        db.rename_session("s", "crew", "name")
+    assert db.get_session("s").session_name is None
+
+
+def test_a_store_is_unpickled_to_the_same_file_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with SqliteDb("here.db", table_name="talks") as db:
+        db.upsert_session(session("s"))
+        (tmp_path / "sub").mkdir()
+        monkeypatch.chdir(tmp_path / "sub")
+        with pickle.loads(pickle.dumps(db)) as again:
+            assert again.id == db.id
+            assert again.get_session("s") is not None
+        assert copy.copy(db) is db
+    with SqliteDb(db_url="sqlite://") as memory, pytest.raises(TypeError, match="memory"):
+        pickle.dumps(memory)
+
+
+ODD_SUMMARIES: list[dict[str, Any]] = [
+    {"run_index": "abc"},
+    {"run_index": 1.5},
+    {"run_index": True},
+    {"run_index": 2**70},
+    {"topics": "abc"},
+]
+
+
+@pytest.mark.parametrize("bad", ODD_SUMMARIES)
+def test_a_summary_of_another_shape_is_refused(db: Any, bad: dict[str, Any]) -> None:
+    db.upsert_session(session("s"))
+    with pytest.raises(InvalidArgument):
+        db.upsert_summary("s", {"summary": "text", **bad})
+    assert db.get_summary("s") is None
+
+
+def test_the_order_asked_for_is_the_order_given(db: Any) -> None:
+    for n in range(4):
+        db.upsert_run(run(f"r{n}"), "s")
+    assert [r.run_id for r in db.get_runs(session_id="s", sort_order="desc", limit=2)] == ["r3", "r2"]
+    assert [r.run_id for r in db.get_runs(session_id="s", limit=2)] == ["r0", "r1"]
+
+
+@pytest.mark.parametrize("bad", ["5", float("nan"), -1, True, None])
+def test_a_lock_timeout_is_a_number_of_seconds(bad: Any) -> None:
+    with pytest.raises(ConfigurationError, match="lock_timeout"):
+        SqliteDb(db_url="sqlite://", lock_timeout=bad)
+
+
+def test_an_asynchronous_driver_is_refused_with_a_synchronous_one_to_use() -> None:
+    with pytest.raises(ConfigurationError, match=r"postgresql\+psycopg\."):
+        open_db("postgresql+psycopg_async://me@127.0.0.1/app")
+
+
+def test_a_run_cannot_be_made_another_one(db: Any) -> None:
+    db.upsert_run(run("r"), "s")
+    before = dump(db)
+    for fields in ({"run_id": "other"}, None, "text"):
+        with pytest.raises(InvalidArgument):
+            db.update_run_in_session("s", "r", fields)
+    assert dump(db) == before
+
+
+def test_no_conversation_is_in_a_traceback_even_with_a_callers_engine(tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/a.db")
+    db = SqliteDb(db_engine=engine)
+    db.upsert_session(session("s"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER no BEFORE UPDATE ON agent_sessions BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    secret = "".join(reversed("TERCESPOT"))  # a traceback shows this line, too
+    with pytest.raises(DatabaseError) as raised:
+        db.upsert_session(session("s", session_data={"pw": secret}))
+    assert secret not in "".join(traceback.format_exception(raised.value))
+    engine.dispose()
+
+
+def test_an_open_store_looks_again_after_its_tables_are_gone(opened: Callable[..., Any]) -> None:
+    db = opened()
+    db.upsert_session(session("s"))
+    Migrator.of(db).downgrade("0001")
+    with pytest.raises(DatabaseError):
+        db.get_session("s")
+    with pytest.raises(SchemaError, match="agno-store upgrade"):
+        db.get_session("s")
+
+
+def test_a_read_only_file_is_opened_without_waiting(tmp_path: Path) -> None:
+    plain = sqlite3.connect(tmp_path / "a.db")
+    plain.execute("CREATE TABLE t (n INTEGER)")
+    plain.close()
+    uri = f"sqlite:///file:{tmp_path}/a.db?mode=ro&uri=true"
+    waits: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threading.Event, "wait", lambda _event, timeout=None: waits.append(timeout))
+        with open_db(uri) as db:
+            db.schema_status()
+    assert waits == [] or sys.version_info < (3, 11)

@@ -1,0 +1,22 @@
+"""``make demo`` shows what it says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.package.source import ROOT
+
+
+def test_the_demonstration_remembers_the_name_after_a_restart() -> None:
+    command = [sys.executable, str(ROOT / "examples" / "demo.py")]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    for part in (
+        "agent_sessions: no tables -> 0003",
+        "Your name is Ada.",
+        "run 1  COMPLETED",
+        "summary: The user is called Ada.",
+        "agent_sessions is at 0003, in step",
+        "It remembered.",
+    ):
+        assert part in shown
