@@ -20,7 +20,7 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from agno_store import bridge, engines, failures, schema, urls
-from agno_store.dialects import MYSQL, POSTGRESQL, SQLITE, Dialect, by_name, parse_url
+from agno_store.dialects import MYSQL, POSTGRESQL, SQLITE, Dialect, of, parse_url
 from agno_store.errors import ConfigurationError, InvalidArgument
 from agno_store.names import DEFAULT, Names
 from agno_store.operations import Operations
@@ -261,7 +261,7 @@ def _checked_url(cls: type[_Db], url: str | URL | None, engine: Engine | None) -
     if (url is None) == (engine is None):
         raise ConfigurationError(f"{cls.__name__} needs either db_url= or db_engine=, and not both.")
     if engine is not None:
-        found, parsed = by_name(engine.dialect.name), None
+        found, parsed = of(engine), None
     else:
         assert url is not None
         parsed, found = parse_url(url)

@@ -194,7 +194,7 @@ def run_dict(row: Mapping[Any, Any]) -> dict[str, Any]:
 
     Raises CorruptRow, naming the run, where its payload cannot be read.
     """
-    entries = dict(row)
+    entries = {name: value for name, value in row.items() if name != "session_created_at"}
     where = f"run {row['run_id']!r} of session {row['session_id']!r}"
     entries["run_data"] = _decoded(row["run_data"], where, "run_data")
     return _seconds(entries)

@@ -240,10 +240,11 @@ class Statements:
 
     @cached_property
     def runs_of_sessions(self) -> sa.Select[Any]:
-        """The runs of ``session_ids``, in order within each."""
-        r = self.runs.c
+        """The runs of ``session_ids``, in order within each, with when their sessions were made."""
+        s, r = self.sessions.c, self.runs.c
         return (
-            sa.select(self.runs)
+            sa.select(self.runs, s.created_at.label("session_created_at"))
+            .join(self.sessions, s.session_id == r.session_id)
             .where(r.session_id.in_(sa.bindparam("session_ids", expanding=True)))
             .order_by(r.session_id, r.run_index)
         )

@@ -62,15 +62,18 @@ class Store:
             return [], {}, 0
         found = c.execute(self.sql.list_sessions(which, page)).mappings().all()
         total = c.execute(self.sql.count_sessions(which)).scalar_one() if with_total else len(found)
-        runs = self._runs_of(c, [row["session_id"] for row in found]) if with_runs else {}
-        return found, runs, total
+        return found, self._runs_of(c, found) if with_runs else {}, total
 
-    def _runs_of(self, c: Connection, session_ids: list[str]) -> dict[str, list[RowMapping]]:
-        runs: dict[str, list[RowMapping]] = {session_id: [] for session_id in session_ids}
+    def _runs_of(self, c: Connection, sessions: Sequence[RowMapping]) -> dict[str, list[RowMapping]]:
+        made = {row["session_id"]: row["created_at"] for row in sessions}
+        runs: dict[str, list[RowMapping]] = {session_id: [] for session_id in made}
+        session_ids = list(made)
         for start in range(0, len(session_ids), SESSIONS_AT_ONCE):
             some = session_ids[start : start + SESSIONS_AT_ONCE]
             for row in c.execute(self.sql.runs_of_sessions, {"session_ids": some}).mappings():
-                runs[row["session_id"]].append(row)
+                # As in session(): not those of a session of that id made since.
+                if row["session_created_at"] == made[row["session_id"]]:
+                    runs[row["session_id"]].append(row)
         return runs
 
     # -- writing sessions ---------------------------------------------------------------------

@@ -6,7 +6,7 @@ errors mean what. Everything above asks ``of(...)`` and never looks at a databas
 
 from __future__ import annotations
 
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from agno_store.dialects.base import Dialect
@@ -15,7 +15,7 @@ from agno_store.dialects.postgresql import PostgreSQL
 from agno_store.dialects.sqlite import SQLite
 from agno_store.errors import ConfigurationError, MissingDriver
 
-__all__ = ["ALL", "MYSQL", "POSTGRESQL", "SQLITE", "Dialect", "by_name", "parse_url"]
+__all__ = ["ALL", "MYSQL", "POSTGRESQL", "SQLITE", "Dialect", "by_name", "of", "parse_url"]
 
 SQLITE, POSTGRESQL, MYSQL = SQLite(), PostgreSQL(), MySQL()
 
@@ -31,6 +31,11 @@ def by_name(name: str) -> Dialect:
     except KeyError:
         known = ", ".join(dialect.title for dialect in ALL)
         raise ConfigurationError(f"agno_store works with {known}; {name!r} is none of them.") from None
+
+
+def of(engine: Engine) -> Dialect:
+    """Return the dialect of an engine."""
+    return by_name(engine.dialect.name)
 
 
 def parse_url(url: str | URL) -> tuple[URL, Dialect]:

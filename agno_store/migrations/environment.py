@@ -15,7 +15,7 @@ from alembic.operations import Operations
 from sqlalchemy.engine import Connection
 from sqlalchemy.pool import StaticPool
 
-from agno_store.dialects import Dialect, by_name, parse_url
+from agno_store.dialects import Dialect, parse_url
 from agno_store.migrations.migrator import Migrator
 from agno_store.migrations.options import options
 from agno_store.migrations.resume import Resumable
@@ -53,7 +53,7 @@ def _connection(url: sa.URL, dialect: Dialect, names: Names) -> Iterator[Connect
     scratch = not dialect.shares(url)
     engine = sa.create_engine(url, **({"poolclass": StaticPool} if scratch else {}))
     if scratch:
-        Migrator(engine, by_name(engine.dialect.name), names).upgrade()
+        Migrator(engine, dialect, names).upgrade()
     with engine.connect() as connection, dialect.upgrading(connection, names, timeout=60.0, pooled=False):
         if names.schema:
             dialect.ensure_schema(connection, names.schema)

@@ -98,7 +98,10 @@ def test_a_run_of_a_session_that_is_handed_over_meanwhile_is_not_deleted(opened:
 
 
 @pytest.mark.backends("postgresql", "mysql")
-def test_a_reader_never_gets_the_runs_of_a_session_made_anew_by_another_user(opened: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("listed", [False, True])
+def test_a_reader_never_gets_the_runs_of_a_session_made_anew_by_another_user(
+    opened: Callable[..., Any], listed: bool
+) -> None:
     db, other = opened(), opened()
     db.upsert_session(session("s", user_id="alice"))
     db.upsert_run(run("hers"), "s", user_id="alice")
@@ -109,7 +112,10 @@ def test_a_reader_never_gets_the_runs_of_a_session_made_anew_by_another_user(ope
         other.upsert_run(run("secret"), "s", user_id="bob")
 
     meanwhile(db, "agent_sessions_summaries", replace)
-    found = db.get_session("s", user_id="alice", deserialize=False)
+    if listed:
+        [found] = db.get_sessions(user_id="alice", deserialize=False)[0]
+    else:
+        found = db.get_session("s", user_id="alice", deserialize=False)
     assert [entry["run_id"] for entry in found["runs"]] == []
 
 
