@@ -160,6 +160,10 @@ class Store:
     def _update_session(self, c: Connection, session_id: str, version: int, columns: Mapping[str, Any]) -> None:
         c.execute(self.sql.update_session, {"key": session_id, "version": version + 1, **columns})
 
+    def _touch(self, c: Connection, session_id: str, moment: int) -> None:
+        """Record when a session was last written to, in whichever table."""
+        c.execute(self.sql.update_session, {"key": session_id, "updated_at": moment})
+
     def _write_session_data(self, c: Connection, session_id: str, version: int, data: Mapping[str, Any]) -> None:
         name = data.get("session_name")
         columns = {
@@ -220,6 +224,7 @@ class Store:
         if locked["run_index"] is not None:
             if not only_new:
                 self._update_run(c, run)
+                self._touch(c, run["session_id"], run["updated_at"])
             return False
         position = locked["next_run_index"]
         c.execute(self.sql.insert_run, {**run, "run_index": position})
@@ -257,14 +262,17 @@ class Store:
         outcome = change(run)
         if outcome is not RunUpdate.UPDATED:
             return outcome
+        moment = now()
         changes = {
             "status": rows.optional_id(run["status"], "status"),
             "run_data": encoding.encode(run["run_data"], "run_data"),
-            "updated_at": now(),
+            "updated_at": moment,
         }
         c.execute(self.sql.update_run, key | changes)
         if session_data is not None:
             self._write_session_data(c, session_id, session["version"], session_data)
+        else:
+            self._touch(c, session_id, moment)
         return outcome
 
     def delete_runs(self, c: Connection, run_ids: Iterable[str], session_id: str | None, user_id: str | None) -> int:
@@ -298,7 +306,9 @@ class Store:
             raise NotFound(f"There is no session {session_id!r} to store a summary of. Store the session first.")
         if user_id is not None:
             _own(session_id, locked["user_id"], user_id)
-        self._write_summary(c, session_id, columns, now())
+        moment = now()
+        self._write_summary(c, session_id, columns, moment)
+        self._touch(c, session_id, moment)
 
     def _write_summary(self, c: Connection, session_id: str, columns: Mapping[str, Any], moment: int) -> None:
         values = {**columns, "updated_at": moment}

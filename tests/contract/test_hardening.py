@@ -295,3 +295,26 @@ def test_a_read_only_file_is_opened_without_waiting(tmp_path: Path) -> None:
         with open_db(uri) as db:
             db.schema_status()
     assert waits == [] or sys.version_info < (3, 11)
+
+
+WRITES: dict[str, Callable[[Any], object]] = {
+    "a new run": lambda db: db.upsert_run(run("new"), "s"),
+    "a stored run": lambda db: db.upsert_run(run("r", content="again"), "s"),
+    "a changed status": lambda db: db.update_run_in_session("s", "r", {"status": "COMPLETED"}),
+    "a cancelled run": lambda db: db.cancel_pending_run("r", session_id="s", reason="no"),
+    "a summary": lambda db: db.upsert_summary("s", {"summary": "text"}),
+    "a name": lambda db: db.rename_session("s", None, "name"),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
+def test_every_write_moves_the_last_activity_of_a_session(db: Any, write: Callable[[Any], object]) -> None:
+    def moment() -> Any:
+        with db.db_engine.connect() as connection:
+            return connection.exec_driver_sql(f"SELECT updated_at FROM {db.table_name}").scalar()
+
+    db.upsert_session(session("s"))
+    db.upsert_run(run("r", status="PENDING"), "s")
+    before = moment()
+    write(db)
+    assert moment() > before
