@@ -54,7 +54,7 @@ SERVER_CHANGES = {
     },
     "a column made nullable": {
         "postgresql": "ALTER TABLE agent_sessions ALTER COLUMN session_type DROP NOT NULL",
-        "mysql": "ALTER TABLE agent_sessions MODIFY session_type VARCHAR(255) COLLATE utf8mb4_nopad_bin NULL",
+        "mysql": "ALTER TABLE agent_sessions MODIFY session_type VARCHAR(255) NULL",
     },
     "a default dropped": {
         "postgresql": "ALTER TABLE agent_sessions ALTER COLUMN version DROP DEFAULT",
