@@ -154,6 +154,7 @@ class _Db(Operations):
 
     def schema_status(self) -> schema.SchemaStatus:
         """Return where the tables stand: in step, missing, behind or ahead. Writes nothing."""
+        self._refuse_to_wait_for_itself()
         with failures.translated(self):
             return schema.status(self._engine, self.dialect, self.names, self._store.sql)
 
@@ -165,6 +166,7 @@ class _Db(Operations):
         """
         from agno_store.migrations import Migrator
 
+        self._refuse_to_wait_for_itself()
         with failures.translated(self), self._first_use:
             done = Migrator.of(self).upgrade(revision)
         if done:
@@ -173,6 +175,7 @@ class _Db(Operations):
 
     def table_exists(self, table_name: str) -> bool:
         """Whether a table of that name is in this store's schema. Writes nothing."""
+        self._refuse_to_wait_for_itself()
         if not self.dialect.is_there(self._engine.url):
             return False
         with failures.translated(self), self.dialect.connected(self._engine) as connection:
@@ -215,11 +218,7 @@ class _Db(Operations):
         return self._run(True, work, *args, **kwargs)
 
     def _run(self, writes: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        if getattr(self._here, "busy", False):
-            raise InvalidArgument(
-                "The function given to update_session_state() called the store, and would wait for itself. Nothing "
-                "was written. Call the store before or after it."
-            )
+        self._refuse_to_wait_for_itself()
         self._ensure()
         with failures.translated(self):
             for attempt in range(1, ATTEMPTS):
@@ -233,6 +232,13 @@ class _Db(Operations):
                     log.info("%s: attempt %d met %s; trying again", self.names, attempt, type(error.orig).__name__)
                 time.sleep(random.random() * 0.02 * 2**attempt)
             return self._once(writes, work, *args, **kwargs)
+
+    def _refuse_to_wait_for_itself(self) -> None:
+        if getattr(self._here, "busy", False):
+            raise InvalidArgument(
+                "The function given to update_session_state() called the store, and would wait for itself. Nothing "
+                "was written. Call the store before or after it."
+            )
 
     def _once(self, writes: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         with self.dialect.transaction(self._engine, writes=writes) as connection:

@@ -1,4 +1,7 @@
-"""The one place where a driver's error becomes ours, without a secret in it."""
+"""Where what the driver and the pool raise becomes ours, without a secret in it.
+
+Only what goes wrong before there is a connection, and is no error of the driver's own kind, is met by the dialect.
+"""
 
 from __future__ import annotations
 

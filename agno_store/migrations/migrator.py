@@ -124,7 +124,8 @@ class Migrator:
         with self._locked() as connection:
             layouts.refuse_foreign(connection, self.names, self._known_current(connection))
             done = self._run(connection, lambda at: self._between(at, target, up=True), on_step)
-        self._verify(done, target)
+        if done:
+            self._verify(target, up=True)
         self._miss_nothing()
         return done
 
@@ -133,7 +134,8 @@ class Migrator:
         target = self._resolved(target)
         with self._locked() as connection:
             done = self._run(connection, lambda at: self._between(at, target, up=False), on_step)
-        self._verify(done, target)
+        if done:
+            self._verify(target, up=False)
         return done
 
     def stamp(self, target: str) -> None:
@@ -154,7 +156,7 @@ class Migrator:
             self._commit(connection)
             self._context(connection).stamp(self.script, target)
             self._commit(connection)
-        self._verify([target], target)
+        self._verify(target, up=True)
 
     # -- the work -----------------------------------------------------------------------------
 
@@ -194,10 +196,15 @@ class Migrator:
             context.run_migrations(op=Resumable(context), n=self.names)
         return done
 
-    def _verify(self, done: list[str], target: str) -> None:
-        """Read the version again, in a transaction of its own, before anybody is told of a success."""
+    def _verify(self, target: str, *, up: bool) -> None:
+        """Read the version again, in a transaction of its own, before anybody is told of a success.
+
+        The lock is free by now, so somebody else may have gone further in the same direction already.
+        """
         found = self.current()
-        if done and found != (None if target == "base" else target):
+        here, there = self._index(found), self._index(target)
+        assert there is not None
+        if here is not None and (here < there if up else here > there):
             raise SchemaError(
                 f"{self.names}: the revisions ran, but the database is at {found} instead of {target}. Somebody else "
                 "changes its version table. Look with: " + self.names.command("history", redacted(self.engine.url)),

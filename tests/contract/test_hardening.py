@@ -132,7 +132,14 @@ def test_a_session_with_another_users_run_cannot_be_claimed(db: Any) -> None:
 def test_a_function_that_calls_the_store_is_told_so_at_once(db: Any) -> None:
     db.upsert_session(session("s", session_data={"session_state": {"n": 1}}))
     before = dump(db)
-    for call in (lambda: db.upsert_run(run("r"), "s"), lambda: db.get_session("s")):
+    calls: tuple[Callable[[], object], ...] = (
+        lambda: db.upsert_run(run("r"), "s"),
+        lambda: db.get_session("s"),
+        lambda: db.schema_status(),
+        lambda: db.upgrade_schema(),
+        lambda: db.table_exists("x"),
+    )
+    for call in calls:
         with pytest.raises(InvalidArgument, match="update_session_state"):
             db.update_session_state("s", lambda state, call=call: call())
     assert dump(db) == before

@@ -108,6 +108,20 @@ def test_waiting_for_the_lock_ends_and_says_who_has_it(backend: str, fresh_url: 
         assert waiter.upgrade_schema() == ["0001", "0002", "0003"]
 
 
+def test_an_upgrade_that_another_one_overtakes_has_not_failed(fresh_url: str) -> None:
+    class Overtaken(Migrator):
+        """Meets another upgrade between giving the lock back and reading the version again."""
+
+        def _verify(self, target: str, *, up: bool) -> None:
+            with open_db(fresh_url) as other:
+                assert other.upgrade_schema() == ["0003"]
+            super()._verify(target, up=up)
+
+    with open_db(fresh_url) as db:
+        assert Overtaken.of(db).upgrade("0002") == ["0001", "0002"]
+        assert db.schema_status().in_step
+
+
 HOLDER = """
 import sys, time
 from agno_store import open_db
