@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 
+from tests.servers.galera import Galera
 from tests.servers.mariadb import MariaDB
+from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import PostgreSQL
 
-__all__ = ["BACKENDS", "MariaDB", "PostgreSQL", "databases"]
+__all__ = ["BACKENDS", "Galera", "MariaDB", "PgBouncer", "PostgreSQL", "databases"]
 
 BACKENDS = ("sqlite", "postgresql", "mysql")
 

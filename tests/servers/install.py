@@ -1,7 +1,8 @@
-"""Make sure that the tests can start a MariaDB server: `python -m tests.servers.install`.
+"""Make sure that the tests can start their servers: `python -m tests.servers.install`.
 
-PostgreSQL comes with the package's extra `dev`; MariaDB is in no Python package. Does nothing where a server
-is there already, given by TEST_MYSQL_URL, or not wanted in DATABASES.
+PostgreSQL comes with the package's extra `dev`; MariaDB, Galera and PgBouncer are in no Python package. Does
+nothing where a server is there already, its database is given by TEST_MYSQL_URL or TEST_POSTGRESQL_URL, or not
+wanted in DATABASES.
 """
 
 from __future__ import annotations
@@ -11,41 +12,70 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.servers import databases, mariadb
+from tests.servers import databases, galera, mariadb, pgbouncer
+from tests.servers.packages import Package
 
-PACKAGE = "mariadb-server-core"  # the server without a service, an account or data
+PACKAGES = (mariadb.PACKAGE, galera.PACKAGE, pgbouncer.PACKAGE)
+# Taken for installed when unpacking: what sets up a service needs them, and they need 17 MB of Perl.
+UNUSED = ("debconf", "init-system-helpers", "postgresql-common")
 
 
 def main() -> None:
-    """Install MariaDB if it is needed and missing; exits with an explanation if that fails."""
+    """Install what is needed and missing; exits with an explanation if that fails.
+
+    Of what only some tests need the explanation is enough: they fail, or are left out.
+    """
     try:
-        if "mysql" in databases() and not os.environ.get("TEST_MYSQL_URL"):
-            ensure()
+        for package in wanted():
+            try:
+                ensure(package)
+            except RuntimeError as error:
+                if package.essential or os.environ.get(package.variable):
+                    raise
+                _say(str(error))
     except (ValueError, RuntimeError) as error:
         sys.exit(str(error))
-    except subprocess.CalledProcessError as error:
-        sys.exit(f"{error}\n{mariadb.MISSING}")
 
 
-def ensure() -> None:
-    """Find the server, or install it and find it then."""
-    try:
-        mariadb.find()
+def wanted() -> Iterator[Package]:
+    """Yield what the tests need; each is to be there before the next is asked for."""
+    chosen = databases()
+    if "mysql" in chosen and not os.environ.get("TEST_MYSQL_URL"):
+        yield mariadb.PACKAGE
+        if mariadb.is_mariadb(mariadb.PACKAGE.find()):  # MySQL has no use for it
+            yield galera.PACKAGE
+    if "postgresql" in chosen and not os.environ.get("TEST_POSTGRESQL_URL"):
+        yield pgbouncer.PACKAGE
+
+
+def ensure(package: Package) -> None:
+    """Find the package, or install it and find it then."""
+    if _is_there(package):
         return
+    if os.environ.get(package.variable) or not shutil.which("apt-get"):
+        package.find()  # says what is wrong
+    rights = None if package.has_service else _rights()
+    fitting = [other for other in PACKAGES if other.unpacked == package.unpacked]
+    try:
+        if rights is None:
+            _say(f"no {package.name}: unpacking it in {package.unpacked}")
+            _unpack(package.unpacked, [other.name for other in fitting])
+        else:
+            _say(f"no {package.name}: installing it")
+            _install(rights, [other.name for other in fitting if not _is_there(other)])
+    except subprocess.CalledProcessError as error:
+        raise RuntimeError(f"{error}\n{package.missing}") from None
+    _say(f"{package.name}: {package.find()}")
+
+
+def _is_there(package: Package) -> bool:
+    try:
+        return bool(package.find())
     except RuntimeError:
-        if os.environ.get("TEST_MYSQLD") or not shutil.which("apt-get"):
-            raise
-    rights = _rights()
-    if rights is None:
-        _say(f"no MariaDB server and no right to install one: unpacking {PACKAGE} in {mariadb.UNPACKED}")
-        _unpack(mariadb.UNPACKED)
-    else:
-        _say(f"no MariaDB server: installing {PACKAGE}")
-        _install(rights)
-    _say(f"MariaDB: {mariadb.find()}")
+        return False
 
 
 def _rights() -> list[str] | None:
@@ -57,20 +87,20 @@ def _rights() -> list[str] | None:
     return None
 
 
-def _install(rights: Sequence[str]) -> None:
+def _install(rights: Sequence[str], names: Sequence[str]) -> None:
     apt = [*rights, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "DPkg::Lock::Timeout=60"]
     _run([*apt, "update"])
-    _run([*apt, "install", "-y", "--no-install-recommends", _package()])
+    _run([*apt, "install", "-y", "--no-install-recommends", *map(_full_name, names)])
 
 
-def _unpack(root: Path) -> None:
-    """Unpack the server with all it depends on, down to the C library, into the directory."""
+def _unpack(root: Path, names: Sequence[str]) -> None:
+    """Unpack the packages with all they depend on, down to the C library, into the directory."""
     root.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root.parent) as place:
         state, half = Path(place, "apt"), Path(place, "root")
         options = _private_apt(state)
         _run(["apt-get", *options, "update"])
-        _run(["apt-get", *options, "-y", "--download-only", "install", _package(options)])
+        _run(["apt-get", *options, "-y", "--download-only", "install", *(_full_name(name, options) for name in names)])
         for archive in sorted(state.glob("archives/*.deb")):
             _run(["dpkg-deb", "--extract", archive, half])
         shutil.rmtree(root, ignore_errors=True)
@@ -78,10 +108,11 @@ def _unpack(root: Path) -> None:
 
 
 def _private_apt(state: Path) -> list[str]:
-    """Options for apt that uses the system's sources, writes only here and takes nothing for installed."""
+    """Options for apt that uses the system's sources, writes only here and takes next to nothing for installed."""
     for directory in ("lists/partial", "archives/partial"):
         (state / directory).mkdir(parents=True)
-    (state / "status").touch()
+    entry = "Package: {}\nStatus: install ok installed\nArchitecture: all\nVersion: 99999\n\n"
+    (state / "status").write_text("".join(map(entry.format, UNUSED)))
     settings = {
         "Dir::State": state,
         "Dir::State::lists": state / "lists",
@@ -97,12 +128,12 @@ def _private_apt(state: Path) -> list[str]:
     return ["-qq", *(word for key, value in settings.items() for word in ("-o", f"{key}={value}"))]
 
 
-def _package(options: Sequence[str] = ()) -> str:
+def _full_name(name: str, options: Sequence[str] = ()) -> str:
     """The package's name, which in older releases ends in a version."""
-    search = ["apt-cache", *options, "search", "--names-only", f"^{PACKAGE}"]
+    search = ["apt-cache", *options, "search", "--names-only", f"^{name}"]
     listing = subprocess.run(search, check=True, stdout=subprocess.PIPE, text=True).stdout
     names = sorted(line.split()[0] for line in listing.splitlines())
-    return names[-1] if names and PACKAGE not in names else PACKAGE
+    return names[-1] if names and name not in names else name
 
 
 def _run(command: Sequence[str | Path]) -> None:

@@ -1,22 +1,18 @@
-"""A private MariaDB server, or MySQL where only that is there.
-
-Also from packages that were unpacked and not installed (see install.py): such a server is run by the loader
-and with the libraries that were unpacked with it.
-"""
+"""A private MariaDB server, or MySQL where only that is there."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from tests.servers.packages import CACHE, Package, call
 from tests.servers.process import Server
 
-UNPACKED = Path(__file__).resolve().parents[2] / ".cache" / "mariadb"
+UNPACKED = CACHE / "mariadb"
 MISSING = """\
 no MariaDB server found. One of these helps:
   apt-get install --no-install-recommends mariadb-server-core    (Debian, Ubuntu)
@@ -73,8 +69,7 @@ class MariaDB(Server):
         return f"mysql+pymysql://root@127.0.0.1:{self.port}/test?charset=utf8mb4"
 
     def _prepare(self) -> None:
-        self._binary = find()
-        self._is_mariadb = "MariaDB" in self._version()
+        self._find()
         (self.directory / "beginning.sql").write_text(BEGINNING)
         (self.directory / "beginning.sql").chmod(0o644)
         if not self._is_mariadb:
@@ -83,6 +78,10 @@ class MariaDB(Server):
         # What mariadb-install-db does, without its help tables and its shell: 0.3 s instead of 3 s.
         options = ["--loose-innodb-flush-method=nosync", "--log-warnings=0", "--enforce-storage-engine="]
         self._run([*self._server(), "--bootstrap", *options], _system_tables(_share(self._binary)))
+
+    def _find(self) -> None:
+        self._binary = PACKAGE.find()
+        self._is_mariadb = is_mariadb(self._binary, **self._surroundings())
 
     def _command(self) -> list[str]:
         settings = {
@@ -114,44 +113,24 @@ class MariaDB(Server):
             "pid-file": self.directory / "pid",
             "tmpdir": self.directory,
         }
-        return [*_call(self._binary), "--no-defaults", *(f"--{key}={path}" for key, path in paths.items())]
-
-    def _version(self) -> str:
-        command = [*_call(self._binary), "--no-defaults", "--version"]
-        try:
-            return str(subprocess.run(command, capture_output=True, text=True, **self._surroundings()).stdout)
-        except PermissionError as error:
-            raise RuntimeError(f"the account the server runs as may not run it: {error}") from None
+        return [*call(self._binary), "--no-defaults", *(f"--{key}={path}" for key, path in paths.items())]
 
 
-def find() -> Path:
-    """Return the server's binary, MariaDB's before MySQL's; only TEST_MYSQLD where that is set."""
-    if chosen := os.environ.get("TEST_MYSQLD"):
-        if not Path(chosen).is_file():
-            raise RuntimeError(f"TEST_MYSQLD={chosen}: there is no such file")
-        return Path(chosen).resolve()
-    for binary in _candidates():
-        if os.access(binary, os.X_OK):
-            return binary.resolve()
-    raise RuntimeError(MISSING)
+def is_mariadb(binary: Path, **arguments: Any) -> bool:
+    """Whether it is MariaDB and not MySQL; the arguments are for running it."""
+    command = [*call(binary), "--no-defaults", "--version"]
+    try:
+        return "MariaDB" in str(subprocess.run(command, capture_output=True, text=True, **arguments).stdout)
+    except PermissionError as error:
+        raise RuntimeError(f"the account the server runs as may not run it: {error}") from None
 
 
 def _candidates() -> Iterator[Path]:
-    for name in ("mariadbd", "mysqld"):
+    for name in ("mariadbd", "mysqld"):  # MariaDB before MySQL
         if on_the_path := shutil.which(name):
             yield Path(on_the_path)
         for place in (*PLACES, UNPACKED / "usr/sbin"):
             yield Path(place) / name
-
-
-def _call(binary: Path) -> list[str]:
-    """The command that runs the binary, with its own loader and libraries if it was only unpacked."""
-    root = binary.parents[2]
-    loaders = [] if root == Path("/") else sorted(root.glob("**/*-linux-gnu*/ld-linux*.so*"))
-    if not loaders:
-        return [str(binary)]
-    libraries = sorted(str(path) for path in root.glob("**/lib/*-linux-gnu*") if path.is_dir())
-    return [str(loaders[0]), "--library-path", ":".join(libraries), str(binary)]
 
 
 def _share(binary: Path) -> Path:
@@ -173,3 +152,7 @@ def _system_tables(share: Path) -> str:
 def _first(*paths: Path) -> Path:
     """The first of the paths that exists, or the last."""
     return next((path for path in paths if path.exists()), paths[-1])
+
+
+# The server without a service, an account or data.
+PACKAGE = Package("mariadb-server-core", "TEST_MYSQLD", _candidates, MISSING, UNPACKED, essential=True)

@@ -4,6 +4,9 @@ A test that asks for `backend` or `fresh_url` runs once for each database in DAT
 `@pytest.mark.backends("postgresql", "mysql")` narrows that. The servers are private ones, started when they
 are first needed, or those of TEST_POSTGRESQL_URL and TEST_MYSQL_URL. One that does not start is a failure:
 a database is never skipped.
+
+A test that asks for `pgbouncer` or `galera` runs once, as one of PostgreSQL or of MySQL, and has a mark of that
+name: `-m "not galera"` leaves it out.
 """
 
 from __future__ import annotations
@@ -13,26 +16,28 @@ import os
 import sqlite3
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from tests.servers import BACKENDS, MariaDB, PostgreSQL, databases
+from tests.servers import BACKENDS, Galera, MariaDB, PgBouncer, PostgreSQL, databases
 from tests.servers.process import Server
 
 VARIABLES = {"postgresql": "TEST_POSTGRESQL_URL", "mysql": "TEST_MYSQL_URL"}
 SERVERS: dict[str, type[Server]] = {"postgresql": PostgreSQL, "mysql": MariaDB}
+EXTRAS = {"pgbouncer": "postgresql", "galera": "mysql"}  # fixtures, and the one backend of each
 CREATE = {
     "postgresql": "CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'",
     "mysql": "CREATE DATABASE {} CHARACTER SET utf8mb4",
 }
 OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 LOCK_WAIT = 10  # seconds
+Startable = TypeVar("Startable", PgBouncer, Galera)
 
 
 class Found(NamedTuple):
@@ -110,18 +115,12 @@ def fresh_database(backend: str, directory: Path) -> Iterator[str]:
 
     On SQLite it is a file in the directory, which stays.
     """
-    name = f"test_{uuid.uuid4().hex[:16]}"
     if backend == "sqlite":
-        yield f"sqlite:///{directory / name}.db"
+        yield f"sqlite:///{directory / _new_name()}.db"
         return
     url = server_url(backend)
-    with servers.connect(backend) as connection:
-        connection.exec_driver_sql(CREATE[backend].format(name))
-    try:
-        yield make_url(url).set(database=name).render_as_string(hide_password=False)
-    finally:
-        with servers.connect(backend) as connection:
-            _drop(backend, connection, name)
+    with _new_database(backend, lambda: servers.connect(backend)) as name:
+        yield _with_database(url, name)
 
 
 @pytest.fixture
@@ -131,8 +130,34 @@ def fresh_url(backend: str, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def pgbouncer(backend: str) -> Iterator[PgBouncer]:
+    """A PgBouncer in front of this run's PostgreSQL; its through() takes the URL of a fresh database."""
+    bouncer = _started(PgBouncer(server_url(backend)))
+    yield bouncer
+    bouncer.stop()
+
+
+@pytest.fixture(scope="session")
+def galera(backend: str) -> Iterator[Galera]:
+    """A cluster of MariaDB servers of its own, apart from this run's MySQL."""
+    cluster = _started(Galera())
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def fresh_urls(galera: Galera) -> Iterator[list[str]]:
+    """The URLs of an empty database of this test's own, one at each server of the cluster."""
+    engine = create_engine(galera.urls[0], isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with _new_database("mysql", engine.connect) as name:
+        yield [_with_database(url, name) for url in galera.urls]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "backends(*names): the databases to run this test on, if in DATABASES")
+    for name in EXTRAS:
+        config.addinivalue_line("markers", f"{name}: the tests that ask for the fixture `{name}`, set by itself")
     try:
         databases()
     except ValueError as error:
@@ -161,6 +186,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     if unknown := set(_named(metafunc.definition)) - set(BACKENDS):
         pytest.fail(f"the mark names {', '.join(sorted(unknown))}; it may name {', '.join(BACKENDS)}", pytrace=False)
+    if not _fitting(metafunc.definition):
+        pytest.fail("no database has all that the test asks for", pytrace=False)
     metafunc.parametrize("backend", BACKENDS, scope="session")
 
 
@@ -174,6 +201,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Note the backend where the test's reports, also those of a worker, carry it along."""
     if backend := _backend(item):
         item.user_properties.append(("backend", backend))
+    for name in _extras(item):
+        item.add_marker(name)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -202,9 +231,28 @@ def _named(item: pytest.Item) -> tuple[str, ...]:
     return mark.args if mark else BACKENDS
 
 
+def _extras(item: pytest.Item) -> list[str]:
+    """Which of pgbouncer and galera the test asks for."""
+    return [name for name in EXTRAS if name in getattr(item, "fixturenames", ())]
+
+
+def _fitting(item: pytest.Item) -> set[str]:
+    """The backends in the test's mark that have what it asks for."""
+    return set(_named(item)).intersection(*({EXTRAS[name]} for name in _extras(item)))
+
+
 def _is_wanted(item: pytest.Item) -> bool:
     backend = _backend(item)
-    return backend is None or (backend in _named(item) and backend in databases())
+    return backend is None or (backend in _fitting(item) and backend in databases())
+
+
+def _started(server: Startable) -> Startable:
+    """Start it; fails the test if that cannot be."""
+    try:
+        return server.start()
+    except RuntimeError as error:
+        failure = f"{type(server).__name__}: {error}"
+    pytest.fail(failure, pytrace=False)
 
 
 def _counts(terminalreporter: pytest.TerminalReporter, backend: str) -> Counter[str]:
@@ -227,6 +275,26 @@ def _version(url: str) -> str:
     if version.startswith("PostgreSQL"):
         return " ".join(version.split()[:2])
     return f"{'MariaDB' if 'MariaDB' in version else 'MySQL'} {version.partition('-')[0]}"
+
+
+@contextlib.contextmanager
+def _new_database(backend: str, connect: Callable[[], Connection]) -> Iterator[str]:
+    name = _new_name()
+    with connect() as connection:
+        connection.exec_driver_sql(CREATE[backend].format(name))
+    try:
+        yield name
+    finally:
+        with connect() as connection:
+            _drop(backend, connection, name)
+
+
+def _new_name() -> str:
+    return f"test_{uuid.uuid4().hex[:16]}"
+
+
+def _with_database(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
 
 
 def _drop(backend: str, connection: Connection, name: str) -> None:

@@ -1,7 +1,7 @@
 """A private server process: its own directories, its own port, and nothing left when it is stopped.
 
 What differs between servers (where the binaries are, how a data directory is made, how the server is called)
-is in the subclasses in postgresql.py and mariadb.py.
+is in the subclasses in postgresql.py, mariadb.py, galera.py and pgbouncer.py.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class Server(ABC):
     def _launch_on_a_free_port(self) -> None:
         for _ in range(10):
             (self.directory / "log").write_bytes(b"")
-            self.port = _free_port()
+            self.port = free_port()
             if self._launch():
                 return
             if "Address already in use" not in self.log_text():
@@ -260,7 +260,7 @@ def _owner() -> tuple[int, int]:
     return nobody.pw_uid, nobody.pw_gid
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port nobody listens on now.
 
     Below those the system gives to outgoing connections: one of these could take it while the server is down,

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 from tests.servers import databases, mariadb, postgresql
 from tests.servers.guardian import is_running
 from tests.servers.plugin import SERVERS, VARIABLES, fresh_database
+from tests.servers.sql import run
 
 ROOT = Path(__file__).resolve().parents[2]
 # A server that is given by its URL is not ours to kill, and there need not be another one here.
@@ -34,17 +35,6 @@ def test_it(backend, fresh_url, number):
 def test_other():
     assert True
 """
-
-
-def run(url: str, *statements: str) -> object:
-    """Run the statements in one transaction and return the last one's first value."""
-    engine = create_engine(url)
-    try:
-        with engine.begin() as connection:
-            results = [connection.exec_driver_sql(statement) for statement in statements]
-            return results[-1].scalar() if results[-1].returns_rows else None
-    finally:
-        engine.dispose()
 
 
 def pid(backend: str, directory: Path, data: Path) -> int:
@@ -202,3 +192,45 @@ def test_a_fresh_database_is_empty_and_goes_under_an_open_transaction(backend: s
     if backend != "sqlite":
         with pytest.raises(OperationalError):
             run(other, "SELECT 1")
+
+
+EXTRA_TESTS = """
+def test_pool(pgbouncer, fresh_url):
+    assert str(pgbouncer.port) in pgbouncer.through(fresh_url)
+
+def test_cluster(galera):
+    assert len(galera.urls) == 2
+
+def test_other():
+    assert True
+"""
+
+
+def test_extra_servers_go_with_their_databases(tmp_path: Path) -> None:
+    result = pytest_of(EXTRA_TESTS, tmp_path, DATABASES="sqlite")
+    assert result.returncode == 0, result.stdout
+    assert "1 passed, 6 deselected" in result.stdout
+    assert "skipped" not in result.stdout
+
+
+@pytest.mark.parametrize(("mark", "test"), [("pgbouncer", "test_pool[postgresql]"), ("galera", "test_cluster[mysql]")])
+def test_extra_servers_have_a_mark(mark: str, test: str, tmp_path: Path) -> None:
+    result = pytest_of(EXTRA_TESTS, tmp_path, "-m", mark, "--strict-markers", "--collect-only", DATABASES="")
+    assert test in result.stdout
+    assert "1/7 tests collected (6 deselected)" in result.stdout
+
+
+@pytest.mark.backends("postgresql", "mysql")
+def test_an_extra_server_that_cannot_be_had_fails_its_tests(backend: str, tmp_path: Path) -> None:
+    variable = {"postgresql": "TEST_PGBOUNCER", "mysql": "TEST_MYSQLD"}[backend]
+    result = pytest_of(EXTRA_TESTS, tmp_path, DATABASES=backend, **{variable: "/nowhere"})
+    assert result.returncode == pytest.ExitCode.TESTS_FAILED
+    assert f"{variable}=/nowhere: there is no such file" in result.stdout
+    assert "1 passed, 5 deselected, 1 error" in result.stdout
+
+
+def test_a_test_that_no_database_fits_fails(tmp_path: Path) -> None:
+    tests = "import pytest\n\n@pytest.mark.backends('sqlite')\ndef test_it(galera):\n    pass\n"
+    result = pytest_of(tests, tmp_path, DATABASES="sqlite")
+    assert result.returncode == pytest.ExitCode.INTERRUPTED
+    assert "no database has all that the test asks for" in result.stdout
