@@ -23,14 +23,15 @@ test: lint types servers ## Check everything, on all databases (DATABASES, JOBS 
 test-all: export TEST_ALL = 1
 test-all: test ## The same with the tests that take long
 
-lint: $(STAMP) ## Check style and format
+lint: $(STAMP) ## Check style, format and what the revisions do
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/agno-store lint
 
 types: $(STAMP) ## Check types
 	$(BIN)/mypy
 
-servers: $(STAMP) ## Install the database server that the tests lack, if any
+servers: $(STAMP) ## Install the servers that the tests lack, if any
 	$(BIN)/python -m tests.servers.install
 
 format: $(STAMP) ## Put the code into its format

@@ -8,8 +8,10 @@
 ``SqliteDb``, ``PostgresDb`` and ``MySQLDb`` are agno's ``db=`` objects and just as usable without agno.
 """
 
+from agno_store.beside import include_name
 from agno_store.db import MySQLDb, PostgresDb, SqliteDb, open_db
 from agno_store.errors import (
+    AccessDenied,
     AgnoStoreError,
     ConfigurationError,
     CorruptRow,
@@ -32,11 +34,11 @@ from agno_store.errors import (
 )
 from agno_store.names import Names
 from agno_store.records import Run, RunUpdate, Session, Summary
+from agno_store.release import __version__
 from agno_store.schema import SchemaStatus
 
-__version__ = "0.1.0"
-
 __all__ = [
+    "AccessDenied",
     "AgnoStoreError",
     "ConfigurationError",
     "CorruptRow",
@@ -66,5 +68,6 @@ __all__ = [
     "Summary",
     "UpgradeLocked",
     "__version__",
+    "include_name",
     "open_db",
 ]

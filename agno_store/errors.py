@@ -18,6 +18,7 @@ AgnoStoreError
 ├── PayloadTooLarge                        .size and .limit, in bytes
 └── DatabaseError                          the database refused or failed; __cause__ is the driver's error
     ├── DatabaseUnreachable                no connection could be had
+    ├── AccessDenied                       this role, or this process, lacks a right
     └── CorruptRow                         what is stored cannot be read: .row .column
 
 A message says what happened, to which store, and what to do next. None holds a credential.
@@ -129,6 +130,10 @@ class DatabaseError(AgnoStoreError):
 
 class DatabaseUnreachable(DatabaseError):
     """No connection could be had."""
+
+
+class AccessDenied(DatabaseError):
+    """The database refused because a right is missing; nothing was changed by what was refused."""
 
 
 class CorruptRow(DatabaseError):

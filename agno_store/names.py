@@ -51,8 +51,23 @@ class Names:
         return f"{self.sessions}_alembic_version"
 
     @property
+    def upgrades(self) -> str:
+        """The journal: when which revision was applied, and by which release."""
+        return f"{self.sessions}_upgrades"
+
+    @property
+    def upgrader(self) -> str:
+        """On a MySQL cluster, whose locks hold on one node only: the row of whoever is upgrading."""
+        return f"{self.sessions}_upgrader"
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Every table of the store: what the revisions make, and what the upgrades keep their books in."""
+        return (*self.tables, self.version, self.upgrades, self.upgrader)
+
+    @property
     def tables(self) -> tuple[str, ...]:
-        """The tables that the revisions make; the version table is Alembic's own."""
+        """The tables that the revisions make."""
         return self.sessions, self.runs, self.summaries
 
     def qualify(self, table: str, column: str) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from agno_store import release
 from agno_store.dialects import Dialect
 from agno_store.errors import SchemaBehind, SchemaConflict, SchemaMissing, SchemaTooNew
 from agno_store.names import Names
@@ -18,12 +21,16 @@ from agno_store.urls import redacted
 
 IN_STEP, MISSING, BEHIND, AHEAD = "in step", "missing", "behind", "ahead"
 
+_OWN = re.compile(r"\d{4}")
+
 
 @dataclass(frozen=True)
 class SchemaStatus:
     """Where a store's tables stand. ``state`` is 'in step', 'missing', 'behind' or 'ahead'.
 
-    ``url`` is the database's, without its secrets.
+    ``url`` is the database's, without its secrets. ``works_with`` is the oldest release that works with a store
+    that is ahead of this one, where the store says it; ``application`` is the revision of an application's own
+    branch, where this store was given one; ``for_release`` the release of agno_store that was asked about.
     """
 
     table: str
@@ -33,24 +40,42 @@ class SchemaStatus:
     head: str
     pending: tuple[str, ...]
     url: str
+    works_with: str | None = None
+    application: str | None = None
+    for_release: str = release.__version__
 
     @classmethod
-    def of(cls, names: Names, current: str | None, url: str) -> SchemaStatus:
+    def of(cls, names: Names, current: str | None, url: str, works_with: str | None = None) -> SchemaStatus:
         known = current is None or current in REVISIONS
         after = REVISIONS.index(current) + 1 if current in REVISIONS else 0
         pending = REVISIONS[after:] if known else ()
         state = AHEAD if not known else MISSING if current is None else BEHIND if pending else IN_STEP
-        return cls(names.sessions, names.schema, state, current, HEAD, pending, url)
+        return cls(names.sessions, names.schema, state, current, HEAD, pending, url, works_with)
+
+    def with_application(self, application: str | None, pending: Sequence[str]) -> SchemaStatus:
+        """Return the status with that of an application's branch."""
+        state = BEHIND if pending and self.state == IN_STEP else self.state
+        return replace(self, application=application, pending=(*self.pending, *pending), state=state)
 
     @property
     def in_step(self) -> bool:
         return self.state == IN_STEP
 
+    @property
+    def usable(self) -> bool:
+        """Whether the release works with the store: in step, or ahead and known to be compatible."""
+        if self.state != AHEAD or self.works_with is None:
+            return self.in_step
+        try:
+            return release.order(self.for_release) >= release.order(self.works_with)
+        except ValueError:  # said in a way that only newer releases understand
+            return False
+
     def to_dict(self) -> dict[str, Any]:
         """Return the status as JSON can say it."""
-        return {**asdict(self), "pending": list(self.pending)}
+        return {**asdict(self), "pending": list(self.pending), "usable": self.usable}
 
-    def raise_unless_in_step(self) -> None:
+    def raise_unless_usable(self) -> None:
         """Raise SchemaMissing, SchemaBehind or SchemaTooNew, with the command to run."""
         names = Names(self.table, self.schema)
         upgrade = names.command("upgrade", self.url)
@@ -60,15 +85,42 @@ class SchemaStatus:
         if self.state == BEHIND:
             raise SchemaBehind(
                 f"{names} is at revision {self.current}; this release needs {self.head}. "
-                f"Run: {upgrade}  (or set auto_upgrade_schema=True).",
+                f"Run: {upgrade}  (or set auto_upgrade_schema=True)."
+                if self.current != self.head
+                else f"{names}: the application's revisions {', '.join(self.pending)} are pending. Run: {upgrade}  (or "
+                "set auto_upgrade_schema=True).",
                 **about,
             )
-        if self.state == AHEAD:
+        if not self.usable:
+            needed = f" It works with agno_store {self.works_with} or later." if self.works_with else ""
             raise SchemaTooNew(
-                f"{names} is at revision {self.current}, which this release (up to {self.head}) does not know: a newer "
-                "one has upgraded it. Nothing was changed. Run: pip install --upgrade agno-store",
+                f"{names} is at revision {self.current}, which this release ({release.__version__}, up to {self.head}) "
+                f"does not know: a newer one has upgraded it.{needed} Nothing was changed. Run: pip install --upgrade "
+                "agno-store",
                 **about,
             )
+
+
+def is_own(revision: str) -> bool:
+    """Whether a revision is one of ours, known or not; the others are of an application's branch."""
+    return _OWN.fullmatch(revision) is not None
+
+
+def own_revision(heads: Iterable[str]) -> str | None:
+    """Return ours of the rows in a version table; None where there is no row at all.
+
+    Without a row of ours it is another's, as a release that numbers its revisions otherwise would leave it.
+    Raises SchemaConflict where there are several.
+    """
+    rows = sorted(heads)
+    own = [head for head in rows if is_own(head)]
+    if len(own) > 1:
+        raise SchemaConflict(
+            f"The version table says that the store is at several revisions: {', '.join(own)}. Nothing was changed. "
+            "Delete the rows that are wrong; agno-store stamp records the right one after looking at the tables.",
+            head=HEAD,
+        )
+    return next(iter(own or rows), None)
 
 
 def status(engine: Engine, dialect: Dialect, names: Names, sql: Statements) -> SchemaStatus:
@@ -76,33 +128,44 @@ def status(engine: Engine, dialect: Dialect, names: Names, sql: Statements) -> S
     url = redacted(engine.url)
     if not dialect.is_there(engine.url):
         return SchemaStatus.of(names, None, url)
+    found = heads(engine, dialect, names, sql)
+    current = own_revision(found)
+    if current is None or current in REVISIONS:
+        return SchemaStatus.of(names, current, url)
+    return SchemaStatus.of(names, current, url, works_with(engine, dialect, names, sql, current))
+
+
+def heads(engine: Engine, dialect: Dialect, names: Names, sql: Statements) -> list[str]:
+    """Return the rows of the version table; none where it is not there. Writes nothing."""
     try:
-        return _read(engine, dialect, names, sql, url)
-    except DBAPIError:
+        return _read(engine, dialect, names, sql)
+    except DBAPIError as error:
+        if dialect.is_denied(error):  # a table that may not be read is not one that is missing
+            raise
         # What the driver says of a table that is not there differs; whether it is there does not.
         with dialect.connected(engine) as connection:
             there = sa.inspect(connection).has_table(names.version, schema=names.schema)
+            if not there:
+                dialect.rights.refuse_hidden(connection, names)
         # It may be there by now, because another process has just made it.
-        return _read(engine, dialect, names, sql, url) if there else SchemaStatus.of(names, None, url)
+        return _read(engine, dialect, names, sql) if there else []
 
 
-def _read(engine: Engine, dialect: Dialect, names: Names, sql: Statements, url: str) -> SchemaStatus:
+def _read(engine: Engine, dialect: Dialect, names: Names, sql: Statements) -> list[str]:
     with dialect.transaction(engine, writes=False) as connection:
         dialect.refuse_lookalike(connection, names)
-        return SchemaStatus.of(names, current(connection, names, sql), url)
+        return rows(connection, sql)
 
 
-def current(connection: Connection, names: Names, sql: Statements) -> str | None:
-    """Return the revision in the version table, which must be there; None where it is empty.
+def rows(connection: Connection, sql: Statements) -> list[str]:
+    """Return the rows of the version table, which must be there."""
+    return [revision for revision in connection.execute(sql.revisions).scalars() if revision is not None]
 
-    Raises SchemaConflict where it holds several.
-    """
-    found = sorted(revision for revision in connection.execute(sql.revisions).scalars() if revision is not None)
-    if len(found) > 1:
-        raise SchemaConflict(
-            f"{names.version} says that {names} is at several revisions: {', '.join(found)}. Nothing was changed. "
-            "Delete the rows that are wrong; agno-store stamp records the right one after looking at the tables.",
-            store=str(names),
-            head=HEAD,
-        )
-    return found[0] if found else None
+
+def works_with(engine: Engine, dialect: Dialect, names: Names, sql: Statements, revision: str) -> str | None:
+    """Return the oldest release that works with a revision, as was noted when it was applied. Writes nothing."""
+    with dialect.connected(engine) as connection:
+        if not sa.inspect(connection).has_table(names.upgrades, schema=names.schema):
+            return None
+        found: str | None = connection.scalar(sql.works_with, {"revision": revision})
+        return found

@@ -113,6 +113,7 @@ class Statements:
         self.runs = tables.table(names, names.runs)
         self.summaries = tables.table(names, names.summaries)
         self.version_table = tables.version_table(names)
+        self.journal = tables.journal(names)
 
     # -- schema -------------------------------------------------------------------------------
 
@@ -120,6 +121,17 @@ class Statements:
     def revisions(self) -> sa.Select[Any]:
         """Every revision in the version table."""
         return sa.select(self.version_table.c.version_num)
+
+    @cached_property
+    def works_with(self) -> sa.Select[Any]:
+        """The oldest release that works with :revision, as noted when it was last reached."""
+        noted = self.journal.c
+        return (
+            sa.select(noted.works_with)
+            .where(noted.revision == sa.bindparam("revision"), noted.works_with.is_not(None))
+            .order_by(noted.entry.desc())
+            .limit(1)
+        )
 
     # -- sessions -----------------------------------------------------------------------------
 

@@ -6,11 +6,15 @@ themselves are only ever made by the revisions. A test keeps the two equal on ev
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import sqlalchemy as sa
 
 from agno_store import types
+from agno_store.errors import ConfigurationError
 from agno_store.names import Names
 
 REVISIONS = ("0001", "0002", "0003")
@@ -19,14 +23,72 @@ REVISIONS = ("0001", "0002", "0003")
 HEAD = REVISIONS[-1]
 
 
+@dataclass(frozen=True)
+class Tables:
+    """The tables of one store, for an application to add columns and indexes of its own to."""
+
+    sessions: sa.Table
+    runs: sa.Table
+    summaries: sa.Table
+
+
+Extend = Callable[[Tables], None]
+"""What an application declares: ``append_column`` and ``sa.Index`` on the tables it is given."""
+
+
 @lru_cache(maxsize=64)
-def metadata(n: Names) -> sa.MetaData:
-    """Return the tables of the store called ``n``."""
+def metadata(n: Names, extend: Extend | None = None) -> sa.MetaData:
+    """Return the tables of the store called ``n``, with what ``extend`` adds.
+
+    Raises ConfigurationError where that cannot work: a table or a constraint of its own, an index whose name
+    could meet another store's, a column that has to be given with every row.
+    """
     meta = sa.MetaData()
     _sessions(n, meta)
     _runs(n, meta)
     _summaries(n, meta)
+    if extend is not None:
+        _add(n, meta, extend)
     return meta
+
+
+def _add(n: Names, meta: sa.MetaData, extend: Extend) -> None:
+    ours = {
+        table.name: (set(table.columns.keys()), set(table.indexes), set(table.constraints))
+        for table in meta.tables.values()
+    }
+    extend(Tables(*(table for name in n.tables for table in meta.tables.values() if table.name == name)))
+    for table in meta.tables.values():
+        if table.name not in ours:
+            raise ConfigurationError(f"extend= declares the table {table.name}; it may only add columns and indexes.")
+        columns, indexes, constraints = ours[table.name]
+        for column in table.columns:
+            if column.name not in columns:
+                _check_column(table, column)
+        if table.constraints - constraints:
+            raise ConfigurationError(
+                f"extend= adds a constraint to {table.name}; it may only add columns and indexes. For a unique one: "
+                f"sa.Index(f'uq_{{table.name}}_...', ..., unique=True)."
+            )
+        for index in table.indexes - indexes:
+            if table.name not in str(index.name):
+                raise ConfigurationError(
+                    f"extend= declares an index {index.name!r} on {table.name}: its name must hold the table's, as in "
+                    f"f'ix_{{table.name}}_...', because two stores of one database cannot share it."
+                )
+
+
+def _check_column(table: sa.Table, column: sa.Column[Any]) -> None:
+    if not column.nullable and column.server_default is None and column.computed is None:
+        raise ConfigurationError(
+            f"extend= declares {table.name}.{column.name} as NOT NULL without a server_default: every row that "
+            "agno_store writes would be refused. Make it nullable, or give it a server_default."
+        )
+    if column.primary_key or column.index or column.unique:
+        raise ConfigurationError(
+            f"extend= declares {table.name}.{column.name} with primary_key=, index= or unique=. Declare an index with "
+            f"a name of its own instead: sa.Index(f'ix_{{table.name}}_{column.name}', table.c.{column.name})."
+        )
 
 
 def table(n: Names, name: str) -> sa.Table:
@@ -37,6 +99,29 @@ def table(n: Names, name: str) -> sa.Table:
 def version_table(n: Names) -> sa.TableClause:
     """Return Alembic's own table for this store."""
     return sa.table(n.version, sa.column("version_num", sa.String()), schema=n.schema)
+
+
+@lru_cache(maxsize=64)
+def journal(n: Names) -> sa.Table:
+    """Return the table in which upgrades note what they did; Alembic's own holds only where the store is.
+
+    It is made before the first revision is run and outlives the last one taken back, so no revision makes it.
+    """
+    return sa.Table(
+        n.upgrades,
+        sa.MetaData(),
+        sa.Column("entry", types.COUNT, nullable=False, autoincrement=False),
+        sa.Column("revision", types.ID, nullable=False),
+        sa.Column("what", types.ID, nullable=False),
+        sa.Column("done_at", types.TIME, nullable=False),
+        sa.Column("microseconds", types.COUNT),
+        sa.Column("applied_by", types.ID, nullable=False),
+        sa.Column("works_with", types.ID),
+        sa.Column("reached", types.TEXT),
+        sa.PrimaryKeyConstraint("entry", name=f"pk_{n.upgrades}"),
+        schema=n.schema,
+        **types.TABLE,
+    )
 
 
 def _sessions(n: Names, meta: sa.MetaData) -> None:

@@ -5,6 +5,7 @@ Released revisions import this module and nothing else of ours: what a name here
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ColumnElement
 
 from agno_store import encoding
+from agno_store.errors import ConfigurationError
 
 ID_LENGTH = 255
 """Characters. Three of them in one key stay under the 3072 bytes that InnoDB allows an index with utf8mb4."""
@@ -90,3 +92,102 @@ TABLE: dict[str, Any] = {
     for option, value in (("engine", "InnoDB"), ("default_charset", "utf8mb4"))
 }
 """Keyword arguments of every table: transactions and four-byte characters, whatever the server's defaults."""
+
+
+# -- generated columns -------------------------------------------------------------------------------------
+
+_UNQUOTABLE = re.compile(r'["\\\x00-\x1f\x7f\ud800-\udfff]')
+
+
+def from_json(payload: str, *path: str) -> FromJson:
+    """Return what makes a column hold a text out of a payload.
+
+        sa.Column("customer_id", types.ID, types.from_json("metadata", "customer", "id"))
+
+    Strings, numbers and booleans are there as text; null, what is not there and what is no JSON are NULL. A text
+    longer than the column is cut, so that it is never the reason why a session cannot be stored. Raises
+    ConfigurationError for a key that not every database can look up, and for a column that is not for text.
+    """
+    return FromJson(payload, path)
+
+
+class FromJson(sa.Computed):
+    """A column generated out of a payload: stored on PostgreSQL, worked out when it is read on the others."""
+
+    def __init__(self, payload: str, path: tuple[str, ...]) -> None:
+        if not path or not all(isinstance(key, str) and key and not _UNQUOTABLE.search(key) for key in path):
+            raise ConfigurationError(
+                f"from_json({payload!r}, ...) cannot look up {path!r}: give it one key or more, each a text without "
+                "quotation marks, backslashes and control characters."
+            )
+        super().__init__(_Extracted(payload, path))
+        self.reads = (payload, *path)
+
+    def _set_parent(self, parent: Any, **kw: Any) -> None:
+        type_ = getattr(parent.type, "impl", parent.type)
+        if not isinstance(type_, sa.String):
+            raise ConfigurationError(
+                f"The column {parent.name} is made by from_json() and has to be one for text, such as types.ID."
+            )
+        super()._set_parent(parent, **kw)
+        extracted: Any = self.sqltext
+        extracted.length = type_.length
+
+    def _copy(self, **_: Any) -> FromJson:
+        return self._schema_item_copy(FromJson(self.reads[0], self.reads[1:]))
+
+
+class _Extracted(ColumnElement[str]):
+    """The text at ``path`` in the payload, cut to ``length`` characters."""
+
+    inherit_cache = False
+
+    def __init__(self, payload: str, path: tuple[str, ...]) -> None:
+        self.payload = payload
+        self.path = path
+        self.length: int | None = None
+        self.type = sa.Text()
+
+
+@compiles(_Extracted, "postgresql")
+def _in_postgresql(element: _Extracted, compiler: Any, **_: Any) -> str:
+    *outer, last = (compiler.render_literal_value(key, sa.String()) for key in element.path)
+    inside = "".join(f" -> {key}" for key in outer)
+    found = f"({compiler.preparer.quote(element.payload)}{inside} ->> {last})"
+    return found if element.length is None else f"left({found}, {element.length})"
+
+
+@compiles(_Extracted, "sqlite")
+def _in_sqlite(element: _Extracted, compiler: Any, **_: Any) -> str:
+    payload, path = _payload_and_path(element, compiler)
+    # json_extract() makes numbers of true and false, and fails over what is no JSON.
+    found = (
+        f"CASE WHEN json_valid({payload}) THEN CASE json_type({payload}, {path}) WHEN 'true' THEN 'true' "
+        f"WHEN 'false' THEN 'false' ELSE json_extract({payload}, {path}) END END"
+    )
+    return found if element.length is None else f"substr({found}, 1, {element.length})"
+
+
+@compiles(_Extracted, "mysql", "mariadb")
+def _in_mysql(element: _Extracted, compiler: Any, **_: Any) -> str:
+    payload, path = _payload_and_path(element, compiler)
+    value = f"JSON_EXTRACT({payload}, {path})"
+    # JSON_UNQUOTE() makes the text 'null' of null.
+    found = f"CASE WHEN JSON_VALID({payload}) AND JSON_TYPE({value}) <> 'NULL' THEN JSON_UNQUOTE({value}) END"
+    return found if element.length is None else f"LEFT({found}, {element.length})"
+
+
+def _payload_and_path(element: _Extracted, compiler: Any) -> tuple[str, str]:
+    path = "$" + "".join(f'."{key}"' for key in element.path)
+    return compiler.preparer.quote(element.payload), compiler.render_literal_value(path, sa.String())
+
+
+@compiles(FromJson)
+def _when_read(element: FromJson, compiler: Any, **_: Any) -> str:
+    # SQLite can add no other to a table, and InnoDB indexes these as well.
+    return f"GENERATED ALWAYS AS ({compiler.sql_compiler.process(element.sqltext)}) VIRTUAL"
+
+
+@compiles(FromJson, "postgresql")
+def _stored(element: FromJson, compiler: Any, **_: Any) -> str:
+    return f"GENERATED ALWAYS AS ({compiler.sql_compiler.process(element.sqltext)}) STORED"

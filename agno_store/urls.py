@@ -17,6 +17,12 @@ def redacted(url: URL) -> str:
     return url.set(query=query).render_as_string(hide_password=True)
 
 
+def bare(url: URL) -> URL:
+    """Return a URL without its password, and without what looks like one in its query."""
+    query = {name: value for name, value in url.query.items() if not _SECRET.search(name)}
+    return url._replace(password=None).set(query=query)  # set() takes None for: leave it as it is
+
+
 def without_secrets(text: str, url: URL) -> str:
     """Return what a driver says, with the URL's secrets hidden."""
     hidden = [str(url.password)] if url.password else []

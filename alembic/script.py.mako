@@ -1,20 +1,22 @@
-"""${message}
+## Filled by `agno-store history --new`.
+"""${said}
 
 Revision ID: ${up_revision}
-Revises: ${down_revision | comma,n}
+Revises:${f" {down_revision}" if down_revision else ""}
 """
 
-import sqlalchemy as sa
+% if imports:
+${imports}
 
-from agno_store import types
-${imports if imports else ""}
-revision = ${repr(up_revision)}
-down_revision = ${repr(down_revision)}
+% endif
+% for line in facts:
+${line}
+% endfor
 
 
 def upgrade(op, n):
-    ${upgrades if upgrades else "pass"}
+${upgrades}
 
 
 def downgrade(op, n):
-    ${downgrades if downgrades else "pass"}
+${downgrades}

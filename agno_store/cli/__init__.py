@@ -5,12 +5,13 @@ from __future__ import annotations
 import io
 import sys
 
-from agno_store.cli.commands import app
+from agno_store.cli import changing, checking, doctor, lint, looking, upgrading
+from agno_store.cli.app import app
 from agno_store.cli.exits import code_of
 from agno_store.cli.render import Output
 from agno_store.errors import AgnoStoreError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "changing", "checking", "doctor", "lint", "looking", "main", "upgrading"]
 
 
 def main() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from agno_store.errors import AgnoStoreError
@@ -56,8 +59,37 @@ class Output:
             table.add_row(*(escape(cell) for cell in row))
         self.out.print(table)
 
+    def text(self, text: str) -> None:
+        """Print a text as it is, into a file always in UTF-8; nothing where programs read."""
+        if self.as_json:
+            return
+        file = self.out.file  # rich would put spaces for tabs
+        if isinstance(file, io.TextIOWrapper) and not file.isatty():
+            file.reconfigure(encoding="utf-8")
+        file.write(text)
+
+    def note(self, text: str) -> None:
+        """Print a sentence on stderr, for whoever watches."""
+        self.err.print(escape(text))
+
+    @contextmanager
+    def progress(self, title: str, total: int, done: int) -> Iterator[Callable[[int, int], None]]:
+        """Show on stderr how far long work is, its rate and the time left; give what is to be called as it goes on."""
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self.err, transient=True, disable=not self.err.is_terminal) as shown:
+            task = shown.add_task(escape(title), total=total, completed=done)
+            yield lambda now, _total: shown.update(task, completed=now)
+
+    def error(self, error: AgnoStoreError, code: int) -> dict[str, Any]:
+        """Return a failure for programs."""
+        return {"error": {"type": type(error).__name__, "message": str(error), "exit_code": int(code)}}
+
     def failure(self, error: AgnoStoreError, code: int) -> None:
         """Say on stderr what went wrong; with ``as_json`` on stdout too."""
-        self.document({"error": {"type": type(error).__name__, "message": str(error), "exit_code": int(code)}})
+        self.document(self.error(error, code))
+        self.complaint(error)
+
+    def complaint(self, error: AgnoStoreError) -> None:
+        """Say on stderr what went wrong."""
         kind = "" if type(error) is AgnoStoreError else f"[bold red]{type(error).__name__}[/]: "
         self.err.print(kind + escape(str(error)))

@@ -18,6 +18,8 @@ KEYS: dict[str, tuple[str, tuple[type, ...]]] = {
     "table": ("table", (str,)),
     "schema": ("schema", (str,)),
     "lock-timeout": ("lock_timeout", (int, float)),
+    "app": ("application", (str,)),
+    "versions": ("versions", (str,)),
 }
 """The keys of the section, the parameters they stand for, and what they may be."""
 
@@ -46,7 +48,10 @@ def _options(file: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{file}: [tool.agno-store] is not a table.")
     for key, value in section.items():
         _check(file, key, value)
-    return {KEYS[key][0]: value for key, value in section.items()}
+    options = {KEYS[key][0]: value for key, value in section.items()}
+    if "versions" in options:  # it stands beside the file, wherever the program is called
+        options["versions"] = str(file.parent / options["versions"])
+    return options
 
 
 def _check(file: Path, key: str, value: Any) -> None:

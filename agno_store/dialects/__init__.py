@@ -9,13 +9,13 @@ from __future__ import annotations
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from agno_store.dialects.base import Dialect
+from agno_store.dialects.base import Dialect, Scope
 from agno_store.dialects.mysql import MySQL
 from agno_store.dialects.postgresql import PostgreSQL
 from agno_store.dialects.sqlite import SQLite
 from agno_store.errors import ConfigurationError, MissingDriver
 
-__all__ = ["ALL", "MYSQL", "POSTGRESQL", "SQLITE", "Dialect", "by_name", "of", "parse_url"]
+__all__ = ["ALL", "MYSQL", "POSTGRESQL", "SQLITE", "Dialect", "Scope", "by_name", "of", "parse_url"]
 
 SQLITE, POSTGRESQL, MYSQL = SQLite(), PostgreSQL(), MySQL()
 

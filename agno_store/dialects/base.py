@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+import enum
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import Pool
 
-from agno_store.errors import DatabaseUnreachable
+from agno_store.dialects.locks import Change
+from agno_store.dialects.rights import Rights
+from agno_store.errors import ConfigurationError, DatabaseUnreachable
 from agno_store.names import Names
 from agno_store.urls import redacted, without_secrets
+
+
+class Scope(enum.Enum):
+    """What one transaction of an upgrade holds."""
+
+    REVISION = "each revision"
+    UPGRADE = "the whole upgrade"
+    CALLER = "whatever the caller's transaction holds besides"
 
 
 class Dialect(abc.ABC):
@@ -34,11 +48,23 @@ class Dialect(abc.ABC):
     ddl_rolls_back: ClassVar[bool]
     """Whether a CREATE or ALTER is undone when its transaction is."""
 
-    one_transaction: ClassVar[bool] = False
-    """Whether a whole upgrade is one transaction, begun by ``upgrading``."""
+    clock: ClassVar[str]
+    """The server's time in microseconds since 1970-01-01 UTC, in SQL."""
+
+    has_schemas: ClassVar[bool] = True
+    """Whether a store can be in a schema other than the connection's own."""
+
+    locks: ClassVar[Mapping[Change, str]]
+    """Who waits while an upgrade makes a change, and for how long, in words."""
+
+    stores_generated: ClassVar[bool] = False
+    """Whether a generated column is stored with the rows where its revision does not say."""
 
     has_poolers: ClassVar[bool] = False
     """Whether a pooler that hands out connections per transaction may be in between."""
+
+    notices_after: ClassVar[float] = 0.0
+    """Seconds until a writer that waits notices that its turn has come."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -99,9 +125,8 @@ class Dialect(abc.ABC):
     def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
         """Run one transaction: committed at the end, rolled back on an error."""
         with self.connected(engine) as connection:
-            if writes and _autocommits(connection):
-                # A caller's engine: there the row locks would be gone after each statement.
-                connection = connection.execution_options(isolation_level="READ COMMITTED")
+            if writes:
+                transactional(connection)
             with connection.begin():
                 yield connection
 
@@ -109,28 +134,144 @@ class Dialect(abc.ABC):
     def is_transient(self, error: DBAPIError) -> bool:
         """Whether the same transaction may well succeed when it is run again from its start."""
 
+    # -- rights -------------------------------------------------------------------------------
+
+    rights: ClassVar[Rights]
+    """What roles may do, and the words for what they may not."""
+
+    def is_denied(self, error: DBAPIError) -> bool:
+        """Whether the database refused because a right is missing."""
+        return self.rights.denies(error)
+
     # -- upgrading ----------------------------------------------------------------------------
 
     @abc.abstractmethod
-    def upgrading(
-        self, connection: Connection, names: Names, *, timeout: float, pooled: bool
-    ) -> AbstractContextManager[None]:
-        """Hold the upgrade lock of ``names`` on ``connection``, which must not be in a transaction.
+    def scope(self, *, pooled: bool) -> Scope:
+        """What one transaction of an upgrade holds, unless the caller has begun it."""
 
-        Raises UpgradeLocked after ``timeout`` seconds. A killed holder's lock is free at once.
+    @abc.abstractmethod
+    def upgrading(
+        self, connection: Connection, names: Names, *, timeout: float, scope: Scope
+    ) -> AbstractContextManager[None]:
+        """Hold the upgrade lock of ``names`` on ``connection``, which is in a transaction only if that is the caller's.
+
+        Begins and commits what is of Scope.UPGRADE. Raises UpgradeLocked after ``timeout`` seconds, and
+        ConfigurationError where DDL cannot join a caller's transaction. A killed holder's lock is free at once.
         """
+
+    @contextmanager
+    def impatient(self, connection: Connection, seconds: float, scope: Scope) -> Iterator[None]:
+        """Let no statement wait longer than that for a table, or than is set for the connection already.
+
+        Readers would queue up behind it.
+        """
+        yield
+
+    def refuse_if_lost(self, connection: Connection) -> None:
+        """Raise UpgradeLocked where the upgrade lock has gone to somebody else meanwhile."""
+        return None
+
+    @contextmanager
+    def patient(self, connection: Connection) -> Iterator[None]:
+        """Let statements wait that nobody queues up behind; not in a transaction."""
+        yield
+
+    def loses_children(self, connection: Connection) -> bool:
+        """Whether dropping a table would delete the rows that refer to it."""
+        return False
+
+    def holders(self, connection: Connection, names: Names) -> list[str]:
+        """Say who holds the tables of a store against an upgrade, where the database tells."""
+        return []
+
+    def is_large(self, connection: Connection, table: str, schema: str | None) -> bool:
+        """Whether an index on this table had better be built beside the table's writers."""
+        return False
+
+    def waits(self, change: Change, sql_dialect: SqlDialect) -> str:
+        """Say who waits while a change is made, and for how long; ``sql_dialect`` knows which server it is."""
+        return self.locks[change]
+
+    def estimated_rows(self, connection: Connection, table: str, schema: str | None) -> int | None:
+        """Return about how many rows a table has, without reading them; None where nobody knows."""
+        return None
+
+    def broken_indexes(self, connection: Connection, table: str, schema: str | None) -> list[str]:
+        """Return the indexes that a build which did not end has left behind."""
+        return []
 
     @contextmanager
     def reflecting(self, connection: Connection, names: Names) -> Iterator[tuple[Connection, Names]]:
         """Give a connection and names under which SQLAlchemy reads the tables of ``names`` back as they are."""
         yield connection, names
 
+    def generated(self, connection: Connection, table: str, schema: str | None) -> dict[str, str]:
+        """Return the generated columns of a table with what they are generated from."""
+        columns = sa.inspect(connection).get_columns(table, schema=schema)
+        return {column["name"]: column["computed"]["sqltext"] for column in columns if column.get("computed")}
+
+    def rebuilding(
+        self, connection: Connection, table: str, schema: str | None, leaving: Collection[str]
+    ) -> AbstractContextManager[None]:
+        """Take out of the way meanwhile what a rebuild of a table cannot copy; the columns ``leaving`` stay."""
+        return nullcontext()
+
+    # -- what an operator is given ------------------------------------------------------------
+
+    client: ClassVar[str]
+    """How a script is run with the database's own client."""
+
+    records_scripts: ClassVar[bool] = False
+    """Whether a script can only be had by running the revisions on a scratch database."""
+
+    @abc.abstractmethod
+    def framing(self, names: Names) -> tuple[Sequence[str], Sequence[str]]:
+        """What a script begins and ends with: stop at the first error, take the upgrade lock, begin and commit."""
+
+    def schema_script(self, schema: str) -> str:
+        """The statement that makes a schema where it is missing."""
+        raise NotImplementedError
+
+    def schemas(self, connection: Connection) -> Sequence[str | None]:
+        """The schemas in which a store may be; None for the connection's own."""
+        return [None]
+
+    @abc.abstractmethod
+    def dump_command(self, url: URL, names: Names) -> str:
+        """The command that makes a copy of a store with the database's own tools."""
+
+    def back_up(self, engine: Engine, file: Path) -> None:
+        """Make a copy of the database and look whether it is whole.
+
+        Raises InvalidArgument where that is the work of the database's own tools.
+        """
+        raise NotImplementedError
+
+    makes_copies: ClassVar[bool] = False
+    """Whether ``back_up`` works."""
+
     def ensure_schema(self, connection: Connection, schema: str) -> None:
         """Create a schema that is not there, and commit nothing."""
         raise NotImplementedError
 
 
-def _autocommits(connection: Connection) -> bool:
+def transactional(connection: Connection) -> None:
+    """Let a connection of a caller's engine have transactions: without, locks would be gone after each statement."""
+    if autocommits(connection):
+        connection.execution_options(isolation_level="READ COMMITTED")
+
+
+def refuse_to_join(names: Names) -> ConfigurationError:
+    """Return the error for a connection that has no transaction to be part of."""
+    return ConfigurationError(
+        f"{names}: the connection commits every statement by itself (AUTOCOMMIT), so an upgrade cannot be part of a "
+        "transaction on it. Nothing was changed. Give a connection in a transaction, as engine.begin() does, or call "
+        "upgrade_schema() without connection=."
+    )
+
+
+def autocommits(connection: Connection) -> bool:
+    """Whether a connection has no transactions."""
     # The driver knows best: a caller may have said it to SQLAlchemy or to the driver itself.
     driver: Any = connection.connection.dbapi_connection
     said = driver.get_autocommit() if hasattr(driver, "get_autocommit") else getattr(driver, "autocommit", False)

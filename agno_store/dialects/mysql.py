@@ -3,24 +3,47 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection
+from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
 
-from agno_store.dialects.base import Dialect
+from agno_store.dialects.base import Dialect, Scope, transactional
+from agno_store.dialects.cluster import Lease, causal, is_cluster
+from agno_store.dialects.locks import MARIADB, MYSQL, Change
+from agno_store.dialects.rights_mysql import MySQLRights
 from agno_store.dialects.waiting import attempts
-from agno_store.errors import UpgradeLocked
+from agno_store.errors import ConfigurationError, UpgradeLocked
 from agno_store.names import Names
 
-DEADLOCK, LOCK_WAIT_TIMEOUT = 1213, 1205
+DEADLOCK, LOCK_WAIT_TIMEOUT, ERROR_DURING_COMMIT, ROLLED_BACK_AT_COMMIT = 1213, 1205, 1180, 3101
 """https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html"""
 
 # A server without strict mode would cut a value that is too long and only warn.
 _STRICT = "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"
+
+_ESTIMATE = sa.text(
+    "SELECT table_rows FROM information_schema.tables "
+    "WHERE table_name = :table AND table_schema = coalesce(:schema, DATABASE())"
+)
+
+_TRANSACTIONS = sa.text(
+    "SELECT trx_mysql_thread_id, trx_started FROM information_schema.innodb_trx "
+    "WHERE trx_mysql_thread_id <> CONNECTION_ID() ORDER BY trx_started LIMIT 5"
+)
+
+_LOCK_PREFIX = "agno_store."
+
+
+_PROCESS = sa.text(
+    "SELECT user, host, lower(command) AS doing, utc_timestamp() - INTERVAL time SECOND AS since "
+    "FROM information_schema.processlist WHERE id = :id"
+)
 
 
 class MySQL(Dialect):
@@ -29,6 +52,9 @@ class MySQL(Dialect):
     default_driver = "pymysql"
     packages: ClassVar[Mapping[str, str]] = {"mysqldb": "mysqlclient", "mysqlconnector": "mysql-connector-python"}
     ddl_rolls_back = False
+    rights = MySQLRights()
+    locks = MYSQL
+    clock = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
 
     def engine_options(self, url: URL, *, pooled: bool) -> dict[str, Any]:
         arguments: dict[str, Any] = {"charset": "utf8mb4", "init_command": _STRICT}
@@ -47,24 +73,95 @@ class MySQL(Dialect):
 
     def is_transient(self, error: DBAPIError) -> bool:
         code = error.orig.args[0] if error.orig is not None and error.orig.args else None
-        return code in (DEADLOCK, LOCK_WAIT_TIMEOUT)
+        return code in (DEADLOCK, LOCK_WAIT_TIMEOUT, ERROR_DURING_COMMIT, ROLLED_BACK_AT_COMMIT)
+
+    def scope(self, *, pooled: bool) -> Scope:
+        return Scope.REVISION
 
     @contextmanager
-    def upgrading(self, connection: Connection, names: Names, *, timeout: float, pooled: bool) -> Iterator[None]:
+    def upgrading(self, connection: Connection, names: Names, *, timeout: float, scope: Scope) -> Iterator[None]:
+        if scope is not Scope.REVISION:
+            raise ConfigurationError(
+                f"{names}: MySQL and MariaDB commit at every CREATE and ALTER, so an upgrade cannot be part of a "
+                "transaction that could still be rolled back. Nothing was changed. Call upgrade_schema() without "
+                "connection=."
+            )
+        transactional(connection)
         name = {"name": _lock_name(connection, names)}
         for _ in attempts(timeout):
             if connection.scalar(sa.text("SELECT GET_LOCK(:name, 0)"), name) == 1:
                 break
             connection.rollback()
         else:
-            raise _locked(connection, names, name, timeout)
+            raise _locked(connection, names, timeout)
         connection.commit()
         try:
-            yield
+            if not is_cluster(connection):
+                yield
+                return
+            with causal(connection):
+                if names.schema:
+                    self.ensure_schema(connection, names.schema)
+                with Lease(connection, names, self.is_transient).held(timeout):
+                    yield
         finally:
             connection.rollback()
             connection.execute(sa.text("DO RELEASE_LOCK(:name)"), name)
             connection.commit()
+
+    @contextmanager
+    def impatient(self, connection: Connection, seconds: float, scope: Scope) -> Iterator[None]:
+        before = connection.execute(sa.text("SELECT @@lock_wait_timeout, @@innodb_lock_wait_timeout")).one()
+        whole = max(1, round(seconds))
+        _set_waits(connection, *(min(each, whole) for each in before))
+        try:
+            yield
+        finally:
+            connection.rollback()
+            _set_waits(connection, *before)
+
+    def refuse_if_lost(self, connection: Connection) -> None:
+        lease = connection.info.get("agno_store lease")
+        if lease is not None:
+            lease.refuse_if_lost()
+
+    def holders(self, connection: Connection, names: Names) -> list[str]:
+        # Which tables a transaction holds only the performance schema tells, which is mostly off.
+        return [
+            f"perhaps connection {row.trx_mysql_thread_id}, in a transaction since {row.trx_started}"
+            for row in connection.execute(_TRANSACTIONS)
+        ]
+
+    client = "mysql --default-character-set=utf8mb4 DATABASE < upgrade.sql (and --host, --user)"
+
+    def framing(self, names: Names) -> tuple[Sequence[str], Sequence[str]]:
+        database = "DATABASE()" if names.schema is None else _quoted(names.schema)
+        hashed = f"LEFT(SHA2(CONCAT({database}, {_quoted('.' + names.sessions)}), 256), 40)"
+        lock = f"CONCAT('{_LOCK_PREFIX}', {hashed})"
+        return [
+            "SET NAMES utf8mb4;",
+            f"{_STRICT};",
+            "SET SESSION lock_wait_timeout = 60;",
+            f"SET @locked = GET_LOCK({lock}, 60);",
+            "CREATE TEMPORARY TABLE agno_store_lock (held INT NOT NULL CHECK (held = 1));",
+            "INSERT INTO agno_store_lock VALUES (@locked); -- fails where another upgrade holds the lock",
+            "DROP TEMPORARY TABLE agno_store_lock;",
+        ], [f"DO RELEASE_LOCK({lock});"]
+
+    def schema_script(self, schema: str) -> str:
+        return f"CREATE SCHEMA IF NOT EXISTS `{schema}`;"
+
+    def dump_command(self, url: URL, names: Names) -> str:
+        where = ["--host", url.host or "127.0.0.1", "--port", str(url.port or 3306), "--user", url.username or "root"]
+        database = names.schema or url.database or ""
+        return shlex.join(["mysqldump", "--single-transaction", *where, "--password", database]) + " > agno_store.sql"
+
+    def waits(self, change: Change, sql_dialect: SqlDialect) -> str:
+        return (MARIADB if getattr(sql_dialect, "is_mariadb", False) else self.locks)[change]
+
+    def estimated_rows(self, connection: Connection, table: str, schema: str | None) -> int | None:
+        rows = connection.scalar(_ESTIMATE, {"table": table, "schema": schema})
+        return None if rows is None else int(rows)
 
     def ensure_schema(self, connection: Connection, schema: str) -> None:
         there = connection.scalar(
@@ -76,16 +173,39 @@ class MySQL(Dialect):
             connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
 
 
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _set_waits(connection: Connection, tables: int, rows: int) -> None:
+    connection.execute(
+        sa.text("SET SESSION lock_wait_timeout = :tables, innodb_lock_wait_timeout = :rows"),
+        {"tables": tables, "rows": rows},
+    )
+    connection.commit()
+
+
 def _lock_name(connection: Connection, names: Names) -> str:
     # The lock is server-wide, so the database is part of its name; it may have 64 characters.
     database = names.schema or connection.scalar(sa.text("SELECT DATABASE()"))
-    return "agno_store." + hashlib.sha256(f"{database}.{names.sessions}".encode()).hexdigest()[:40]
+    return _LOCK_PREFIX + hashlib.sha256(f"{database}.{names.sessions}".encode()).hexdigest()[:40]
 
 
-def _locked(connection: Connection, names: Names, name: dict[str, str], timeout: float) -> UpgradeLocked:
+def upgrader(connection: Connection, names: Names) -> str | None:
+    """Say who holds the upgrade lock of a store on this server, if anybody does."""
+    name = {"name": _lock_name(connection, names)}
     holder = connection.scalar(sa.text("SELECT IS_USED_LOCK(:name)"), name)
+    if holder is None:
+        return None
+    process = connection.execute(_PROCESS, {"id": holder}).first()
+    if process is None:  # of another account, which only a privileged one may see
+        return f"connection {holder}"
+    return f"connection {holder} ({process.user} from {process.host}, {process.doing} since {process.since} UTC)"
+
+
+def _locked(connection: Connection, names: Names, timeout: float) -> UpgradeLocked:
+    who = upgrader(connection, names) or "somebody who has just finished"
     connection.rollback()
-    who = f"connection {holder}" if holder else "somebody who has just finished"
     return UpgradeLocked(
         f"{names}: the upgrade lock was not free within {timeout:g} seconds; it is held by {who}. Nothing was "
         "changed. Wait and run the upgrade again, or look for it with SHOW PROCESSLIST and end it with KILL.",

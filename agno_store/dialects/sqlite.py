@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,8 +17,12 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import Pool, QueuePool, StaticPool
 
-from agno_store.dialects.base import Dialect
-from agno_store.errors import DatabaseUnreachable, SchemaConflict, UpgradeLocked
+from agno_store.dialects.base import Dialect, Scope, refuse_to_join
+from agno_store.dialects.generated import generated_columns, without_generated
+from agno_store.dialects.locks import SQLITE
+from agno_store.dialects.rights_sqlite import SQLiteRights
+from agno_store.dialects.writer import writer
+from agno_store.errors import DatabaseError, DatabaseUnreachable, SchemaConflict, UpgradeLocked
 from agno_store.names import Names
 
 BUSY_SECONDS = 30.0
@@ -36,7 +41,10 @@ class SQLite(Dialect):
     driver_names: ClassVar[Mapping[str, str]] = {"sqlite": "sqlite"}
     default_driver = "pysqlite"
     ddl_rolls_back = True
-    one_transaction = True
+    rights = SQLiteRights()
+    locks = SQLITE
+    notices_after = 0.11  # waiting writers look again every 0.1 seconds, and nobody queues
+    clock = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
 
     def __init__(self) -> None:
         self._turns: weakref.WeakKeyDictionary[Pool, threading.RLock] = weakref.WeakKeyDictionary()
@@ -100,16 +108,22 @@ class SQLite(Dialect):
         # BUSY comes after busy_timeout: to try again would only be to wait as long once more.
         return _code(error.orig) == LOCKED
 
+    def scope(self, *, pooled: bool) -> Scope:
+        return Scope.UPGRADE
+
     @contextmanager
-    def upgrading(self, connection: Connection, names: Names, *, timeout: float, pooled: bool) -> Iterator[None]:
+    def upgrading(self, connection: Connection, names: Names, *, timeout: float, scope: Scope) -> Iterator[None]:
+        if scope is Scope.CALLER:
+            _join(connection, names, timeout)
+            yield
+            return
         # The lock is the write lock of one transaction around the whole upgrade, which is therefore
         # exclusive and all or nothing. Foreign keys are off meanwhile, because the DROP TABLE of a
         # batch rebuild would delete the children of every row it moves; SQLite ignores the switch
         # inside a transaction, so it comes before BEGIN.
         with _begun_by_hand(connection):
             run = connection.exec_driver_sql
-            waited, enforced = run("PRAGMA busy_timeout").scalar(), run("PRAGMA foreign_keys").scalar()
-            run(f"PRAGMA busy_timeout = {int(min(timeout, LONGEST_WAIT) * 1000)}")
+            waited, enforced = _wait(connection, timeout), run("PRAGMA foreign_keys").scalar()
             run("PRAGMA foreign_keys = OFF")
             try:
                 _take_write_lock(connection, names, timeout)
@@ -123,6 +137,47 @@ class SQLite(Dialect):
             finally:
                 run(f"PRAGMA foreign_keys = {enforced}")
                 run(f"PRAGMA busy_timeout = {waited}")
+
+    client = "sqlite3 agents.db < upgrade.sql"
+    records_scripts = True
+    makes_copies = True
+    has_schemas = False
+
+    def framing(self, names: Names) -> tuple[Sequence[str], Sequence[str]]:
+        return [
+            ".bail on",
+            f".timeout {int(BUSY_SECONDS * 1000)}",
+            "PRAGMA foreign_keys = OFF;",
+            "BEGIN IMMEDIATE;",
+        ], ["COMMIT;"]
+
+    def dump_command(self, url: URL, names: Names) -> str:
+        return shlex.join(["sqlite3", str(url.database), ".backup agno_store.db"])
+
+    def back_up(self, engine: Engine, file: Path) -> None:
+        try:
+            with self.connected(engine) as connection, closing(sqlite3.connect(file)) as copy:
+                driver: Any = connection.connection.dbapi_connection
+                driver.backup(copy)
+                found = [str(row[0]) for row in copy.execute("PRAGMA integrity_check")]
+        except sqlite3.Error as error:  # also by looking at what is too damaged to be looked at
+            found = [str(error)]
+        if found != ["ok"]:
+            raise DatabaseError(
+                f"A copy of the database is not whole: {'; '.join(found[:3])}. Nothing was changed. Look at the "
+                "database with PRAGMA integrity_check, and whether there is room for a copy."
+            )
+
+    def loses_children(self, connection: Connection) -> bool:
+        return bool(connection.exec_driver_sql("PRAGMA foreign_keys").scalar())
+
+    def generated(self, connection: Connection, table: str, schema: str | None) -> dict[str, str]:
+        return generated_columns(connection, table, schema)
+
+    def rebuilding(
+        self, connection: Connection, table: str, schema: str | None, leaving: Collection[str]
+    ) -> AbstractContextManager[None]:
+        return without_generated(connection, table, schema, leaving)
 
     @contextmanager
     def reflecting(self, connection: Connection, names: Names) -> Iterator[tuple[Connection, Names]]:
@@ -189,6 +244,10 @@ def _begun_by_hand(connection: Connection) -> Iterator[None]:
     switched = getattr(driver, "autocommit", None) is False
     if switched:
         driver.autocommit = True
+    if not connection.in_transaction():
+        connection.begin()
+        if driver.in_transaction:  # a listener of the caller's has sent a BEGIN of its own
+            driver.execute("ROLLBACK")
     try:
         yield
     finally:
@@ -201,6 +260,48 @@ def _roll_back(connection: Connection) -> None:
         connection.exec_driver_sql("ROLLBACK")
 
 
+def _wait(connection: Connection, seconds: float) -> int:
+    """Let statements wait so long for another writer, and return the milliseconds of before."""
+    before = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
+    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(min(seconds, LONGEST_WAIT) * 1000)}")
+    return int(before or 0)
+
+
+def _join(connection: Connection, names: Names, timeout: float) -> None:
+    """Take the write lock in the caller's transaction, begun where sqlite3 would do so only before it writes rows."""
+    waited = _wait(connection, timeout)
+    driver: Any = connection.connection.dbapi_connection
+    try:
+        if driver.in_transaction:
+            _become_writer(connection, names)
+        elif driver.isolation_level is None or getattr(driver, "autocommit", None) is True:
+            raise refuse_to_join(names)
+        else:
+            _take_write_lock(connection, names, timeout)
+    finally:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout = {waited}")
+
+
+def _become_writer(connection: Connection, names: Names) -> None:
+    # By a write that leaves nothing behind; a read before it would keep SQLite from waiting for another writer.
+    run = connection.exec_driver_sql
+    run("SAVEPOINT agno_store_upgrade")
+    try:
+        run('CREATE TABLE "agno_store wants to write" (x)')
+    except OperationalError as error:
+        if _code(error.orig) != BUSY:
+            raise
+        # https://www.sqlite.org/rescode.html#busy_snapshot
+        raise UpgradeLocked(
+            f"{names}: {writer(connection)} is writing to this SQLite file, or has done so since this transaction "
+            "began to read. Nothing was changed. Roll it back and run it again, the upgrade first.",
+            store=str(names),
+        ) from error
+    finally:
+        run("ROLLBACK TO agno_store_upgrade")
+        run("RELEASE agno_store_upgrade")
+
+
 def _take_write_lock(connection: Connection, names: Names, timeout: float) -> None:
     try:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -208,7 +309,7 @@ def _take_write_lock(connection: Connection, names: Names, timeout: float) -> No
         if _code(error.orig) != BUSY:
             raise
         raise UpgradeLocked(
-            f"{names}: another process has been writing to this SQLite file for {timeout:g} seconds. Nothing was "
+            f"{names}: {writer(connection)} has been writing to this SQLite file for {timeout:g} seconds. Nothing was "
             "changed. Run the upgrade again when it is done, or wait longer with a higher lock timeout.",
             store=str(names),
         ) from error

@@ -5,7 +5,9 @@ arguments, ``upgrade(op, n)``. It never touches ``alembic.op`` or ``alembic.cont
 a module, and two threads upgrading two stores would write into each other's.
 """
 
-from agno_store.migrations.migrator import Migrator, Step
-from agno_store.migrations.scripts import script_directory
+from alembic import __version__ as ALEMBIC
 
-__all__ = ["Migrator", "Step", "script_directory"]
+from agno_store.migrations.migrator import Migrator
+from agno_store.migrations.running import Step, known
+
+__all__ = ["ALEMBIC", "Migrator", "Step", "known"]

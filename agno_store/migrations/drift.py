@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,19 +12,30 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.engine import Connection
 
-from agno_store.migrations.options import options
+from agno_store.dialects import by_name
+from agno_store.migrations.context import options
 from agno_store.names import Names
-from agno_store.tables import metadata
+from agno_store.tables import Extend, metadata
+from agno_store.types import FromJson
+
+_ADDED = ("remove_column", "remove_index")
+"""What Alembic would do about a column or an index that is there and not declared."""
 
 
-def differences(connection: Connection, names: Names) -> list[str]:
-    """Return each difference as a sentence; an empty list where there is none. Writes nothing."""
+def differences(
+    connection: Connection, names: Names, extend: Extend | None = None, *, additions: bool = False
+) -> list[str]:
+    """Return each difference as a sentence; an empty list where there is none. Writes nothing.
+
+    ``additions`` says that columns and indexes which are not declared are an application's own.
+    """
     if names.schema is not None and names.schema == connection.dialect.default_schema_name:
         # Alembic reflects the connection's own schema as no schema, and would match nothing.
         names = dataclasses.replace(names, schema=None)
-    context = MigrationContext.configure(connection, opts=options(names))
-    found = [said for entry in compare_metadata(context, metadata(names)) for said in _said(entry)]
-    return found + list(_primary_keys(connection, names))
+    context = MigrationContext.configure(connection, opts=options(names, extend))
+    entries = compare_metadata(context, context.opts["target_metadata"])
+    found = [said for entry in entries if not (additions and entry[0] in _ADDED) for said in _said(entry)]
+    return [*found, *_primary_keys(connection, names), *_generated(connection, names, extend)]
 
 
 def _said(entry: Any) -> Iterator[str]:
@@ -59,3 +71,27 @@ def _primary_keys(connection: Connection, names: Names) -> Iterator[str]:
         wanted = [column.name for column in table.primary_key]
         if there != wanted:
             yield f"primary key of {table.name} is {there}, should be {wanted}"
+
+
+def _generated(connection: Connection, names: Names, extend: Extend | None) -> Iterator[str]:
+    """Compare what columns are generated from. Each database spells it in its own way, but names what it reads."""
+    inspector, dialect = sa.inspect(connection), by_name(connection.dialect.name)
+    for table in metadata(names, extend).sorted_tables:
+        if not inspector.has_table(table.name, schema=names.schema):
+            continue
+        there = dialect.generated(connection, table.name, names.schema)
+        columns = {column["name"] for column in inspector.get_columns(table.name, schema=names.schema)}
+        for column in table.columns:
+            place = f"column {table.name}.{column.name}"
+            if column.name not in columns or (column.computed is None and column.name not in there):
+                continue
+            if (column.computed is None) != (column.name not in there):
+                yield f"{place} is {'not ' if column.computed is not None else ''}generated"
+            elif isinstance(column.computed, FromJson):
+                missing = [key for key in column.computed.reads if _squeezed(key) not in _squeezed(there[column.name])]
+                if missing:
+                    yield f"{place} is generated from {there[column.name]}, which does not read {', '.join(missing)}"
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"\W", "", text).casefold()

@@ -6,20 +6,21 @@ from collections.abc import Set
 from functools import lru_cache
 
 import sqlalchemy as sa
-from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.engine import Connection
-from sqlalchemy.pool import StaticPool
 
+from agno_store.dialects import SQLITE
 from agno_store.errors import SchemaConflict
-from agno_store.migrations.scripts import ordered
+from agno_store.migrations.chain import Chain, Position
+from agno_store.migrations.resume import Resumable
+from agno_store.migrations.scratch import scratch
 from agno_store.names import Names
 from agno_store.tables import HEAD
 
 _Shape = dict[str, tuple[frozenset[str], frozenset[str]]]
 
 
-def refuse_foreign(connection: Connection, names: Names, current: str | None) -> None:
+def refuse_foreign(connection: Connection, names: Names, chain: Chain, current: str | None) -> None:
     """Raise SchemaConflict where a table that is to be made is there, and has not the columns of ours.
 
     A table with exactly our columns is one that an upgrade was killed over, or that was made by hand: the
@@ -27,9 +28,9 @@ def refuse_foreign(connection: Connection, names: Names, current: str | None) ->
     """
     if current == HEAD:
         return
-    made = shape(names, current or "base")
+    made = shape(names, chain, current)
     for table, (columns, _) in _shape_of(connection, names).items():
-        if table in made or columns == _first_columns(names, table):
+        if table in made or columns == _first_columns(names, chain, table):
             continue
         raise SchemaConflict(
             f"The table {table} is there already and is not one of agno_store's: it looks like {recognised(columns)}. "
@@ -40,8 +41,8 @@ def refuse_foreign(connection: Connection, names: Names, current: str | None) ->
         )
 
 
-def _first_columns(names: Names, table: str) -> frozenset[str]:
-    shapes = (shape(names, script.revision) for script in ordered())
+def _first_columns(names: Names, chain: Chain, table: str) -> frozenset[str]:
+    shapes = (shape(names, chain, script.revision) for script in chain.own)
     return next(found[table][0] for found in shapes if table in found)
 
 
@@ -57,9 +58,11 @@ def recognised(columns: Set[str]) -> str:
     return f"another application's, with the columns {listed}{' ...' if len(columns) > 6 else ''}"
 
 
-def differing(connection: Connection, names: Names, revision: str, *, only_missing: bool = False) -> list[str]:
-    """Return how the tables differ from those of ``revision``, in columns and indexes."""
-    wanted, there = shape(names, revision), _shape_of(connection, names)
+def differing(
+    connection: Connection, names: Names, chain: Chain, revision: str | None, *, only_missing: bool = False
+) -> list[str]:
+    """Return how the tables differ from those of a revision of ours (None: before the first)."""
+    wanted, there = shape(names, chain, revision), _shape_of(connection, names)
     found = [f"table {table} is missing" for table in wanted if table not in there]
     if not only_missing:
         found += [f"table {table} should not be there" for table in there if table not in wanted]
@@ -74,21 +77,14 @@ def differing(connection: Connection, names: Names, revision: str, *, only_missi
 
 
 @lru_cache(maxsize=32)
-def shape(names: Names, revision: str) -> _Shape:
-    """Return the columns and indexes of the tables at ``revision``, from a scratch database in memory."""
-    scratch = Names(names.sessions)
-    engine = sa.create_engine("sqlite://", poolclass=StaticPool)
-    with engine.begin() as connection:
-        op = Operations(MigrationContext.configure(connection))
-        for script in ordered():
-            if revision == "base":
-                break
-            script.module.upgrade(op, scratch)
-            if script.revision == revision:
-                break
-        found = _shape_of(connection, scratch)
-    engine.dispose()
-    return found
+def shape(names: Names, chain: Chain, revision: str | None) -> _Shape:
+    """Return the columns and indexes of the tables at a revision of ours, from a scratch database in memory."""
+    plain = Names(names.sessions)
+    with scratch() as engine, engine.begin() as connection:
+        op = Resumable(MigrationContext.configure(connection), SQLITE)
+        for script in chain.applied(Position(revision)):
+            script.module.upgrade(op, plain)
+        return _shape_of(connection, plain)
 
 
 def _shape_of(connection: Connection, names: Names) -> _Shape:

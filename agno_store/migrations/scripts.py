@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 from alembic.config import Config
@@ -23,16 +22,41 @@ def folder() -> Path:
     )
 
 
-@lru_cache(maxsize=1)
-def script_directory() -> ScriptDirectory:
-    """Return Alembic's view of the revisions."""
+def in_checkout() -> bool:
+    """Whether the revisions are those of a checkout, where one may be added."""
+    return folder().name != "_alembic"
+
+
+def script_directory(versions: Path | None = None, own: Path | None = None) -> ScriptDirectory:
+    """Return Alembic's view of the revisions, with those in an application's folder besides."""
+    own = own or folder()
     config = Config()
-    # Alembic's options go through ConfigParser, which reads % as the start of a reference.
-    config.set_main_option("script_location", str(folder()).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
+    for option, value in (
+        ("script_location", str(own)),
+        ("version_locations", _joined(own / "versions", versions)),
+        ("path_separator", "newline"),
+        ("file_template", "%(rev)s_%(slug)s"),
+    ):
+        # Alembic's options go through ConfigParser, which reads % as the start of a reference.
+        config.set_main_option(option, value.replace("%", "%%"))
     return ScriptDirectory.from_config(config)
 
 
-def ordered() -> list[Script]:
-    """Return the revisions, oldest first."""
-    return list(script_directory().walk_revisions())[::-1]
+def read(scripts: ScriptDirectory, versions: Path | None = None) -> list[Script]:
+    """Return every revision, oldest first.
+
+    Raises ConfigurationError for an application's that cannot be read, in ``versions``.
+    """
+    try:
+        return list(scripts.walk_revisions())[::-1]
+    except Exception as error:  # an application's own code, which may raise anything
+        if versions is None:
+            raise
+        raise ConfigurationError(
+            f"The revisions in {versions} cannot be read: {type(error).__name__}: {str(error).rstrip('.')}. Each but "
+            "the first names the one before it in down_revision, and only the first has branch_labels."
+        ) from error
+
+
+def _joined(*folders: Path | None) -> str:
+    return "\n".join(str(folder) for folder in folders if folder is not None)

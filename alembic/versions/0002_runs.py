@@ -10,6 +10,8 @@ from agno_store import types
 
 revision = "0002"
 down_revision = "0001"
+release = "0.1.0"
+works_with = "0.1.0"
 
 
 def upgrade(op, n):

@@ -1,0 +1,42 @@
+"""The program itself: its help, its version, and where its options come from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from agno_store import __version__
+from agno_store.cli import settings
+from agno_store.cli.render import Output
+
+EPILOG = "Exit codes: 0 in step, 1 failed, 2 usage, 3 behind, 4 ahead, 5 drifted, 6 locked, 7 unreachable."
+
+app = typer.Typer(
+    name="agno-store",
+    help="Look after the tables that keep the sessions, runs and summaries of your agents.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        Output().line(f"agno-store {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options may also stand in AGNO_STORE_... variables, or in [tool.agno-store] of pyproject.toml."""
+    options = settings.from_pyproject()
+    group: Any = context.command
+    context.default_map = dict.fromkeys(group.commands, options)

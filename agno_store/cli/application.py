@@ -1,0 +1,73 @@
+"""What an application has added to its store: named on the command line, imported from its code."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agno_store.errors import AgnoStoreError, ConfigurationError
+from agno_store.names import Names
+from agno_store.tables import Extend, metadata
+
+
+@dataclass(frozen=True)
+class Application:
+    """The columns and indexes of an application, and the folder of its revisions. ``declares`` says if it was named."""
+
+    declares: bool = False
+    extend: Extend | None = None
+    versions: Path | None = None
+
+    @classmethod
+    def named(cls, app: str | None, versions: Path | None) -> Application:
+        """Return what ``--app`` and ``--versions`` name: a store's folder counts where no other is given.
+
+        Raises ConfigurationError for an object that cannot be had, or is neither a function nor a store.
+        """
+        folder = None if versions is None else versions.absolute()
+        if not app:
+            return cls(versions=folder)
+        found = _imported(app)
+        if hasattr(found, "extend") and hasattr(found, "versions"):
+            extend, folder = found.extend, folder or found.versions
+        elif callable(found):
+            extend = found
+        else:
+            raise ConfigurationError(
+                f"--app {app} is of the type {type(found).__name__}. It has to be the function that a store has as "
+                "extend=, or such a store."
+            )
+        _try(app, extend)
+        return cls(True, extend, folder)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a store is opened with."""
+        return {"extend": self.extend, "versions": self.versions}
+
+
+def _imported(app: str) -> Any:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    module, _, name = app.partition(":")
+    if not module or not name:
+        raise ConfigurationError(f"--app {app}: write module:object, such as shop.storage:extend.")
+    try:
+        return pkgutil.resolve_name(app)
+    except Exception as error:  # the application's own code, which may raise anything
+        raise ConfigurationError(
+            f"--app {app} cannot be imported from {os.getcwd()}: {type(error).__name__}: {error}."
+        ) from error
+
+
+def _try(app: str, extend: Extend | None) -> None:
+    try:
+        metadata(Names(), extend)
+    except AgnoStoreError:
+        raise
+    except Exception as error:  # the application's own code, which may raise anything
+        raise ConfigurationError(f"--app {app} fails: {type(error).__name__}: {error}.") from error

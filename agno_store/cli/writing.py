@@ -1,0 +1,66 @@
+"""``agno-store upgrade --sql``."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any
+
+from sqlalchemy.engine import make_url
+
+from agno_store import failures
+from agno_store.cli.options import opened
+from agno_store.dialects import Dialect, by_name
+from agno_store.errors import ConfigurationError, InvalidArgument
+from agno_store.migrations import Migrator
+from agno_store.migrations.chain import Chain, Position, chain
+from agno_store.migrations.offline import Script
+from agno_store.names import Names
+
+
+def written(
+    db_url: str | None,
+    table: str,
+    schema: str | None,
+    options: dict[str, Any],
+    *,
+    dialect: str | None,
+    start: str | None,
+    to: str,
+) -> str:
+    """Return the SQL from ``start``, or from where the store is, to ``to``.
+
+    Raises ConfigurationError for a schema on a database that has none, InvalidArgument for an unknown revision.
+    """
+    if dialect is None:
+        with closing(opened(db_url, table, schema, **options)) as db, failures.translated(db):
+            migrator = Migrator.of(db)
+            migrator.refuse_foreign()
+            position = migrator.position() if start is None else _at(migrator.chain, start)
+            made_for = _named(type(db.db_engine.dialect))
+            if db.dialect.is_there(db.db_engine.url):  # or else to connect would make it
+                with db.dialect.connected(db.db_engine) as connection:
+                    made_for.is_mariadb = getattr(connection.dialect, "is_mariadb", False)
+            return _script(db.names, db.dialect, made_for, migrator.chain, position, to)
+    kind = by_name(dialect)
+    if schema is not None and not kind.has_schemas:
+        raise ConfigurationError(f"{kind.title} has no schemas: leave db_schema= (--schema) out.")
+    made_for = _named(make_url(f"{kind.driver_names[dialect]}+{kind.default_driver}://").get_dialect())
+    revisions = chain(options.get("versions"))
+    return _script(Names(table, schema), kind, made_for, revisions, _at(revisions, start or "base"), to)
+
+
+def _named(sql_dialect: Any) -> Any:
+    # With another style of parameters every % in a name or a text would be doubled.
+    return sql_dialect(paramstyle="named")
+
+
+def _at(revisions: Chain, name: str) -> Position:
+    return revisions.position_at(revisions.resolve(name, up=True))
+
+
+def _script(names: Names, dialect: Dialect, made_for: Any, revisions: Chain, start: Position, to: str) -> str:
+    for up in (True, False):
+        target = revisions.resolve(to, up=up)
+        if revisions.between(start, target, up=up):
+            return Script(names, dialect, made_for, revisions, start, target, up).text()
+    raise InvalidArgument(f"{names} is at {to} already: there is nothing to write.")

@@ -1,0 +1,306 @@
+"""What SqliteDb, PostgresDb and MySQLDb have in common.
+
+They hold an engine, look once whether the tables are the ones this release works with, and run each
+operation as one transaction. Building one sends no SQL.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from agno_store import engines, failures, schema, tables, urls
+from agno_store.dialects import Dialect, Scope
+from agno_store.errors import AccessDenied, ConfigurationError, InvalidArgument
+from agno_store.names import Names
+from agno_store.operations import Operations
+from agno_store.store import Store
+from agno_store.tables import Extend
+
+T = TypeVar("T")
+D = TypeVar("D", bound="Database")
+log = logging.getLogger("agno_store")
+
+ATTEMPTS = 5
+"""How often a transaction is run before a deadlock, or a race for the same key, is given up."""
+
+AUTO_UPGRADE = "AGNO_STORE_AUTO_UPGRADE_SCHEMA"
+"""The variable with which an operator overrules ``auto_upgrade_schema=``."""
+
+_YES_OR_NO = {"": None, "1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+class Database(Operations):
+    """A store in one database; see the classes for how to open one."""
+
+    dialect: ClassVar[Dialect]
+
+    def _open(
+        self,
+        url: URL | None,
+        engine: Engine | None,
+        names: Names,
+        *,
+        id: str | None,
+        auto_upgrade_schema: bool,
+        lock_timeout: float,
+        extend: Extend | None,
+        versions: str | Path | None,
+        pooler: str | None = None,
+    ) -> None:
+        if pooler not in (None, "transaction") or (pooler and not self.dialect.has_poolers):
+            raise ConfigurationError(f"pooler={pooler!r}: it must be 'transaction', for PostgreSQL, or be left out.")
+        if isinstance(lock_timeout, bool) or not isinstance(lock_timeout, (int, float)) or not lock_timeout >= 0:
+            raise ConfigurationError(f"lock_timeout={lock_timeout!r}: it must be seconds, from 0 on.")
+        self._options = {"table_name": names.sessions, "auto_upgrade_schema": auto_upgrade_schema}
+        self._options |= {"id": id, "lock_timeout": lock_timeout, "extend": extend, "versions": versions}
+        if pooler is not None:
+            self._options["pooler"] = pooler
+        if names.schema is not None:
+            self._options["db_schema"] = names.schema
+        self._pooled = pooler is not None
+        self._owns_engine = engine is None
+        self._engine = engine if engine is not None else self._own_engine(url)
+        self._store = Store(names)
+        self._first_use = threading.RLock()
+        self._here = threading.local()
+        self._ready = False
+        self.names = names
+        self.auto_upgrade_schema = auto_upgrade_schema
+        self.lock_timeout = lock_timeout
+        self.extend = extend
+        self.versions = None if versions is None else Path(versions).absolute()
+        tables.metadata(names, extend)  # what cannot work is to be said now
+        self.id = id or self._stable_id()
+
+    def _own_engine(self, url: URL | None) -> Engine:
+        assert url is not None
+        return engines.acquire(url, self.dialect, pooled=self._pooled)
+
+    def _stable_id(self) -> str:
+        url = self._engine.url
+        if not self.dialect.shares(url):
+            return str(uuid.uuid4())
+        seed = f"{url.set(password=None).render_as_string()}#{self.names}"
+        return str(uuid.uuid5(uuid.NAMESPACE_DNS, seed))
+
+    # -- what agno and people look at ---------------------------------------------------------
+
+    @property
+    def db_engine(self) -> Engine:
+        """The SQLAlchemy engine."""
+        return self._engine
+
+    @property
+    def db_url(self) -> str:
+        """The URL, without its secrets."""
+        return urls.redacted(self._engine.url)
+
+    @property
+    def db_schema(self) -> str | None:
+        return self.names.schema
+
+    @property
+    def table_name(self) -> str:
+        return self.names.sessions
+
+    @property
+    def session_table_name(self) -> str:
+        return self.names.sessions
+
+    @property
+    def runs_table_name(self) -> str:
+        return self.names.runs
+
+    def to_dict(self) -> dict[str, Any]:
+        """Describe this store without its URL. agno reads it back through a registry that knows ``id``."""
+        kind = type(self).__name__.removesuffix("Db").lower()
+        return {
+            "id": self.id,
+            "type": f"agno_store.{kind}",
+            "table_name": self.names.sessions,
+            "db_schema": self.names.schema,
+        }
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.db_url!r}, table_name={str(self.names)!r})"
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the connections, unless another store shares them or the engine is the caller's."""
+        if self._owns_engine:
+            engines.release(self._engine)
+            self._owns_engine = False
+
+    def __enter__(self: D) -> D:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __copy__(self: D) -> D:
+        return self
+
+    def __deepcopy__(self: D, _memo: object) -> D:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        url = self._engine.url
+        if not self._owns_engine or not self.dialect.shares(url):
+            raise TypeError("A store in memory, one with an engine of the caller's and a closed one cannot be pickled.")
+        return _rebuilt, (type(self), url.render_as_string(hide_password=False), self._options)
+
+    # -- schema -------------------------------------------------------------------------------
+
+    def schema_status(self) -> schema.SchemaStatus:
+        """Return where the tables stand: in step, missing, behind or ahead. Writes nothing."""
+        self._refuse_to_wait_for_itself()
+        with failures.translated(self):
+            status = schema.status(self._engine, self.dialect, self.names, self._store.sql)
+            return status if self.versions is None else self._with_application(status)
+
+    def _with_application(self, status: schema.SchemaStatus) -> schema.SchemaStatus:
+        from agno_store.migrations import Migrator
+
+        migrator = Migrator.of(self)
+        position = migrator.position()
+        applied = migrator.chain.applied(position)
+        pending = [script.revision for script in migrator.chain.application if script not in applied]
+        return status.with_application(position.application, pending)
+
+    def upgrade_schema(self, revision: str = "head", *, connection: Connection | None = None) -> list[str]:
+        """Run the pending revisions up to ``revision`` and return them; an empty list if there were none.
+
+        Takes the store's upgrade lock, so any number of processes may call it at once. Killed at any
+        moment, it is finished by the next call. Raises UpgradeLocked after ``lock_timeout`` seconds.
+
+        With ``connection`` the revisions are part of the transaction on it, and are committed or rolled back
+        with it. MySQL and MariaDB, which commit at every CREATE and ALTER, cannot do that: ConfigurationError.
+        """
+        from agno_store.migrations import Migrator
+
+        self._refuse_to_wait_for_itself()
+        with failures.translated(self), self._first_use:
+            done = Migrator.of(self).upgrade(revision, connection=connection)
+        if done:
+            log.info("%s: upgraded through %s", self.names, ", ".join(done))
+        return done
+
+    def table_exists(self, table_name: str) -> bool:
+        """Whether a table of that name is in this store's schema. Writes nothing."""
+        self._refuse_to_wait_for_itself()
+        if not self.dialect.is_there(self._engine.url):
+            return False
+        with failures.translated(self), self.dialect.connected(self._engine) as connection:
+            return sa.inspect(connection).has_table(table_name, schema=self.names.schema)
+
+    def _create_all_tables(self) -> None:
+        # agno's AgentOS calls this when it starts.
+        self._ensure()
+
+    def _ensure(self) -> None:
+        """Look at the version once; build what is missing, upgrade what is behind if that was asked for."""
+        if self._ready:
+            return
+        with self._first_use:
+            status = self.schema_status()
+            upgrades = _said_by_the_operator()
+            builds = upgrades is not False
+            upgrades = self.auto_upgrade_schema if upgrades is None else upgrades
+            if status.state == schema.BEHIND and not upgrades:
+                status = self._settled(status)
+            if (status.state == schema.MISSING and builds) or (status.state == schema.BEHIND and upgrades):
+                self._upgrade_from(status)
+            else:
+                status.raise_unless_usable()
+            if status.state == schema.AHEAD:
+                log.warning(
+                    "%s is at revision %s, ahead of this release, which works with it", self.names, status.current
+                )
+            self._ready = True
+
+    def _upgrade_from(self, status: schema.SchemaStatus) -> None:
+        try:
+            self.upgrade_schema()
+        except AccessDenied as error:
+            if status.state != schema.MISSING:
+                raise
+            raise AccessDenied(
+                f"{self.names} has no tables yet, and whoever is connected may not make them. {error}"
+            ) from error.__cause__
+
+    def _settled(self, status: schema.SchemaStatus) -> schema.SchemaStatus:
+        """Look again when nobody is upgrading: between two revisions a store is behind for a moment."""
+        scope = self.dialect.scope(pooled=self._pooled)
+        if scope is Scope.UPGRADE:
+            return status
+        with (
+            failures.translated(self),
+            self.dialect.connected(self._engine) as connection,
+            self.dialect.upgrading(connection, self.names, timeout=self.lock_timeout, scope=scope),
+        ):
+            pass
+        return self.schema_status()
+
+    # -- transactions -------------------------------------------------------------------------
+
+    def _read(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        return self._run(False, work, *args, **kwargs)
+
+    def _write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        return self._run(True, work, *args, **kwargs)
+
+    def _run(self, writes: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        self._refuse_to_wait_for_itself()
+        self._ensure()
+        with failures.translated(self):
+            for attempt in range(1, ATTEMPTS):
+                try:
+                    return self._once(writes, work, *args, **kwargs)
+                except DBAPIError as error:
+                    # A race for the same key ends in an IntegrityError; the next attempt sees the row.
+                    if not isinstance(error, IntegrityError) and not self.dialect.is_transient(error):
+                        self._ready = False  # the tables may have been downgraded or dropped: look before the next
+                        raise
+                    log.info("%s: attempt %d met %s; trying again", self.names, attempt, type(error.orig).__name__)
+                time.sleep(random.random() * 0.02 * 2**attempt)
+            return self._once(writes, work, *args, **kwargs)
+
+    def _refuse_to_wait_for_itself(self) -> None:
+        if getattr(self._here, "busy", False):
+            raise InvalidArgument(
+                "The function given to update_session_state() called the store, and would wait for itself. Nothing "
+                "was written. Call the store before or after it."
+            )
+
+    def _once(self, writes: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        with self.dialect.transaction(self._engine, writes=writes) as connection:
+            self._here.busy = True
+            try:
+                return work(connection, *args, **kwargs)
+            finally:
+                self._here.busy = False
+
+
+def _said_by_the_operator() -> bool | None:
+    """What AGNO_STORE_AUTO_UPGRADE_SCHEMA says: yes, never (not even for a store without tables), or nothing."""
+    said = os.environ.get(AUTO_UPGRADE, "").strip().lower()
+    if said not in _YES_OR_NO:
+        raise ConfigurationError(f"{AUTO_UPGRADE}={said!r}: it must be 1 (or true) or 0 (or false), or be left out.")
+    return _YES_OR_NO[said]
+
+
+def _rebuilt(cls: type[D], url: str, options: dict[str, Any]) -> D:
+    return cls(db_url=url, **options)  # type: ignore[call-arg]
