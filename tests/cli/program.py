@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "history": ("history",),
     "downgrade": ("downgrade", "--to", "base", "--yes"),
     "stamp": ("stamp", "head"),
+    "doctor": ("doctor",),
 }
 """Every command, with what it cannot do without."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from agno_store import Run, Session, Summary, open_db
 from agno_store.dialects import SQLITE, parse_url
+from agno_store.dialects.writer import LOCKS
 from agno_store.names import Names
 from agno_store.tables import table
 from tests.cli.program import run
@@ -106,11 +108,11 @@ def locked(url: str) -> Iterator[str]:
         if dialect is SQLITE:
             # What any program may do that writes into the file.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            yield "another process"
+            yield f"process {os.getpid()} " if LOCKS.exists() else "another process"
             return
         holder = connection.scalar(sa.text(_OWN_ID[parsed.get_backend_name()]))
         connection.rollback()
-        with dialect.upgrading(connection, NAMES, timeout=0, pooled=False):
+        with dialect.upgrading(connection, NAMES, timeout=0, scope=dialect.scope(pooled=False)):
             yield str(holder)
 
 

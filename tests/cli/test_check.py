@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
 
+from agno_store import __version__
+from agno_store.cli.looking import COLUMNS
 from agno_store.tables import HEAD, REVISIONS
 from tests.cli.program import run, run_installed
 from tests.cli.stores import at, contents, drop_an_index, set_version
 
 STATUS = ["table", "schema", "state", "current", "head", "pending", "url"]
+STATUS += ["works_with", "application", "for_release", "usable"]
+FIELDS = ["revision", "message", "state", "applied_at", "applied_by", "seconds"]
 BEHIND = REVISIONS[0]
 PENDING = ", ".join(REVISIONS[1:])
 
@@ -30,7 +35,7 @@ STANDS = {
     "ahead": (
         4,
         "agent_sessions is at 9999, ahead\n",
-        f"agent_sessions is at revision 9999, which this release (up to {HEAD}) does not know",
+        f"agent_sessions is at revision 9999, which this release ({__version__}, up to {HEAD}) does not know",
     ),
 }
 
@@ -95,11 +100,21 @@ def test_history_shows_which_revisions_a_store_has(fresh_url: str, state: str) -
     assert (answer.code, answer.err) == (0, "")
     title, header, _, *rows = answer.out.splitlines()
     assert title.strip() == f"agent_sessions at {shown(fresh_url)}"
-    assert [cell.strip() for cell in header.split("┃")] == ["revision", "what it brings", "state"]
+    assert [cell.strip() for cell in header.split("┃")] == list(COLUMNS)
     cells = [[cell.strip() for cell in row.split("│")] for row in rows]
     assert [(row[0], row[2]) for row in cells] == list(zip(REVISIONS, states, strict=True))
     document = run("history", "--db-url", fresh_url, "--json").document
-    assert [[entry["revision"], entry["message"], entry["state"]] for entry in document] == cells
+    assert [list(entry) for entry in document] == [FIELDS] * len(REVISIONS)
+    assert [[entry["revision"], entry["message"], entry["state"]] for entry in document] == [row[:3] for row in cells]
+    for entry, (*_, when, by, took) in zip(document, cells, strict=True):
+        if entry["state"] == "pending":
+            assert [entry[field] for field in FIELDS[3:]] == [None] * 3
+            assert (when, by, took) == ("", "", "")
+            continue
+        applied = datetime.fromisoformat(entry["applied_at"])
+        assert timedelta(0) <= datetime.now(timezone.utc) - applied < timedelta(minutes=5)
+        assert (when, by) == (f"{applied:%Y-%m-%d %H:%M:%S}", __version__)
+        assert took == f"{entry['seconds']:.2f} s"
 
 
 def shown(url: str) -> str:
@@ -112,7 +127,7 @@ def shown(url: str) -> str:
 def test_history_without_a_database_lists_the_revisions_of_this_release() -> None:
     answer = run("history", "--json")
     assert (answer.code, answer.err) == (0, "")
-    assert [list(entry) for entry in answer.document] == [["revision", "message", "state"]] * len(REVISIONS)
+    assert [list(entry) for entry in answer.document] == [FIELDS] * len(REVISIONS)
     assert [(entry["revision"], entry["state"]) for entry in answer.document] == [(r, None) for r in REVISIONS]
     answer = run("history")
     assert answer.code == 0

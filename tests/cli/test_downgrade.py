@@ -52,7 +52,7 @@ def test_downgrade_with_yes_takes_the_revisions_back(fresh_url: str, target: str
     assert answer.out.splitlines()[-1] == f"agent_sessions: {HEAD} -> {'no tables' if target == 'base' else target}"
     after = contents(fresh_url)
     assert before.keys() - after.keys() == set(LOST[target])
-    assert all(after[table] == before[table] for table in after if table != NAMES.version)
+    assert all(after[table] == before[table] for table in after if table not in (NAMES.version, NAMES.upgrades))
     assert run("upgrade", "--db-url", fresh_url).code == 0
     assert run("check", "--drift", "--db-url", fresh_url).code == 0
 
@@ -86,7 +86,7 @@ def test_downgrade_to_where_a_store_is_loses_nothing_and_asks_nothing(fresh_url:
 
 def test_downgrade_of_nothing_changes_nothing(fresh_url: str) -> None:
     assert run("downgrade", "--to", "base", "--db-url", fresh_url).code == 0
-    assert contents(fresh_url).keys() <= {NAMES.version}
+    assert contents(fresh_url).keys() <= {NAMES.version, NAMES.upgrades}
 
 
 class _Terminal(io.StringIO):
@@ -117,4 +117,4 @@ def test_the_program_itself_asks_on_a_real_terminal(fresh_url: str, folder: Path
     os.close(terminal)
     os.close(stdin)
     assert answer.code == 0, answer
-    assert contents(fresh_url).keys() == {NAMES.version}
+    assert contents(fresh_url).keys() == {NAMES.version, NAMES.upgrades}

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
 
 from tests.cli.program import COMMANDS, run, run_installed
+from tests.cli.stores import connected, execute
+from tests.migrations.roles import roles
+from tests.servers import MariaDB, PostgreSQL
 
 USAGE: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown option": (("upgrade", "--bogus"), "--bogus"),
@@ -72,14 +76,56 @@ def test_a_server_that_is_not_there_is_unreachable(scheme: str, command: str, cl
     assert answer.document["error"]["type"] == "DatabaseUnreachable"
     assert f"127.0.0.1:{closed_port}/app" in answer.complaint
     assert "Is the server running and the URL right?" in answer.complaint
+    assert "refused" in answer.complaint  # the driver's own word
 
 
+@pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.backends("postgresql", "mysql")
-def test_a_database_that_is_not_there_is_unreachable(fresh_url: str) -> None:
+def test_a_database_that_is_not_there_is_unreachable(fresh_url: str, command: str) -> None:
     url = make_url(fresh_url).set(database="no_such_database").render_as_string(hide_password=False)
-    answer = run("upgrade", "--db-url", url)
+    answer = run(*COMMANDS[command], "--db-url", url)
     assert answer.code == 7
-    assert "no_such_database" in answer.complaint
+    assert answer.err.startswith("DatabaseUnreachable: ")
+    said = {"postgresql": 'database "no_such_database" does not exist', "mysql": "Unknown database 'no_such_database'"}
+    assert said[make_url(url).get_backend_name()] in answer.complaint
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[dict[str, str]]:
+    """Servers that ask for a password, with a user ``me`` who has another one."""
+    with PostgreSQL() as postgresql, MariaDB() as mysql:
+        execute(mysql.url, "CREATE USER me IDENTIFIED BY 'right'")
+        with connected(postgresql.url) as connection:
+            connection.exec_driver_sql("CREATE ROLE me LOGIN PASSWORD 'right'")
+            (postgresql.data / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+            connection.exec_driver_sql("SELECT pg_reload_conf()")
+        yield {"postgresql": postgresql.url, "mysql": mysql.url}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.backends("postgresql", "mysql")
+def test_a_wrong_password_ends_in_the_servers_words(guarded: dict[str, str], backend: str, command: str) -> None:
+    url = make_url(guarded[backend]).set(username="me", password="secret-word").render_as_string(hide_password=False)
+    answer = run(*COMMANDS[command], "--db-url", url)
+    assert answer.code == 7
+    said = {"postgresql": 'password authentication failed for user "me"', "mysql": "Access denied for user 'me'"}
+    assert said[backend] in answer.complaint
+    assert "secret-word" not in answer.out + answer.err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.backends("postgresql", "mysql")
+def test_a_role_without_rights_ends_in_the_servers_words(backend: str, fresh_url: str, command: str) -> None:
+    with roles(backend, fresh_url) as granted:
+        assert run("upgrade", "--db-url", granted.url("owner"), *granted.words).code == 0
+        url = granted.url(granted.stranger())
+        answer = run(*COMMANDS[command], "--db-url", url, *granted.words)
+        assert run("check", "--db-url", granted.url("owner"), *granted.words).code == 0
+    assert answer.code == 1
+    assert answer.err.startswith("AccessDenied: ")
+    said = {"postgresql": f"permission denied for schema {granted.schema}", "mysql": "SELECT command denied to user"}
+    assert said[backend] in answer.complaint
+    assert "GRANT " in answer.complaint
 
 
 @pytest.mark.parametrize("path", ["file/inside/a.db", "file/a.db", "."])

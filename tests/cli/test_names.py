@@ -32,7 +32,7 @@ def test_a_store_may_have_an_odd_name(fresh_url: str, table: str) -> None:
     names = Names(table)
     at = ("--db-url", fresh_url, "--table", table)
     assert run("upgrade", *at).out.splitlines()[-1] == f"{table}: no tables -> {HEAD}"
-    assert sorted(contents(fresh_url)) == sorted([*names.tables, names.version])
+    assert sorted(contents(fresh_url)) == sorted([*names.tables, names.version, names.upgrades])
     answer = run("check", "--drift", *at)
     assert (answer.code, answer.out, answer.err) == (0, f"{table} is at {HEAD}, in step\n", "")
     assert run("current", "--json", *at).document["table"] == table
@@ -56,13 +56,13 @@ def test_a_schema_is_made_where_it_is_missing_and_may_have_an_odd_name(fresh_url
     at = ("--db-url", fresh_url, "--table", "Odd table", "--schema", schema)
     assert run("check", *at).code == 3
     assert run("upgrade", *at).out.splitlines()[-1] == f"{schema}.Odd table: no tables -> {HEAD}"
-    assert sorted(contents(fresh_url, schema)) == sorted([*names.tables, names.version])
+    assert sorted(contents(fresh_url, schema)) == sorted([*names.tables, names.version, names.upgrades])
     assert contents(fresh_url) == {}
     answer = run("check", "--drift", "--json", *at)
     assert (answer.code, answer.document["schema"], answer.document["differences"]) == (0, schema, [])
     assert run("upgrade", *at).out == f"{schema}.Odd table is at {HEAD} already\n"
     assert run("downgrade", "--to", "base", "--yes", *at).code == 0
-    assert sorted(contents(fresh_url, schema)) == [names.version]
+    assert sorted(contents(fresh_url, schema)) == [names.version, names.upgrades]
 
 
 @pytest.mark.parametrize(

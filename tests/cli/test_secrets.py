@@ -10,6 +10,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from sqlalchemy import make_url
 
+from agno_store import open_db
 from agno_store.tables import REVISIONS
 from tests.cli.program import COMMANDS, Answer, run, run_installed
 from tests.cli.stores import at, contents, execute
@@ -116,7 +117,7 @@ def test_a_user_without_rights_gets_the_servers_reason_and_no_password(fresh_url
     finally:
         execute(fresh_url, drop)
     assert answer.code == 1
-    assert answer.document["error"]["type"] == "DatabaseError"
+    assert answer.document["error"]["type"] == "AccessDenied"
     assert "denied" in answer.complaint
     assert_hidden(answer)
     assert contents(fresh_url) == before
@@ -140,3 +141,31 @@ def test_the_program_itself_hides_the_password_of_the_variable(folder: Path) -> 
     assert answer.code == 7
     assert "me:***@127.0.0.1" in answer.err
     assert_hidden(answer)
+
+
+AWKWARD = "p@ss%w:/#?&=+ x%s%%(y)s%40\\'\""
+
+
+@pytest.mark.backends("mysql")
+def test_a_password_may_hold_any_character(fresh_url: str, folder: Path) -> None:
+    name = f"awkward_{uuid.uuid4().hex[:8]}"
+    owned = make_url(fresh_url)
+    told = AWKWARD.replace("\\", "\\\\").replace("'", "''")
+    execute(
+        fresh_url,
+        f"CREATE USER {name}@'%' IDENTIFIED BY '{told}'",
+        f"GRANT ALL ON `{owned.database}`.* TO {name}@'%'",
+    )
+    right = owned.set(username=name, password=AWKWARD).render_as_string(hide_password=False)
+    wrong = owned.set(username=name, password=f"{AWKWARD}x").render_as_string(hide_password=False)
+    try:
+        with open_db(right) as db:
+            assert db.upgrade_schema() == list(REVISIONS)
+        with open_db(make_url(right)) as db:
+            assert db.schema_status().in_step
+        assert run("check", "--drift", "--db-url", right).code == 0
+        answer = run_installed("downgrade", "--to", "base", "--yes", directory=folder, AGNO_STORE_DB_URL=right)
+        assert answer.code == 0, answer.err
+        assert run("check", "--db-url", wrong).code == 7
+    finally:
+        execute(fresh_url, f"DROP USER {name}@'%'")

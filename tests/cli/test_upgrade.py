@@ -11,9 +11,10 @@ from agno_store.tables import HEAD, REVISIONS
 from tests.cli.program import run
 from tests.cli.stores import NAMES, at, contents, execute, filled, set_version
 
-KEYS = ["table", "schema", "state", "current", "head", "pending", "url", "from", "to", "steps"]
+KEYS = ["table", "schema", "state", "current", "head", "pending", "url"]
+KEYS += ["works_with", "application", "for_release", "usable", "from", "to", "steps", "backfills"]
 MESSAGES = ("sessions", "runs", "summaries")
-ALL_TABLES = sorted([*NAMES.tables, NAMES.version])
+ALL_TABLES = sorted([*NAMES.tables, NAMES.version, NAMES.upgrades])
 
 
 def test_upgrade_says_each_revision_and_where_it_came_from_and_to(fresh_url: str) -> None:
@@ -84,8 +85,8 @@ def test_an_unknown_or_ambiguous_revision_is_a_usage_error(
     before = contents(fresh_url)
     answer = run(*words, revision, "--db-url", fresh_url)
     assert (answer.code, answer.out) == (2, "")
-    assert f"There is no revision {revision!r}" in answer.complaint
-    assert f"base, {', '.join(REVISIONS)} and head" in answer.complaint
+    assert f"There is no revision or release {revision!r}" in answer.complaint
+    assert f"base, {', '.join(REVISIONS)}, head" in answer.complaint
     assert contents(fresh_url) == before
 
 
@@ -108,6 +109,8 @@ def test_stores_of_one_database_are_upgraded_one_by_one(fresh_url: str) -> None:
     execute(fresh_url, "CREATE TABLE alembic_version (version_num VARCHAR(32))")
     assert run("upgrade", "--db-url", fresh_url).code == 0
     assert run("upgrade", "--db-url", fresh_url, "--table", "other", "--to", REVISIONS[0]).code == 0
-    assert sorted(contents(fresh_url)) == sorted([*ALL_TABLES, "alembic_version", other.sessions, other.version])
+    assert sorted(contents(fresh_url)) == sorted(
+        [*ALL_TABLES, "alembic_version", other.sessions, other.version, other.upgrades]
+    )
     assert run("check", "--db-url", fresh_url).code == 0
     assert run("check", "--db-url", fresh_url, "--table", "other").code == 3

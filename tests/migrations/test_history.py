@@ -7,26 +7,36 @@ from pathlib import Path
 
 import pytest
 
-from agno_store import tables
-from agno_store.migrations import script_directory
-from agno_store.migrations.scripts import ordered
+from agno_store import release, tables
+from agno_store.migrations.chain import chain
+from agno_store.migrations.scripts import folder
 
-VERSIONS = sorted(Path(script_directory().versions).glob("*.py"))
+VERSIONS = sorted((folder() / "versions").glob("*.py"))
+OWN = chain().own
 
 
 def test_there_is_one_base_and_one_head() -> None:
-    script = script_directory()
+    script = chain().script
     assert len(script.get_bases()) == len(script.get_heads()) == 1
 
 
 def test_the_release_knows_exactly_the_revisions_that_are_there() -> None:
-    assert tuple(script.revision for script in ordered()) == tables.REVISIONS
+    assert tuple(script.revision for script in OWN) == tables.REVISIONS
 
 
-@pytest.mark.parametrize("script", ordered(), ids=lambda script: script.revision)
+@pytest.mark.parametrize("script", OWN, ids=lambda script: script.revision)
 def test_a_file_is_called_by_its_revision_and_what_it_brings(script: object) -> None:
     name = Path(script.path).stem  # type: ignore[attr-defined]
     assert name == f"{script.revision}_{script.doc.replace(' ', '_')}"  # type: ignore[attr-defined]
+
+
+def test_each_revision_says_which_release_brought_it_and_which_ones_work_with_it() -> None:
+    for attribute in ("release", "works_with"):
+        said = [release.order(getattr(script.module, attribute)) for script in OWN]
+        assert said == sorted(said), attribute
+    for script in OWN:
+        brought_by, oldest = release.order(script.module.release), release.order(script.module.works_with)
+        assert oldest <= brought_by <= release.order(release.__version__)
 
 
 @pytest.mark.parametrize("file", VERSIONS, ids=lambda file: file.stem)

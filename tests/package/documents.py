@@ -85,7 +85,7 @@ def commands(document: Path) -> Iterator[tuple[str, list[str]]]:
     """Give the words after each ``agno-store`` of a document, in its blocks for a shell and in its prose."""
     for block in blocks(document):
         if block.language in SHELLS and block.not_run is None:
-            for number, line in _typed(block):
+            for number, line in typed(block):
                 for words in _of_ours(line):
                     yield f"{document.relative_to(ROOT)}:{block.line + number}", words
     for number, line in prose(document):
@@ -94,7 +94,7 @@ def commands(document: Path) -> Iterator[tuple[str, list[str]]]:
                 yield f"{document.relative_to(ROOT)}:{number}", words
 
 
-def _typed(block: Block) -> Iterator[tuple[int, str]]:
+def typed(block: Block) -> Iterator[tuple[int, str]]:
     """Give what is typed: the lines behind a $ where there are any, else all; continued ones as one."""
     lines = block.text.replace("\\\n", "  ").splitlines()
     prompted = any(line.startswith("$ ") for line in lines)

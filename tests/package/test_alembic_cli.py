@@ -19,9 +19,13 @@ NAMES = Names("some talks")
 
 def alembic(*words: str) -> Answer:
     """Run ``alembic`` in the checkout."""
-    answer = run_process(sys.executable, "-m", "alembic", *words, directory=ROOT)
+    answer = of_alembic(*words)
     assert answer.code == 0, answer.err
     return answer
+
+
+def of_alembic(*words: str) -> Answer:
+    return run_process(sys.executable, "-m", "alembic", *words, directory=ROOT)
 
 
 def test_history_and_heads_are_one_line_of_revisions() -> None:
@@ -70,3 +74,12 @@ def test_the_folder_of_the_scripts_never_hides_the_package() -> None:
     assert not (ROOT / "alembic" / "__init__.py").exists()
     program = "import alembic.command, alembic; print(alembic.__version__)"
     assert run_process(sys.executable, "-c", program, directory=ROOT).code == 0
+
+
+@pytest.mark.parametrize("words", [("revision", "-m", "x"), ("revision", "--autogenerate", "-m", "x")])
+def test_it_writes_no_revision_that_would_not_run_everywhere(words: tuple[str, ...]) -> None:
+    before = sorted((ROOT / "alembic").rglob("*.py"))
+    answer = of_alembic(*words)
+    assert answer.code != 0
+    assert "agno-store history --new" in answer.out + answer.err
+    assert sorted((ROOT / "alembic").rglob("*.py")) == before

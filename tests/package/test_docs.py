@@ -99,8 +99,8 @@ def options(command: Any) -> set[str]:
         ("--version", True),
         ("upgrade --db-url=sqlite:// --to head", True),
         ("downgrade --to 0001 -y", True),
-        ("upgrade --plan", False),
-        ("doctor", False),
+        ("upgrade --plan", True),
+        ("bogus", False),
         ("--json history", False),
     ],
 )

@@ -11,23 +11,25 @@ import pytest
 from tests.package.source import FILES, PACKAGE, REVISIONS, ROOT, SCRIPTS, Import, imports, module_name, tree
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "urls"}),
+    frozenset({"errors", "urls", "release"}),
     frozenset({"names", "records", "encoding"}),
-    frozenset({"types"}),
+    frozenset({"types", "beside"}),
     frozenset({"tables"}),
     frozenset({"statements", "rows", "bridge"}),
     frozenset({"dialects", "failures", "shapes"}),
     frozenset({"engines", "schema", "store"}),
     frozenset({"operations"}),
+    frozenset({"database"}),
     frozenset({"db"}),
     frozenset({""}),
+    frozenset({"doctor"}),
     frozenset({"cli"}),
     frozenset({"__main__"}),
 )
 """The modules and packages of agno_store, lowest first. Each imports only from layers below its own."""
 
-OF_MIGRATIONS = {"errors", "names", "types", "tables", "statements", "dialects", "urls", "schema"}
-"""What migrations/ may import. It stands beside the layers: db and cli use it, nothing else does."""
+OF_MIGRATIONS = {"errors", "names", "types", "tables", "statements", "dialects", "urls", "schema", "release"}
+"""What migrations/ may import. It stands beside the layers: database, doctor and cli use it, nothing else does."""
 
 ONLY_IN = {
     "alembic": "migrations",
@@ -81,7 +83,7 @@ def test_a_module_imports_only_from_the_layers_below_it() -> None:
 def test_the_lowest_modules_know_errors_alone() -> None:
     lowest = {who: {whom for this, whom, _ in internal() if this == who} for who in ("names", "records", "encoding")}
     assert lowest == {"names": {"errors"}, "records": {"errors"}, "encoding": {"errors"}}
-    assert {whom for who, whom, _ in internal() if who == "types"} == {"encoding"}
+    assert {whom for who, whom, _ in internal() if who == "types"} == {"encoding", "errors"}
     assert not [found for who, _, found in internal() if who == "errors"]
 
 
@@ -90,10 +92,10 @@ def test_migrations_import_only_what_they_may() -> None:
     assert more == []
 
 
-def test_only_db_and_cli_import_migrations_and_db_does_so_inside_a_function() -> None:
+def test_only_database_doctor_and_cli_import_migrations_and_only_cli_does_so_at_once() -> None:
     users = [(who, found.lazily) for who, whom, found in internal() if whom == "migrations" and who != "migrations"]
-    assert {who for who, _ in users} == {"db", "cli"}
-    assert all(lazily for who, lazily in users if who == "db")
+    assert {who for who, _ in users} == {"database", "doctor", "cli"}
+    assert all(lazily for who, lazily in users if who != "cli")
 
 
 def test_nobody_imports_the_command_line_but_its_program() -> None:

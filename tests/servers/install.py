@@ -1,8 +1,8 @@
 """Make sure that the tests can start their servers: `python -m tests.servers.install`.
 
-PostgreSQL comes with the package's extra `dev`; MariaDB, Galera and PgBouncer are in no Python package. Does
-nothing where a server is there already, its database is given by TEST_MYSQL_URL or TEST_POSTGRESQL_URL, or not
-wanted in DATABASES.
+PostgreSQL, with psql, comes with the package's extra `dev`; MariaDB, Galera, PgBouncer and the client programs of
+MariaDB and SQLite are in no Python package. Does nothing where a program is there already, its database is not wanted
+in DATABASES or, of a server, is given by TEST_MYSQL_URL or TEST_POSTGRESQL_URL.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.servers import databases, galera, mariadb, pgbouncer
+from tests.servers import clients, databases, galera, mariadb, pgbouncer
 from tests.servers.packages import Package
 
-PACKAGES = (mariadb.PACKAGE, galera.PACKAGE, pgbouncer.PACKAGE)
+PACKAGES = (mariadb.PACKAGE, galera.PACKAGE, pgbouncer.PACKAGE, clients.MYSQL, clients.SQLITE)
 # Taken for installed when unpacking: what sets up a service needs them, and they need 17 MB of Perl.
 UNUSED = ("debconf", "init-system-helpers", "postgresql-common")
 
@@ -47,6 +47,10 @@ def wanted() -> Iterator[Package]:
         yield mariadb.PACKAGE
         if mariadb.is_mariadb(mariadb.PACKAGE.find()):  # MySQL has no use for it
             yield galera.PACKAGE
+    if "mysql" in chosen:
+        yield clients.MYSQL
+    if "sqlite" in chosen:
+        yield clients.SQLITE
     if "postgresql" in chosen and not os.environ.get("TEST_POSTGRESQL_URL"):
         yield pgbouncer.PACKAGE
 

@@ -217,6 +217,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         counts = _counts(terminalreporter, name)
         told = ", ".join(f"{counts[outcome]} {outcome}" for outcome in OUTCOMES if counts[outcome])
         terminalreporter.write_line(f"{name:<12}{version:<24}{told or 'no test ran'}")
+    for line in _told(terminalreporter):
+        terminalreporter.write_line(line)
+
+
+def _told(terminalreporter: pytest.TerminalReporter) -> list[str]:
+    """What tests have counted and recorded as the property `told`."""
+    passed = [report for report in terminalreporter.stats.get("passed", []) if isinstance(report, pytest.TestReport)]
+    properties = [dict(report.user_properties) for report in passed]
+    return sorted(f"{found.get('backend', '')}: {found['told']}" for found in properties if "told" in found)
 
 
 def _backend(item: pytest.Item) -> str | None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import galera, install, mariadb, pgbouncer
+from tests.servers import clients, galera, install, mariadb, pgbouncer, postgresql
 from tests.servers.packages import Package
 
 URLS = ("TEST_MYSQL_URL", "TEST_POSTGRESQL_URL")
-VARIABLES = ("TEST_MYSQLD", "TEST_GALERA_LIB", "TEST_PGBOUNCER")
+VARIABLES = ("TEST_MYSQLD", "TEST_GALERA_LIB", "TEST_PGBOUNCER", "TEST_MYSQL_CLIENT", "TEST_SQLITE3")
+CLIENTS = [clients.MYSQL, clients.SQLITE]
 
 
 class Machine:
@@ -99,12 +100,12 @@ def test_a_file_that_is_named_and_not_there_is_an_error(machine: Machine, monkey
 @pytest.mark.parametrize(
     ("environment", "kind", "packages"),
     [
-        ({}, "MariaDB", [mariadb.PACKAGE, galera.PACKAGE, pgbouncer.PACKAGE]),
-        ({}, "MySQL", [mariadb.PACKAGE, pgbouncer.PACKAGE]),
-        ({"DATABASES": "sqlite"}, "MariaDB", []),
+        ({}, "MariaDB", [mariadb.PACKAGE, galera.PACKAGE, *CLIENTS, pgbouncer.PACKAGE]),
+        ({}, "MySQL", [mariadb.PACKAGE, *CLIENTS, pgbouncer.PACKAGE]),
+        ({"DATABASES": "sqlite"}, "MariaDB", [clients.SQLITE]),
         ({"DATABASES": "postgresql"}, "MariaDB", [pgbouncer.PACKAGE]),
-        ({"TEST_POSTGRESQL_URL": "postgresql://it"}, "MariaDB", [mariadb.PACKAGE, galera.PACKAGE]),
-        ({"TEST_MYSQL_URL": "mysql://it"}, "MariaDB", [pgbouncer.PACKAGE]),
+        ({"TEST_POSTGRESQL_URL": "postgresql://it"}, "MariaDB", [mariadb.PACKAGE, galera.PACKAGE, *CLIENTS]),
+        ({"TEST_MYSQL_URL": "mysql://it"}, "MariaDB", [*CLIENTS, pgbouncer.PACKAGE]),
     ],
 )
 def test_it_depends_on_the_databases_what_is_wanted(
@@ -115,3 +116,24 @@ def test_it_depends_on_the_databases_what_is_wanted(
     monkeypatch.setenv("TEST_MYSQLD", __file__)
     monkeypatch.setattr(mariadb, "is_mariadb", lambda binary: kind == "MariaDB")
     assert list(install.wanted()) == packages
+
+
+@pytest.mark.parametrize("package", CLIENTS, ids=lambda package: package.name)
+def test_a_client_that_is_nowhere_is_an_error_that_helps(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(package.variable, raising=False)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(RuntimeError, match=package.name):
+        package.find()
+
+
+def test_psql_is_that_of_the_server_or_the_one_on_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "psql").touch()
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr(postgresql, "candidates", lambda: [tmp_path / "without", tmp_path])
+    assert clients.psql() == tmp_path / "psql"
+    monkeypatch.setattr(postgresql, "candidates", list)
+    with pytest.raises(RuntimeError, match="no psql found"):
+        clients.psql()
+    monkeypatch.setattr("shutil.which", lambda name: f"{tmp_path}/{name}")
+    assert clients.psql() == tmp_path / "psql"

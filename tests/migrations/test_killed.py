@@ -1,0 +1,158 @@
+"""An upgrade that is killed, after any statement and after any commit, is finished by the next one.
+
+The next one is a plain run; afterwards the tables are the same to the last index, and so are the rows. Here
+some of the places are tried, with TEST_ALL every one; the end of the test run says how many they were.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from agno_store import open_db
+from agno_store.migrations import Migrator
+from tests.migrations.applications import BATCH, FIRST, written
+from tests.migrations.conftest import contents, fill, snapshot
+
+PLACES = 6
+"""Roughly, of those that are tried without TEST_ALL."""
+
+KILLED = """
+import os, signal, sys
+import sqlalchemy as sa
+from agno_store import open_db
+from agno_store.migrations import Migrator
+
+url, last, way, target, versions = sys.argv[1:]
+places, committed = 0, False
+
+def place(*_):
+    global places
+    places += 1
+    if places == int(last):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def commit(*_):
+    global committed
+    committed = True
+
+def next_statement(*_):
+    global committed
+    if committed:
+        committed = False
+        place()
+
+with open_db(url, versions=versions or None) as db:
+    migrator = Migrator.of(db)
+    sa.event.listen(db.db_engine, "after_cursor_execute", place)
+    sa.event.listen(db.db_engine, "commit", commit)
+    sa.event.listen(db.db_engine, "before_cursor_execute", next_statement)
+    getattr(migrator, way)(target)
+print(places)
+"""
+
+
+@dataclass(frozen=True)
+class Way:
+    """From where to where, how a store is brought back to the beginning, and whether rows are in it."""
+
+    way: str
+    start: str
+    target: str
+    revisions: tuple[str, ...] = ()
+    filled: bool = False
+
+    @property
+    def back(self) -> str:
+        return "downgrade" if self.way == "upgrade" else "upgrade"
+
+
+NOTHING = "nothing"
+"""Not even the tables that an upgrade keeps its books in."""
+
+WAYS = {
+    "from nothing": Way("upgrade", NOTHING, "head"),
+    "all up": Way("upgrade", "base", "head"),
+    "all down": Way("downgrade", "head", "base"),
+    "batch up": Way("upgrade", "a1", "a2", (FIRST, BATCH), filled=True),
+    "batch down": Way("downgrade", "a2", "a1", (FIRST, BATCH), filled=True),
+}
+
+
+def brought_back(db: Any, migrator: Migrator, way: Way) -> None:
+    """Bring a store, wherever it is, to where the way begins."""
+    if way.start != NOTHING:
+        getattr(migrator, way.back)(way.start)
+        return
+    with db.db_engine.begin() as connection:
+        found = sa.MetaData()
+        found.reflect(connection)
+        found.drop_all(connection)
+
+
+def killed_at(place: int, url: str, way: Way, versions: Path | None) -> int | None:
+    """Run in a process that is killed at a place; return how many places a whole run has."""
+    arguments = [sys.executable, "-c", KILLED, url, str(place), way.way, way.target, str(versions or "")]
+    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
+    if ended.returncode == 0:
+        return int(ended.stdout)
+    assert ended.returncode == -9, ended.stderr
+    return None
+
+
+def looked_at(db: Any, way: Way) -> tuple[Any, Any]:
+    """Return the tables and, where there are some, the rows."""
+    with db.db_engine.connect() as connection:
+        if db.dialect.title == "SQLite":
+            assert connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall() == []
+    rows = raw(db) if way.filled else None
+    return snapshot(db.db_engine, db.names), rows
+
+
+def raw(db: Any) -> dict[str, list[str]]:
+    """Return every row of every table of the store."""
+    with db.db_engine.connect() as connection:
+        found = sa.MetaData()
+        found.reflect(connection, only=list(db.names.tables))
+        return {
+            name: sorted(str(sorted(row._mapping.items())) for row in connection.execute(sa.select(table)))
+            for name, table in found.tables.items()
+        }
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_what_is_killed_anywhere_is_finished_by_the_next_run(
+    fresh_url: str, tmp_path: Path, name: str, record_property: Callable[[str, Any], None]
+) -> None:
+    way = WAYS[name]
+    versions = written(tmp_path, *way.revisions) if way.revisions else None
+    with open_db(fresh_url, versions=versions) as db:
+        migrator = Migrator.of(db)
+        migrator.upgrade("head")
+        if way.filled:
+            fill(db)
+        if way.start != NOTHING:
+            getattr(migrator, way.way)(way.start)
+        brought_back(db, migrator, way)
+        first = looked_at(db, way)
+        total = killed_at(0, fresh_url, way, versions)
+        assert total is not None
+        whole = looked_at(db, way)
+        places = range(1, total + 1, 1 if os.environ.get("TEST_ALL") else max(1, total // PLACES))
+        for place in places:
+            brought_back(db, migrator, way)
+            assert looked_at(db, way) == first, f"before place {place} of {total}"
+            assert killed_at(place, fresh_url, way, versions) is None
+            getattr(migrator, way.way)(way.target)
+            assert looked_at(db, way) == whole, f"killed at place {place} of {total}"
+        if way.filled:
+            assert len(contents(db)) == 3
+    record_property("told", f"killed {name}, at {len(places)} of {total} places: 0 stuck, 0 rows lost or doubled")
