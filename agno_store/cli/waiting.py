@@ -8,6 +8,7 @@ from typing import Any
 
 from agno_store.cli.render import Output
 from agno_store.errors import DatabaseUnreachable
+from agno_store.schema import AHEAD
 
 PAUSE = 0.5
 """Seconds between two looks."""
@@ -35,12 +36,12 @@ def reachable(output: Output, open_store: Callable[[], Any], seconds: float) -> 
 
 
 def settled(look: Callable[[], Any], seconds: float) -> Any:
-    """Return the store's status once it is usable, or as it is after ``seconds``."""
+    """Return the store's status once it is usable, or as it is after ``seconds``, or ahead: no upgrade changes that."""
     until = time.monotonic() + seconds
     while True:
         try:
             status = look()
-            if status.usable or time.monotonic() + PAUSE > until:
+            if status.usable or status.state == AHEAD or time.monotonic() + PAUSE > until:
                 return status
         except DatabaseUnreachable:
             if time.monotonic() + PAUSE > until:

@@ -167,6 +167,10 @@ class Dialect(abc.ABC):
         """
         yield
 
+    def catch_up(self, connection: Connection) -> None:
+        """Wait until this server has what the others of its cluster have committed."""
+        return None
+
     def refuse_if_lost(self, connection: Connection) -> None:
         """Raise UpgradeLocked where the upgrade lock has gone to somebody else meanwhile."""
         return None

@@ -166,7 +166,10 @@ class Lease:
 
     def _patiently(self, statement: Any) -> None:
         for _ in attempts(LEASE):
-            if self._written(statement) or self._row() is None:
+            if self._written(statement):
+                return
+            row = self._row()
+            if row is None or row.holder != self._holder:
                 return
 
     def _touch(self) -> None:

@@ -120,6 +120,11 @@ class MySQL(Dialect):
             connection.rollback()
             _set_waits(connection, *before)
 
+    def catch_up(self, connection: Connection) -> None:
+        if is_cluster(connection):
+            with causal(connection):
+                connection.scalar(sa.text("SELECT 1"))
+
     def refuse_if_lost(self, connection: Connection) -> None:
         lease = connection.info.get("agno_store lease")
         if lease is not None:

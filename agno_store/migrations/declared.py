@@ -40,7 +40,9 @@ class Declared:
         elif isinstance(o, ops.DropColumnOp):
             self.columns.pop((o.table_name, o.column_name), None)
         elif isinstance(o, ops.AlterColumnOp):
-            before = self.columns.pop((o.table_name, o.column_name), None)
+            before = self.columns.get((o.table_name, o.column_name))
+            if before is not None and o.modify_name is not None:
+                del self.columns[o.table_name, o.column_name]
             if before is not None:
                 self.columns[o.table_name, o.modify_name or o.column_name] = _altered(before, o)
         elif isinstance(o, ops.CreateIndexOp):

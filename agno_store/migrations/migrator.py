@@ -174,6 +174,7 @@ class Migrator:
                 self.verify(connection, wanted, up=True)
             return running.done
         # Where there is nothing to do, nobody needs a lock for it, nor the right to change tables.
+        self._catch_up()
         pending = not self.chain.reached(self.position(), wanted, up=True)
         done = self.patiently(work, on_step) if pending else []
         with self.dialect.connected(self.engine) as connection:
@@ -231,6 +232,11 @@ class Migrator:
         self._miss_nothing(connection, position.own)
 
     # -- the work -----------------------------------------------------------------------------
+
+    def _catch_up(self) -> None:
+        if self.dialect.is_there(self.engine.url):
+            with self.dialect.connected(self.engine) as connection:
+                self.dialect.catch_up(connection)
 
     def _running(self, connection: Connection, scope: Scope, on_step: Report | None) -> Running:
         return Running(connection, scope, self.dialect, self.names, self.chain, self.journal, on_step)

@@ -72,8 +72,6 @@ class _Names(ast.NodeTransformer):
         self.generic_visit(node)
         if isinstance(node.func, ast.Name) and hasattr(sa, node.func.id):  # as Alembic leaves JSONB(astext_type=Text())
             node.func = ast.Attribute(ast.Name("sa", ast.Load()), node.func.id, ast.Load())
-        if name == "op.f" and len(node.args) == 1:  # what marks a name as final
-            return node.args[0]
         last = name.rpartition(".")[2]
         node.keywords = [k for k in node.keywords if (last, k.arg, ast.unparse(k.value)) not in _SAID_ANYWAY]
         if last == "create_table":

@@ -21,7 +21,8 @@ backfills = "{table}"
 
 def backfill(connection, n, keys):
     key = {key}
-    t = sa.table(n.{table}, *(sa.column(name, type_) for name, type_ in key.items()), sa.column("filled"), schema=n.schema)
+    columns = [*(sa.column(name, type_) for name, type_ in key.items()), sa.column("filled")]
+    t = sa.table(n.{table}, *columns, schema=n.schema)
     counted = sa.update(t).values(filled=sa.func.coalesce(t.c.filled, 0) + 1)
     for values in keys:
         connection.execute(counted.where(*(t.c[name] == value for name, value in zip(key, values, strict=True))))

@@ -19,7 +19,6 @@ from agno_store.errors import ConfigurationError, NotFound, SchemaTooNew
 from agno_store.migrations import Migrator
 from agno_store.migrations.backfill import Backfill, pending, run
 from tests.cli.stores import execute
-from tests.migrations import backfilling
 from tests.migrations.backfilling import IDS, counts, filled, written
 
 ROWS = {"sessions": len(IDS), "runs": 15}
@@ -121,8 +120,10 @@ def test_killed_after_any_statement_and_resumed_every_row_is_given_once(
 
 
 def test_an_odd_name_and_schema_are_filled_too(backend: str, fresh_url: str, tmp_path: Path) -> None:
-    options = {"table_name": "quo\"te's %c"}
-    migrator = filled(fresh_url, written(tmp_path, more="\n"), **options)
+    options: dict[str, Any] = {"table_name": "quo\"te's %c"}
+    if backend == "postgresql":
+        options["db_schema"] = "own Schema"
+    migrator = filled(fresh_url, written(tmp_path), **options)
     assert run(migrator, "app1", batch=2) == len(IDS)
     assert counts(migrator) == [1] * len(IDS)
 
@@ -165,8 +166,8 @@ def test_of_rows_added_meanwhile_those_ahead_are_filled(fresh_url: str, tmp_path
     with open_db(fresh_url) as db:
 
         def add(done: int, _total: int) -> None:
-            if done == 15:  # at plain00*, in the order of any database between these two
-                db.upsert_session({"session_id": "+behind"})
+            if done == 15:
+                db.upsert_session({"session_id": "+behind"})  # + is before any letter
                 db.upsert_session({"session_id": "plain999"})
 
         run(migrator, "app1", batch=5, on_progress=add)
@@ -275,9 +276,9 @@ def test_a_backfill_without_a_table_is_refused_before_anything_is_done(tmp_path:
     versions = written(tmp_path)
     file = versions / "app1_first.py"
     file.write_text(file.read_text().replace('backfills = "sessions"', walked))
-    with open_db(f"sqlite:///{tmp_path}/a.db", versions=versions) as db:
-        with pytest.raises(ConfigurationError, match="must name the table that it goes through"):
-            db.upgrade_schema()
+    refused = pytest.raises(ConfigurationError, match="must name the table that it goes through")
+    with open_db(f"sqlite:///{tmp_path}/a.db", versions=versions) as db, refused:
+        db.upgrade_schema()
     assert not (tmp_path / "a.db").exists()
 
 

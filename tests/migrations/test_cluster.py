@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from agno_store import MySQLDb, UpgradeLocked, open_db
 from agno_store.dialects import cluster
-from agno_store.dialects.cluster import LEASE, TOUCH
+from agno_store.dialects.cluster import LEASE
 from agno_store.errors import DatabaseError
 from agno_store.migrations import Migrator
 from agno_store.migrations.running import Running
@@ -54,21 +54,6 @@ def test_the_row_of_a_killed_upgrader_is_taken_over_on_a_cluster(fresh_urls: lis
         assert LEASE < time.monotonic() - began < LEASE + 15
 
 
-def test_an_upgrader_that_slept_on_a_cluster_finds_that_another_has_taken_over(fresh_urls: list[str]) -> None:
-    with (
-        open_db(fresh_urls[0]) as db,
-        Migrator.of(db).running() as running,
-        open_db(fresh_urls[1]) as other,
-    ):
-        with other.db_engine.begin() as connection:
-            connection.exec_driver_sql(f"UPDATE {db.names.upgrader} SET holder = 'somebody else'")
-        time.sleep(2 * TOUCH + 0.5)
-        with pytest.raises(UpgradeLocked, match="another one may have taken over"):
-            running.run(Migrator.of(db).chain.resolve("head", up=True), up=True)
-    with open_db(fresh_urls[1]) as db, db.db_engine.begin() as connection:
-        connection.exec_driver_sql(f"DELETE FROM {db.names.upgrader}")
-
-
 # -- who holds the row -------------------------------------------------------------------------------
 
 
@@ -100,6 +85,22 @@ def kill_others(running: Running) -> None:
         for process in connection.exec_driver_sql("SHOW PROCESSLIST").mappings().all():
             if process["db"] == url.database and process["Id"] not in (own, me):
                 connection.exec_driver_sql(f"KILL {process['Id']}")
+
+
+@pytest.mark.usefixtures("short_lease")
+def test_an_upgrader_that_slept_on_a_cluster_finds_that_another_has_taken_over(fresh_urls: list[str]) -> None:
+    with (
+        open_db(fresh_urls[0]) as db,
+        Migrator.of(db).running() as running,
+        open_db(fresh_urls[1]) as other,
+    ):
+        with other.db_engine.begin() as connection:
+            connection.exec_driver_sql(f"UPDATE {db.names.upgrader} SET holder = 'somebody else'")
+        time.sleep(2 * cluster.TOUCH + 0.5)
+        with pytest.raises(UpgradeLocked, match="another one may have taken over"):
+            running.run(Migrator.of(db).chain.resolve("head", up=True), up=True)
+    with open_db(fresh_urls[1]) as db, db.db_engine.begin() as connection:
+        connection.exec_driver_sql(f"DELETE FROM {db.names.upgrader}")
 
 
 @pytest.mark.usefixtures("short_lease")
@@ -137,9 +138,9 @@ def test_a_holder_that_cannot_touch_the_row_does_not_go_on(
 def test_an_upgrader_whose_connection_is_killed_says_so_and_leaves_no_row(
     fresh_urls: list[str], tmp_path: Path
 ) -> None:
-    with open_db(fresh_urls[0], versions=application(tmp_path / "x", 'op.execute("KILL CONNECTION_ID()")')) as db:
-        with pytest.raises(DatabaseError, match="2013"):
-            db.upgrade_schema()
+    killed = application(tmp_path / "x", 'op.execute("KILL CONNECTION_ID()")')
+    with open_db(fresh_urls[0], versions=killed) as db, pytest.raises(DatabaseError, match="2013"):
+        db.upgrade_schema()
     with open_db(fresh_urls[1], lock_timeout=1, versions=application(tmp_path / "y", ADD_COLUMN)) as db:
         assert db.upgrade_schema() == ["a1"]
 
@@ -149,13 +150,12 @@ def test_an_upgrader_whose_connection_is_killed_says_so_and_leaves_no_row(
 
 def test_each_node_sees_at_once_what_the_other_has_upgraded(fresh_urls: list[str]) -> None:
     for n in range(8):
-        with (
-            open_db(fresh_urls[n % 2], table_name=f"s{n}") as one,
-            open_db(fresh_urls[1 - n % 2], table_name=f"s{n}") as other,
-        ):
-            assert [one.upgrade_schema("0001"), other.upgrade_schema("0002"), one.upgrade_schema()] == [
-                [r] for r in EVERY
-            ]
+        name = f"store{n}"
+        here, there = fresh_urls[n % 2], fresh_urls[1 - n % 2]
+        with open_db(here, table_name=name) as one, open_db(there, table_name=name) as other:
+            assert one.upgrade_schema("0001") == EVERY[:1]
+            assert other.upgrade_schema("0002") == EVERY[1:2]
+            assert one.upgrade_schema() == EVERY[2:]
             assert other.upgrade_schema() == []
             assert other.upsert_session({"session_id": "s"})
 
@@ -172,6 +172,22 @@ def test_a_node_that_lags_behind_waits_instead_of_upgrading_again(fresh_urls: li
                 time.sleep(0.5)
                 lagging.exec_driver_sql("UNLOCK TABLES")
                 assert upgrading.result(30) == []
+        assert other.schema_status().in_step
+
+
+def test_a_node_that_lags_behind_does_not_take_a_downgraded_store_for_one_that_is_up_to_date(
+    fresh_urls: list[str],
+) -> None:
+    with open_db(fresh_urls[0]) as one, open_db(fresh_urls[1]) as other:
+        one.upgrade_schema()
+        assert other.upgrade_schema() == []
+        with session(fresh_urls[1]) as lagging, ThreadPoolExecutor(1) as pool:
+            lagging.exec_driver_sql("FLUSH TABLES WITH READ LOCK")
+            assert Migrator.of(one).downgrade("0001") == ["0003", "0002"]
+            upgrading = pool.submit(other.upgrade_schema)
+            time.sleep(0.5)
+            lagging.exec_driver_sql("UNLOCK TABLES")
+            assert upgrading.result(30) == EVERY[1:]
         assert other.schema_status().in_step
 
 
@@ -238,10 +254,13 @@ def test_writers_on_another_node_lose_nothing_while_tables_change(fresh_urls: li
         assert len(done) == len(changes)
         runs = [run for session_id in ("s0", "s1") for run in db.get_session(session_id, deserialize=False)["runs"]]
         assert len({run["run_id"] for run in runs}) == len(runs) == written > 8
-    with session(fresh_urls[1]) as connection:
-        connection.exec_driver_sql("SET SESSION wsrep_sync_wait = 15")
-        rows = connection.exec_driver_sql(
-            "SELECT session_id, run_index FROM agent_sessions_runs ORDER BY 1, 2"
-        ).fetchall()
     for session_id in ("s0", "s1"):
-        assert [index for of, index in rows if of == session_id] == list(range(sum(of == session_id for of, _ in rows)))
+        assert positions(fresh_urls[1], session_id) == list(range(len(positions(fresh_urls[1], session_id))))
+
+
+def positions(url: str, session_id: str) -> list[int]:
+    """Return the places that the runs of a session have, as a node sees them when it has all of them."""
+    with session(url) as connection:
+        connection.exec_driver_sql("SET SESSION wsrep_sync_wait = 15")
+        find = f"SELECT run_index FROM agent_sessions_runs WHERE session_id = '{session_id}' ORDER BY 1"
+        return list(connection.exec_driver_sql(find).scalars())

@@ -78,6 +78,20 @@ def test_values_are_the_same_text_on_every_database(fresh_url: str) -> None:
         assert own(db) == wanted * 2
 
 
+@pytest.mark.backends("sqlite", "mysql")
+def test_a_payload_that_somebody_spoiled_is_no_reason_to_fail(fresh_url: str) -> None:
+    with open_db(fresh_url, extend=declare("key")) as db:
+        db.upsert_session({"session_id": "a", "metadata": {"key": "value"}})
+        with db.db_engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE agent_sessions SET metadata = 'no json'")
+        apply(db)
+        assert own(db) == [None]
+        with db.db_engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE agent_sessions SET metadata = '{}'")
+            connection.exec_driver_sql("UPDATE agent_sessions SET metadata = '[1'")
+        assert own(db) == [None]
+
+
 @pytest.mark.parametrize(("levels", "on"), [(25, "all"), (240, "all but MySQL")])
 def test_a_payload_that_is_nested_deeply_can_still_be_stored(fresh_url: str, levels: int, on: str) -> None:
     deep: Any = "bottom"

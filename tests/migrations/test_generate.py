@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from agno_store import ConfigurationError, InvalidArgument, Names, open_db, types
 from agno_store.migrations import Migrator
-from agno_store.migrations.chain import Chain
+from agno_store.migrations.chain import Chain, chain
 from agno_store.migrations.generate import generate
 from agno_store.tables import HEAD, Extend, Tables
 from tests.cli.stores import dropped_at_the_end
@@ -168,8 +168,9 @@ def test_they_are_formatted_and_import_only_what_never_changes(versions: Path) -
 
 def test_every_operation_names_its_table_and_schema_by_n(versions: Path) -> None:
     text = "".join(file.read_text(encoding="utf-8") for file in versions.glob("*.py"))
-    for marker in ("n_sessions_", "n_schema_", "agent_sessions", "nullable=True)", "op.f("):
+    for marker in ("n_sessions_", "n_schema_", "agent_sessions", "nullable=True)"):
         assert marker not in text
+    assert 'f"uq_{n.runs}_model"' in text
     calls = [ast.unparse(node) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
     operations = [call for call in calls if call.startswith("op.") and not call.startswith("op.execute(")]
     assert len(operations) > 40
@@ -184,6 +185,17 @@ def test_a_table_is_only_made_anew_where_sqlite_has_to(versions: Path) -> None:
     assert upgrade.count("batch_alter_table") == 1, "for the default that is worked out at each insert"
     assert "batch_op.add_column(sa.Column('seen_at'" in upgrade
     assert upgrade.count("op.add_column(n.") == 8
+
+
+def test_what_is_dropped_comes_back_in_order_and_as_it_was(tmp_path: Path, versions: Path) -> None:
+    [last] = versions.glob("*all_away.py")
+    down = ast.unparse(function(last, "downgrade"))
+    places = [down.index(f"Column('{name}'") for name in ("tenant", "plan", "priority", "archived", "customer")]
+    assert places == sorted(places)
+    partial = index("own", postgresql_where=sa.text("own > '5'"), mysql_length=20)
+    up, back = (text_of(generate("own", Chain(tmp_path), extend)) for extend in (partial, nothing))
+    made = next(line for line in up.splitlines() if "postgresql_where" in line)
+    assert made in back.partition("def downgrade")[2]
 
 
 def parsed(file: Path) -> ast.Module:
@@ -235,7 +247,9 @@ def test_where_nothing_has_changed_nothing_is_written(tmp_path: Path) -> None:
 
 
 def test_an_empty_one_is_written_without_comparing(tmp_path: Path) -> None:
-    file = generate("by hand", Chain(tmp_path), first, empty=True)
+    assert chain(tmp_path).application == ()
+    file = generate("by hand", chain(tmp_path), first, empty=True)
+    assert [script.path for script in chain(tmp_path).application] == [str(file)], "it is not read once for all"
     assert text_of(file).count("    pass\n") == 2
     assert [script.doc for script in Chain(tmp_path).application] == ["by hand"]
     assert Migrator.of(open_db("sqlite://", versions=tmp_path)).upgrade()[-1] == Chain(tmp_path).application[0].revision

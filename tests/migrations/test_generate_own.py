@@ -97,6 +97,7 @@ def test_it_is_numbered_formatted_and_says_which_releases_it_is_for(checkout: Pa
     assert f'revision = "{NEXT}"\ndown_revision = "{HEAD}"\nrelease = "0.2.0"\nworks_with = "0.1.0"  # the' in text
     assert "        n.notes,\n" in text
     assert "**types.TABLE," in text
+    assert "ix_{n.notes}" not in text.partition("def downgrade")[2], "it goes with its table"
     config = ("--config", str(ROOT / "pyproject.toml"), "--no-cache")
     for command in (("format", "--check"), ("check",)):
         answer = run_process(sys.executable, "-m", "ruff", *command, *config, "alembic", directory=checkout)
