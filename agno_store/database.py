@@ -246,12 +246,8 @@ class Database(Operations):
         scope = self.dialect.scope(pooled=self._pooled)
         if scope is Scope.UPGRADE:
             return status
-        with (
-            failures.translated(self),
-            self.dialect.connected(self._engine) as connection,
-            self.dialect.upgrading(connection, self.names, timeout=self.lock_timeout, scope=scope),
-        ):
-            pass
+        with failures.translated(self), self.dialect.connected(self._engine) as connection:
+            self.dialect.settle(connection, self.names, timeout=self.lock_timeout, scope=scope)
         return self.schema_status()
 
     # -- transactions -------------------------------------------------------------------------

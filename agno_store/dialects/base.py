@@ -167,6 +167,14 @@ class Dialect(abc.ABC):
         """
         yield
 
+    def settle(self, connection: Connection, names: Names, *, timeout: float, scope: Scope) -> None:
+        """Wait until nobody upgrades ``names``, and make nothing.
+
+        Raises UpgradeLocked after ``timeout`` seconds.
+        """
+        with self.upgrading(connection, names, timeout=timeout, scope=scope):
+            pass
+
     def catch_up(self, connection: Connection) -> None:
         """Wait until this server has what the others of its cluster have committed."""
         return None

@@ -135,9 +135,28 @@ class Lease:
                 .values(touched=row.touched + 1, **self._me())
             ):
                 return
+        raise self._locked(timeout)
+
+    def awaited(self, timeout: float) -> None:
+        """Wait until nobody holds the row, or its holder counts as dead. Writes nothing.
+
+        Raises UpgradeLocked, naming the holder, after ``timeout`` seconds.
+        """
+        seen, since = None, time.monotonic()
+        for _ in attempts(timeout):
+            if not sa.inspect(self._connection).has_table(self._names.upgrader, schema=self._names.schema):
+                return
+            row = self._row()
+            if row is None or ((row.holder, row.touched) == seen and time.monotonic() - since > LEASE):
+                return
+            if (row.holder, row.touched) != seen:
+                seen, since = (row.holder, row.touched), time.monotonic()
+        raise self._locked(timeout)
+
+    def _locked(self, timeout: float) -> UpgradeLocked:
         row = self._row()
         who = f"{row.who}, since {row.since} UTC" if row is not None else "somebody who has just finished"
-        raise UpgradeLocked(
+        return UpgradeLocked(
             f"{self._names}: the upgrade lock was not free within {timeout:g} seconds; it is held by {who}. Nothing "
             f"was changed. Wait and run the upgrade again; a dead holder's lock is free after {LEASE:g} seconds.",
             store=str(self._names),

@@ -120,6 +120,13 @@ class MySQL(Dialect):
             connection.rollback()
             _set_waits(connection, *before)
 
+    def settle(self, connection: Connection, names: Names, *, timeout: float, scope: Scope) -> None:
+        if not is_cluster(connection):
+            super().settle(connection, names, timeout=timeout, scope=scope)
+            return
+        with causal(connection):  # to hold the row would be to write it, and perhaps to make its table
+            Lease(connection, names, self.is_transient).awaited(timeout)
+
     def catch_up(self, connection: Connection) -> None:
         if is_cluster(connection):
             with causal(connection):

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -174,10 +174,22 @@ class SQLite(Dialect):
     def generated(self, connection: Connection, table: str, schema: str | None) -> dict[str, str]:
         return generated_columns(connection, table, schema)
 
+    @contextmanager
     def rebuilding(
         self, connection: Connection, table: str, schema: str | None, leaving: Collection[str]
-    ) -> AbstractContextManager[None]:
-        return without_generated(connection, table, schema, leaving)
+    ) -> Iterator[None]:
+        run = connection.exec_driver_sql
+        kept, legacy = _uncopied(connection, table), run("PRAGMA legacy_alter_table").scalar()
+        # Without it SQLite would not let a table be renamed while a view or a trigger of the host's refers to it.
+        run("PRAGMA legacy_alter_table = ON")
+        try:
+            with without_generated(connection, table, schema, leaving):
+                yield
+        finally:
+            run(f"PRAGMA legacy_alter_table = {legacy}")
+        for name, statement in kept:
+            run(f"DROP INDEX IF EXISTS {connection.dialect.identifier_preparer.quote(name)}")
+            run(statement)
 
     @contextmanager
     def reflecting(self, connection: Connection, names: Names) -> Iterator[tuple[Connection, Names]]:
@@ -313,6 +325,25 @@ def _take_write_lock(connection: Connection, names: Names, timeout: float) -> No
             "changed. Run the upgrade again when it is done, or wait longer with a higher lock timeout.",
             store=str(names),
         ) from error
+
+
+def _uncopied(connection: Connection, table: str) -> list[tuple[str, str]]:
+    """Return what a rebuild of a table drops, with the statements that make it.
+
+    Triggers, and indexes with more to them than columns: expressions, directions, collations.
+    """
+    run = connection.exec_driver_sql
+    quote = connection.dialect.identifier_preparer.quote
+    find = "SELECT type, name, sql FROM sqlite_master WHERE tbl_name = ? COLLATE NOCASE AND sql IS NOT NULL"
+    found = []
+    for row in run(find, (table,)).fetchall():
+        if row.type == "index":
+            keys = [column for column in run(f"PRAGMA index_xinfo({quote(row.name)})") if column.key]
+            if all(column.cid >= 0 and not column.desc and column.coll == "BINARY" for column in keys):
+                continue
+        if row.type in ("index", "trigger"):
+            found.append((row.name, row.sql))
+    return found
 
 
 def _refuse_orphans(connection: Connection, names: Names) -> None:

@@ -174,9 +174,7 @@ class Migrator:
                 self.verify(connection, wanted, up=True)
             return running.done
         # Where there is nothing to do, nobody needs a lock for it, nor the right to change tables.
-        self._catch_up()
-        pending = not self.chain.reached(self.position(), wanted, up=True)
-        done = self.patiently(work, on_step) if pending else []
+        done = self.patiently(work, on_step) if self._is_pending(wanted) else []
         with self.dialect.connected(self.engine) as connection:
             self.verify(connection, wanted, up=True)
         return done
@@ -233,10 +231,15 @@ class Migrator:
 
     # -- the work -----------------------------------------------------------------------------
 
-    def _catch_up(self) -> None:
-        if self.dialect.is_there(self.engine.url):
+    def _is_pending(self, wanted: Target) -> bool:
+        """Whether there is something to do, as it is seen without the lock."""
+        there = self.dialect.is_there(self.engine.url)
+        if there:
             with self.dialect.connected(self.engine) as connection:
                 self.dialect.catch_up(connection)
+                # To read a table that is not there would be an error in the log of the server.
+                there = sa.inspect(connection).has_table(self.names.version, schema=self.names.schema)
+        return not self.chain.reached(self.position() if there else Position(), wanted, up=True)
 
     def _running(self, connection: Connection, scope: Scope, on_step: Report | None) -> Running:
         return Running(connection, scope, self.dialect, self.names, self.chain, self.journal, on_step)

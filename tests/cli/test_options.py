@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from agno_store.tables import REVISIONS
 from tests.cli.program import Answer, run, run_installed
-from tests.cli.stores import locked
+from tests.cli.stores import at, locked
 
 SOURCES = ("flag", "variable", "pyproject", "parent's pyproject")
 
@@ -62,7 +63,7 @@ def test_the_schema_may_come_from_anywhere(folder: Path, source: str) -> None:
 @pytest.mark.parametrize("source", SOURCES)
 def test_the_lock_timeout_may_come_from_anywhere(folder: Path, source: str) -> None:
     url = url_of(folder, "agents")
-    assert run("upgrade", "--db-url", url).code == 0
+    at(url, REVISIONS[0])
     with locked(url):
         answer = run_with(source, "upgrade", db_url=url, lock_timeout=0.25)
     assert answer.code == 6

@@ -37,6 +37,13 @@ def snapshot(engine: sa.Engine, names: Names) -> dict[str, Any]:
         return found
 
 
+def advisory_locks(connection: sa.Connection) -> int:
+    """Return how many advisory locks PostgreSQL holds in this database; other tests hold theirs in others."""
+    here = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    found = connection.exec_driver_sql(f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND {here}")
+    return int(found.scalar_one())
+
+
 def fill(db: Any, sessions: int = 3, runs: int = 2) -> None:
     """Store some sessions with runs and summaries."""
     for s in range(sessions):

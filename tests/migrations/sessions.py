@@ -42,6 +42,13 @@ def application(folder: Path, *upgrades: str, name: str = "a") -> Path:
     return folder
 
 
+_LEFT = sa.text(
+    "SELECT count(*) FROM pg_locks l LEFT JOIN pg_class c ON c.oid = l.relation WHERE l.pid <> pg_backend_pid() "
+    "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND (l.locktype = 'advisory' OR c.relname LIKE 'agent_sessions%')"
+)
+
+
 @contextmanager
 def session(url: str) -> Iterator[Connection]:
     """Give a connection of its own, as another program has one."""
@@ -51,6 +58,12 @@ def session(url: str) -> Iterator[Connection]:
             yield connection
     finally:
         engine.dispose()
+
+
+def locks_left(url: str) -> int:
+    """Return how many locks others hold on our tables, or for an upgrade, in a database of PostgreSQL."""
+    with session(url) as connection:
+        return int(connection.scalar(_LEFT) or 0)
 
 
 @contextmanager

@@ -13,8 +13,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from agno_store import ConfigurationError, SchemaBehind, SchemaMissing, SchemaTooNew, __version__, open_db
+from agno_store import (
+    ConfigurationError,
+    SchemaBehind,
+    SchemaMissing,
+    SchemaTooNew,
+    UpgradeLocked,
+    __version__,
+    open_db,
+)
 from agno_store.database import AUTO_UPGRADE
+from agno_store.dialects import Scope
 from agno_store.migrations import Migrator
 from agno_store.tables import HEAD, REVISIONS
 from tests.cli.program import run
@@ -222,6 +231,25 @@ def test_an_operators_no_lets_nothing_be_made(
         assert changing(sent) == []
     if at == "missing":
         assert contents(fresh_url) == {}
+
+
+def test_an_operators_no_makes_nothing_on_a_cluster_either(
+    fresh_urls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_db(fresh_urls[0]) as db:
+        load(db.db_engine, "mysql", "0001")
+    monkeypatch.setenv(AUTO_UPGRADE, "0")
+    with open_db(fresh_urls[1], auto_upgrade_schema=True, lock_timeout=1) as db:
+        with statements(db) as sent, pytest.raises(SchemaBehind, match="Run: agno-store upgrade"):
+            db.get_sessions()
+        assert changing(sent) == []
+        with (
+            db.dialect.connected(db.db_engine) as connection,
+            db.dialect.upgrading(connection, db.names, timeout=5, scope=Scope.REVISION),
+            open_db(fresh_urls[0], lock_timeout=0.5) as other,
+            pytest.raises(UpgradeLocked, match=f"process {os.getpid()}"),
+        ):
+            other.get_sessions()
 
 
 def test_an_operators_no_makes_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

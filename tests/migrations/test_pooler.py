@@ -20,8 +20,17 @@ from agno_store.errors import DatabaseError
 from agno_store.migrations import Migrator
 from agno_store.migrations.chain import Position
 from agno_store.migrations.rehearsal import rehearse
-from tests.migrations.conftest import contents, fill, snapshot
-from tests.migrations.sessions import ADD_COLUMN, ON_ANOTHER_TABLE, Reader, application, holding, session
+from tests.migrations.conftest import advisory_locks, contents, fill, snapshot
+from tests.migrations.sessions import (
+    ADD_COLUMN,
+    ON_ANOTHER_TABLE,
+    Reader,
+    application,
+    ending,
+    holding,
+    locks_left,
+    session,
+)
 from tests.migrations.test_races import EVERY, MANY, upgrade_at_once
 from tests.servers.pgbouncer import PgBouncer
 
@@ -29,12 +38,6 @@ SESSIONS = 3
 """Those that PgBouncer has for one database."""
 
 SETTINGS = ("lock_timeout", "search_path", "statement_timeout", "default_transaction_isolation", "application_name")
-
-_LEFT = sa.text(
-    "SELECT count(*) FROM pg_locks l LEFT JOIN pg_class c ON c.oid = l.relation WHERE l.pid <> pg_backend_pid() "
-    "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-    "AND (l.locktype = 'advisory' OR c.relname LIKE 'agent_sessions%')"
-)
 
 
 @pytest.fixture
@@ -45,12 +48,6 @@ def pooled(pgbouncer: PgBouncer, fresh_url: str) -> Iterator[str]:
     yield url
     assert settings_of_all_sessions(url) == before
     assert locks_left(fresh_url) == 0
-
-
-def locks_left(url: str) -> int:
-    """Return how many locks others hold on our tables, or for an upgrade."""
-    with session(url) as connection:
-        return int(connection.scalar(_LEFT) or 0)
 
 
 def settings_of_all_sessions(url: str) -> list[tuple[str, ...]]:
@@ -70,7 +67,7 @@ def test_processes_at_once_behind_a_transaction_pooler(pgbouncer: PgBouncer, fre
     assert upgrade_at_once([url], *[options] * MANY) == EVERY
     with open_db(fresh_url) as db:
         with db.db_engine.connect() as connection:
-            assert connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").scalar() == 0
+            assert advisory_locks(connection) == 0
         assert Migrator.of(db).drift() == []
 
 
@@ -152,6 +149,14 @@ def test_readers_of_a_table_in_use_do_not_wait_long_behind_a_pooler(
         assert reader.longest < 2
         assert Migrator.of(db).position() == Position("0003", None)
         assert Migrator.of(db).upgrade() == ["a1", "a2"]
+
+
+def test_what_was_rolled_back_with_a_retry_is_reported_once(pooled: str, fresh_url: str, tmp_path: Path) -> None:
+    versions = application(tmp_path / "versions", ON_ANOTHER_TABLE, ADD_COLUMN)
+    with opened(pooled, versions=versions) as db:
+        db.upgrade_schema("0003")
+        with holding(fresh_url, "SELECT * FROM agent_sessions_runs") as (holder, _), ending(holder, after=0.5):
+            assert Migrator.of(db, ddl_lock_timeout=0.2).upgrade() == ["a1", "a2"]
 
 
 KILLED = """

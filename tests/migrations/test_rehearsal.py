@@ -20,7 +20,7 @@ from agno_store.tables import REVISIONS, Tables
 from tests.cli.program import run
 from tests.cli.stores import contents
 from tests.migrations.applications import BATCH, FIRST, written
-from tests.migrations.conftest import fill
+from tests.migrations.conftest import advisory_locks, fill
 from tests.migrations.revisions import write
 
 ABLE = pytest.mark.backends("sqlite", "postgresql")
@@ -161,7 +161,7 @@ def test_a_schema_that_is_not_there_is_not_made(fresh_url: str) -> None:
         assert rehearse(Migrator.of(db)) == list(REVISIONS)
         with db.db_engine.connect() as connection:
             assert not sa.inspect(connection).has_schema('own "Schema" %s')
-            assert connection.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").scalar() == 0
+            assert advisory_locks(connection) == 0
 
 
 @pytest.mark.backends("mysql")

@@ -78,9 +78,13 @@ class Place:
         return found
 
     def removed(self) -> None:
-        """Drop every table."""
+        """Drop every table, or the schema with all that is in it."""
         with self.db.db_engine.begin() as connection:
-            found = sa.MetaData(schema=self.schema)
+            if self.schema is not None:
+                cascade = connection.dialect.name == "postgresql"
+                connection.execute(sa.schema.DropSchema(self.schema, cascade=cascade))
+                return
+            found = sa.MetaData()
             found.reflect(connection)
             found.drop_all(connection)
 

@@ -13,13 +13,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from agno_store import MySQLDb, PostgresDb, SchemaError, SqliteDb, open_db
+from agno_store.dialects.mysql import upgrader
 from agno_store.errors import AgnoStoreError, DatabaseError
 from agno_store.migrations import Migrator
 from agno_store.migrations.chain import Position
 from agno_store.tables import REVISIONS
 from tests.cli.program import run
 from tests.migrations.conftest import contents, fill
-from tests.migrations.sessions import ADD_COLUMN, ON_ANOTHER_TABLE, application, session
+from tests.migrations.sessions import ADD_COLUMN, ON_ANOTHER_TABLE, application, locks_left, session
 
 EVERY = list(REVISIONS)
 CLASSES: dict[str, Any] = {"sqlite": SqliteDb, "postgresql": PostgresDb, "mysql": MySQLDb}
@@ -245,11 +246,6 @@ FAILURES = {
     "in SQL": ('op.execute("SELECT nothing FROM nowhere")', DatabaseError),
     "over a row": ('op.execute(f"INSERT INTO {n.sessions} SELECT * FROM {n.sessions}")', DatabaseError),
 }
-LOCKS_HELD = {
-    "postgresql": "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' OR mode LIKE '%Exclusive%' "
-    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-    "mysql": "SELECT 1 - IS_FREE_LOCK('{}')",
-}
 
 
 def is_free(backend: str, db: Any, url: str) -> bool:
@@ -258,11 +254,10 @@ def is_free(backend: str, db: Any, url: str) -> bool:
         with closing(sqlite3.connect(str(sa.make_url(url).database), timeout=0, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
         return True
-    from agno_store.dialects.mysql import _lock_name
-
+    if backend == "postgresql":
+        return locks_left(url) == 0
     with session(url) as connection:
-        lock = _lock_name(connection, db.names) if backend == "mysql" else ""
-        return connection.exec_driver_sql(LOCKS_HELD[backend].format(lock).replace("%", "%%")).scalar() == 0
+        return upgrader(connection, db.names) is None
 
 
 @pytest.mark.parametrize("failure", FAILURES)
