@@ -16,15 +16,17 @@ import importlib.abc
 import importlib.machinery
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from types import FunctionType, ModuleType
 from typing import Any
 
 from agno_store.errors import CorruptRow, InvalidArgument
-from agno_store.records import Run, RunUpdate, Session, Summary, checked_type
+from agno_store.records import Run, RunUpdate, Session, Snapshot, Summary, checked_type
 
 BASE_MODULE = "agno.db.base"
+
+_SNAPSHOT = "_agno_store_snapshot"
 
 _classes: list[type] = []
 
@@ -135,6 +137,19 @@ def run_record(value: Any) -> Run:
     return Run.of(value, _kind(value, _RUNS))
 
 
+def snapshot_of(value: Any) -> Snapshot | None:
+    """Return what a session that is saved was read as: an empty one if it never was, None for a mapping."""
+    if isinstance(value, Session):
+        return value.snapshot
+    return None if isinstance(value, Mapping) else getattr(value, _SNAPSHOT, Snapshot())
+
+
+def remember(session: Any, snapshot: Snapshot) -> None:
+    """Let a framework's session carry what it was read as, or saved as last, to its next save."""
+    if not isinstance(session, (Mapping, Session)) and hasattr(session, "__dict__"):
+        setattr(session, _SNAPSHOT, snapshot)
+
+
 def _kind(value: Any, classes: dict[str, tuple[str, str]]) -> str | None:
     return next((kind for kind, where in classes.items() if isinstance(value, _loaded(*where) or ())), None)
 
@@ -152,10 +167,10 @@ def _class(module: str, name: str) -> Any:
 # -- rows to the caller's objects --------------------------------------------------------------------
 
 
-def session_object(entries: dict[str, Any], session_type: Any = None) -> Any:
+def session_object(entries: dict[str, Any], session_type: Any, snapshot: Snapshot) -> Any:
     """Return a decoded session, runs included, as agno's object, or as our record without agno.
 
-    ``session_type`` chooses agno's class; without it the stored type does.
+    ``session_type`` chooses agno's class; without it the stored type does. It carries ``snapshot`` along.
     """
     runs = entries.pop("runs")
     if not loaded():
@@ -163,11 +178,14 @@ def session_object(entries: dict[str, Any], session_type: Any = None) -> Any:
         return Session(
             **{**entries, "summary": None if summary is None else Summary.of(summary)},
             runs=None if runs is None else [Run(**row) for row in runs],
+            snapshot=snapshot,
         )
     cls = _class(*_SESSIONS[checked_type(session_type or entries["session_type"])])
     entries["summary"] = _agnos_summary(entries["summary"])
     entries["runs"] = None if runs is None else [row["run_data"] for row in runs]
-    return _read(cls, entries, f"session {entries['session_id']!r}")
+    session = _read(cls, entries, f"session {entries['session_id']!r}")
+    remember(session, snapshot)
+    return session
 
 
 def _agnos_summary(summary: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ from agno_store.dialects import Dialect, Scope
 from agno_store.errors import AccessDenied, ConfigurationError, InvalidArgument
 from agno_store.names import Names
 from agno_store.operations import Operations
+from agno_store.saving import checked_policy
 from agno_store.store import Store
 from agno_store.tables import Extend
 
@@ -55,6 +56,7 @@ class Database(Operations):
         id: str | None,
         auto_upgrade_schema: bool,
         lock_timeout: float,
+        on_conflict: str,
         extend: Extend | None,
         versions: str | Path | None,
         pooler: str | None = None,
@@ -65,6 +67,7 @@ class Database(Operations):
             raise ConfigurationError(f"lock_timeout={lock_timeout!r}: it must be seconds, from 0 on.")
         self._options = {"table_name": names.sessions, "auto_upgrade_schema": auto_upgrade_schema}
         self._options |= {"id": id, "lock_timeout": lock_timeout, "extend": extend, "versions": versions}
+        self._options |= {"on_conflict": on_conflict}
         if pooler is not None:
             self._options["pooler"] = pooler
         if names.schema is not None:
@@ -79,6 +82,7 @@ class Database(Operations):
         self.names = names
         self.auto_upgrade_schema = auto_upgrade_schema
         self.lock_timeout = lock_timeout
+        self.on_conflict = checked_policy(on_conflict)
         self.extend = extend
         self.versions = None if versions is None else Path(versions).absolute()
         tables.metadata(names, extend)  # what cannot work is to be said now

@@ -12,6 +12,7 @@ from agno_store.database import Database
 from agno_store.dialects import MYSQL, POSTGRESQL, SQLITE, of, parse_url
 from agno_store.errors import ConfigurationError
 from agno_store.names import DEFAULT, Names
+from agno_store.saving import MERGE
 from agno_store.tables import Extend
 
 
@@ -63,6 +64,7 @@ class SqliteDb(Database):
         auto_upgrade_schema: bool = False,
         id: str | None = None,
         lock_timeout: float = 60.0,
+        on_conflict: str = MERGE,
         extend: Extend | None = None,
         versions: str | Path | None = None,
     ) -> None:
@@ -78,6 +80,7 @@ class SqliteDb(Database):
             id=id,
             auto_upgrade_schema=auto_upgrade_schema,
             lock_timeout=lock_timeout,
+            on_conflict=on_conflict,
             extend=extend,
             versions=versions,
         )
@@ -95,6 +98,7 @@ class _ServerDb(Database):
         auto_upgrade_schema: bool = False,
         id: str | None = None,
         lock_timeout: float = 60.0,
+        on_conflict: str = MERGE,
         extend: Extend | None = None,
         versions: str | Path | None = None,
         pooler: str | None = None,
@@ -106,6 +110,7 @@ class _ServerDb(Database):
             id=id,
             auto_upgrade_schema=auto_upgrade_schema,
             lock_timeout=lock_timeout,
+            on_conflict=on_conflict,
             extend=extend,
             versions=versions,
             pooler=pooler,

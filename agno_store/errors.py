@@ -12,7 +12,7 @@ AgnoStoreError
 │   ├── SchemaConflict                     a table of that name is not ours
 │   └── UpgradeLocked (TimeoutError)       somebody else is upgrading
 ├── NotFound (LookupError)                 absent where absence is a mistake; readers return None instead
-├── StaleSession                           a newer version of the session is stored already
+├── StaleSession                           a newer version of the session is stored: .expected .current
 ├── OwnerMismatch (PermissionError)        the session belongs to another user
 ├── EncodingError (TypeError, ValueError)  a value that cannot be stored: .path
 ├── PayloadTooLarge                        .size and .limit, in bytes
@@ -100,7 +100,18 @@ class NotFound(AgnoStoreError, LookupError):
 
 
 class StaleSession(AgnoStoreError):
-    """Somebody saved a newer version of the session meanwhile."""
+    """Somebody saved a newer version of the session meanwhile; nothing was written.
+
+    ``expected`` is the version that was read and ``current`` the one that is stored; None where there was none.
+    """
+
+    def __init__(
+        self, message: str, *, session_id: str = "", expected: int | None = None, current: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.session_id = session_id
+        self.expected = expected
+        self.current = current
 
 
 class OwnerMismatch(AgnoStoreError, PermissionError):

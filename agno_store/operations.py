@@ -10,8 +10,10 @@ from agno_store import bridge, rows, shapes
 from agno_store.errors import InvalidArgument
 from agno_store.records import RunUpdate as _RunUpdate
 from agno_store.records import Summary, checked_type
+from agno_store.run_changes import cancelled, fenced
+from agno_store.saving import SessionSave, checked_policy
 from agno_store.statements import RUN_SORTS, SESSION_SORTS, Page, SessionFilter, is_count
-from agno_store.store import Store, cancelled, fenced, now
+from agno_store.store import Store, now
 
 T = TypeVar("T")
 
@@ -26,6 +28,9 @@ class Operations(abc.ABC):
     Readers return None only for what is not there. Every failure raises an ``AgnoStoreError``; a writer
     that raises has written nothing.
     """
+
+    on_conflict: str
+    """What saving a session does where somebody else has saved it since it was read."""
 
     _store: Store
 
@@ -95,44 +100,56 @@ class Operations(abc.ABC):
         sessions = [shapes.session(row, runs.get(row["session_id"]), session_type, deserialize) for row in found]
         return sessions if deserialize else (sessions, total)
 
-    def upsert_session(self, session: Any, deserialize: bool | None = True) -> Any:
+    def upsert_session(self, session: Any, deserialize: bool | None = True, *, on_conflict: str | None = None) -> Any:
         """Store a session and return it as stored. Its runs are not touched: ``upsert_run`` stores those.
 
-        Of a dict only the keys it has are changed. ``created_at`` and the type stay as first stored.
+        Of an object that was read from a store only what was changed since is written, and where somebody else
+        has saved the session meanwhile, the payloads are merged key by key. ``on_conflict="error"`` raises
+        StaleSession instead, ``"last_write_wins"`` writes all of it; without, the store's own setting counts.
+        Of a dict the keys it has are written as they stand. ``created_at`` and the type stay as first stored.
         A session without an owner can be claimed; one of another user raises OwnerMismatch.
         """
-        columns, summary, times = shapes.prepared(session)
-        row = self._write(self._store.save_session, columns, summary, created_at=times["created_at"])
-        return shapes.saved(row, session, deserialize)
+        save = shapes.prepared(session, self._policy(on_conflict))
+        return self._saved(self._write(self._store.save_session, save), save, session, deserialize)
 
     def upsert_sessions(
-        self, sessions: Sequence[Any], deserialize: bool | None = True, preserve_updated_at: bool = False
+        self,
+        sessions: Sequence[Any],
+        deserialize: bool | None = True,
+        preserve_updated_at: bool = False,
+        *,
+        on_conflict: str | None = None,
     ) -> list[Any]:
         """Store several sessions, all or none, and return them in the order given.
 
-        ``preserve_updated_at`` keeps the times the sessions come with.
+        Each is stored as ``upsert_session`` does. ``preserve_updated_at`` keeps the times the sessions come with.
         """
-        prepared = shapes.prepared_all(sessions)
+        saves = shapes.prepared_all(sessions, self._policy(on_conflict), keeps_updated_at=preserve_updated_at)
 
         def work(connection: Any) -> list[Any]:
-            saved = {}
             # In the order of their ids, so that two such calls cannot wait for each other.
-            for n in sorted(range(len(prepared)), key=lambda n: prepared[n][0]["session_id"]):
-                columns, summary, times = prepared[n]
-                updated_at = times["updated_at"] if preserve_updated_at else None
-                saved[n] = self._store.save_session(
-                    connection, columns, summary, created_at=times["created_at"], updated_at=updated_at
-                )
-            return [saved[n] for n in range(len(prepared))]
+            order = sorted(range(len(saves)), key=lambda n: saves[n].session_id)
+            saved = {n: self._store.save_session(connection, saves[n]) for n in order}
+            return [saved[n] for n in range(len(saves))]
 
-        stored = self._write(work)
-        return [shapes.saved(row, session, deserialize) for row, session in zip(stored, sessions, strict=True)]
+        stored = zip(self._write(work), saves, sessions, strict=True)
+        return [self._saved(row, save, session, deserialize) for row, save, session in stored]
 
     def insert_session_if_absent(self, session: Any) -> bool:
         """Store a session unless there is one of its id; return whether it was stored."""
-        columns, summary, times = shapes.prepared(session)
-        row = self._write(self._store.save_session, columns, summary, created_at=times["created_at"], only_new=True)
+        save = shapes.prepared(session)
+        row = self._write(self._store.save_session, save, only_new=True)
+        if row is not None:
+            bridge.remember(session, save.snapshot(row))
         return row is not None
+
+    def _policy(self, on_conflict: str | None) -> str:
+        return self.on_conflict if on_conflict is None else checked_policy(on_conflict)
+
+    @staticmethod
+    def _saved(row: Any, save: SessionSave, session: Any, deserialize: bool | None) -> Any:
+        bridge.remember(session, save.snapshot(row))
+        return shapes.saved(row, session, deserialize)
 
     def rename_session(
         self,

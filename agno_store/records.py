@@ -112,8 +112,23 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Snapshot:
+    """What a session was when it was read, encoded as it is stored: what a later save is compared with."""
+
+    version: int | None = None
+    payloads: Mapping[str, str | None] = field(default_factory=dict)
+    summary: Mapping[str, Any] | None = None
+    is_stored: bool = True
+    """Whether the payloads at that version are these; after a merge they hold what others have written, too."""
+
+
+@dataclass(frozen=True)
 class Session:
-    """One conversation. Saving it stores everything but ``runs``: those are saved one by one."""
+    """One conversation. Saving it stores everything but ``runs``: those are saved one by one.
+
+    ``dataclasses.replace(session, ...)`` keeps the ``snapshot``, so saving the result changes what was replaced,
+    and nothing that somebody else has written meanwhile.
+    """
 
     session_id: str
     session_type: str = "agent"
@@ -132,6 +147,7 @@ class Session:
     version: int | None = None
     created_at: int | float | None = None
     updated_at: int | float | None = None
+    snapshot: Snapshot = field(default=Snapshot(), repr=False, compare=False)
 
     @classmethod
     def of(cls, value: Any, session_type: str | None = None) -> Session:
@@ -141,10 +157,11 @@ class Session:
         """
         if isinstance(value, cls):
             return value
+        names = {f.name for f in fields(cls)} - {"snapshot"}
         if isinstance(value, Mapping):
-            entries = {f.name: value[f.name] for f in fields(cls) if f.name in value}
+            entries = {name: value[name] for name in names if name in value}
         else:
-            entries = {f.name: getattr(value, f.name) for f in fields(cls) if hasattr(value, f.name)}
+            entries = {name: getattr(value, name) for name in names if hasattr(value, name)}
         if entries.get("session_id") is None:
             raise InvalidArgument("A session must have a session_id.")
         kind = session_type or entries.get("session_type") or _type_by_component(entries)

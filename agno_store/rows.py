@@ -14,7 +14,7 @@ from uuid import UUID
 
 from agno_store import encoding, types
 from agno_store.errors import CorruptRow, InvalidArgument
-from agno_store.records import SESSION_PAYLOADS, Run, Session, Summary, checked_type
+from agno_store.records import SESSION_PAYLOADS, Run, Session, Snapshot, Summary, checked_type
 
 SECOND = 1_000_000
 
@@ -68,6 +68,16 @@ def new_id(value: Any, name: str) -> str:
 def optional_id(value: Any, name: str) -> str | None:
     """The same for an id that may be absent."""
     return None if value is None else new_id(value, name)
+
+
+def optional_count(value: Any, name: str) -> int | None:
+    """Return a number of the store's own, such as a version, that may be absent.
+
+    Raises InvalidArgument for anything else.
+    """
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= types.LARGEST):
+        return value
+    raise InvalidArgument(f"{name}={value!r}: it must be a whole number, as it was read.")
 
 
 def owner_filter(value: Any) -> str | None:
@@ -136,6 +146,24 @@ def name_columns(name: str | None) -> dict[str, str | None]:
     return {"name_folded": None if name is None else fold(name)}
 
 
+def stored_name(session_data: str | None) -> dict[str, str | None]:
+    """The same for a name that stands in an encoded ``session_data``."""
+    data = None if session_data is None else encoding.decode(session_data)
+    name = data.get("session_name") if isinstance(data, Mapping) else None
+    return name_columns(None if name is None else str(name))
+
+
+def summary_texts(columns: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return of a summary's columns, or of a session's row, what tells one summary from another."""
+    return {name: columns[name] for name in ("summary", "topics", "summary_data")}
+
+
+def snapshot(row: Mapping[Any, Any]) -> Snapshot:
+    """Return what a session's row is, for a later save of what was made of it."""
+    payloads = {name: row[name] for name in SESSION_PAYLOADS}
+    return Snapshot(row["version"], payloads, None if row["summary"] is None else summary_texts(row))
+
+
 def run_columns(run: Run, session_id: str, user_id: str | None, now: int) -> dict[str, Any]:
     """Return the columns of a run; its position is the store's to give."""
     status = getattr(run.status, "value", run.status)
@@ -157,16 +185,13 @@ def summary_columns(summary: Summary) -> dict[str, Any]:
     """Return the columns of a summary; times are left out."""
     if summary.topics is not None and not isinstance(summary.topics, (list, tuple)):
         raise InvalidArgument(f"The topics of a summary must be a list, not {type(summary.topics).__name__}.")
-    index = summary.run_index
-    if index is not None and (isinstance(index, bool) or not isinstance(index, int) or not 0 <= index <= types.LARGEST):
-        raise InvalidArgument(f"run_index={index!r} of a summary: it must be the position of a run.")
     entries = {**summary.data, "updated_at": summary.updated_at}
     rest = {name: value for name, value in entries.items() if value is not None}
     return {
         "summary": encoding.escape(summary.summary),
         "topics": _payload(None if summary.topics is None else list(summary.topics), "summary.topics"),
         "summary_data": _payload(rest or None, "summary"),
-        "run_index": summary.run_index,
+        "run_index": optional_count(summary.run_index, "run_index"),
     }
 
 

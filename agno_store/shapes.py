@@ -8,27 +8,36 @@ from typing import Any
 from agno_store import bridge, rows
 from agno_store.errors import EncodingError, InvalidArgument
 from agno_store.records import Session, given
+from agno_store.saving import MERGE, SessionSave
 
 
-def prepared(session: Any) -> tuple[dict[str, Any], dict[str, Any] | None, dict[str, int | None]]:
-    """Return a session's columns, its summary's, and the times it comes with."""
+def prepared(session: Any, on_conflict: str = MERGE, *, keeps_updated_at: bool = False) -> SessionSave:
+    """Return a session ready to be stored, with what its caller had read of it."""
     record: Session = bridge.session_record(session)
     bridge.run_dictionaries(runs_of(session))
-    columns = rows.session_columns(record, given(session))
-    summary = None if record.summary is None else rows.summary_columns(record.summary)
-    times = {
-        name: None if value is None else rows.microseconds(value, name, 0)
-        for name, value in (("created_at", record.created_at), ("updated_at", record.updated_at))
-    }
-    return columns, summary, times
+    base = bridge.snapshot_of(session)
+    version = record.version if base is None or base.version is None else base.version
+    return SessionSave(
+        columns=rows.session_columns(record, given(session)),
+        summary=None if record.summary is None else rows.summary_columns(record.summary),
+        base=base,
+        version=rows.optional_count(version, "version"),
+        on_conflict=on_conflict,
+        created_at=_moment(record.created_at, "created_at"),
+        updated_at=_moment(record.updated_at, "updated_at") if keeps_updated_at else None,
+    )
 
 
-def prepared_all(sessions: Iterable[Any]) -> list[tuple[dict[str, Any], dict[str, Any] | None, dict[str, int | None]]]:
+def _moment(value: Any, name: str) -> int | None:
+    return None if value is None else rows.microseconds(value, name, 0)
+
+
+def prepared_all(sessions: Iterable[Any], on_conflict: str, *, keeps_updated_at: bool) -> list[SessionSave]:
     """The same of several sessions; an error says which of them it is about."""
-    ready = []
+    ready: list[SessionSave] = []
     for session in sessions:
         try:
-            ready.append(prepared(session))
+            ready.append(prepared(session, on_conflict, keeps_updated_at=keeps_updated_at))
         except (EncodingError, InvalidArgument) as error:
             found = session.get("session_id") if isinstance(session, Mapping) else getattr(session, "session_id", None)
             error.args = (f"Session {found!r}, number {len(ready) + 1} of those given: {error}",)
@@ -62,7 +71,7 @@ def session(row: Any, runs: Sequence[Any] | None, session_type: Any, deserialize
     entries = rows.session_dict(row)
     decoded = None if runs is None else [rows.run_dict(run) for run in runs]
     if deserialize:
-        return bridge.session_object({**entries, "runs": decoded}, session_type)
+        return bridge.session_object({**entries, "runs": decoded}, session_type, rows.snapshot(row))
     entries["runs"] = None if decoded is None else [run["run_data"] for run in decoded]
     return entries
 
@@ -79,4 +88,5 @@ def saved(row: Any, session: Any, deserialize: bool | None) -> Any:
     entries = rows.session_dict(row)
     if not deserialize:
         return {**entries, "runs": bridge.run_dictionaries(runs)}
-    return bridge.with_runs(bridge.session_object({**entries, "runs": None}, bridge.session_kind(session)), runs)
+    kind = bridge.session_kind(session)
+    return bridge.with_runs(bridge.session_object({**entries, "runs": None}, kind, rows.snapshot(row)), runs)

@@ -13,18 +13,15 @@ from typing import Any
 
 from sqlalchemy.engine import Connection, RowMapping
 
-from agno_store import encoding, rows
-from agno_store.errors import InvalidArgument, NotFound, OwnerMismatch
+from agno_store import encoding, owners, rows
+from agno_store.errors import InvalidArgument, NotFound
 from agno_store.names import Names
 from agno_store.records import RunUpdate
+from agno_store.saving import SessionSave
 from agno_store.statements import Page, SessionFilter, Statements
 
 SESSIONS_AT_ONCE = 1000
 """How many sessions' runs one statement of a listing asks for."""
-
-_KEPT_UNLESS_GIVEN = ("user_id", "agent_id", "team_id", "workflow_id", "workflow_name")
-_NEVER_CHANGED = ("session_id", "session_type", "created_at")
-_FINAL = ("completed", "cancelled")
 
 
 def now() -> int:
@@ -46,7 +43,7 @@ class Store:
     ) -> tuple[RowMapping, Sequence[RowMapping]] | None:
         """Return a session and its runs in order, or None. Writes nothing."""
         row = c.execute(self.sql.session, {"session_id": session_id}).mappings().first()
-        if row is None or not _may_read(row["user_id"], user_id):
+        if row is None or not owners.may_read(row["user_id"], user_id):
             return None
         # The runs of this very session: it may have been deleted, and made anew by another user, since.
         this = {"session_id": session_id, "session_created_at": row["created_at"]}
@@ -78,36 +75,35 @@ class Store:
 
     # -- writing sessions ---------------------------------------------------------------------
 
-    def save_session(
-        self,
-        c: Connection,
-        columns: Mapping[str, Any],
-        summary: Mapping[str, Any] | None = None,
-        *,
-        created_at: int | None = None,
-        updated_at: int | None = None,
-        only_new: bool = False,
-    ) -> RowMapping | None:
-        """Insert a session or change the columns given, and return its row; None if ``only_new`` and it is there.
+    def save_session(self, c: Connection, save: SessionSave, *, only_new: bool = False) -> RowMapping | None:
+        """Insert a session or change it, and return its row; None if ``only_new`` and it is there.
 
-        Raises OwnerMismatch where it belongs to another user than ``columns`` name.
+        Raises OwnerMismatch where it belongs to another user, and StaleSession where ``save`` asks for that.
         """
-        session_id, moment = columns["session_id"], now()
+        session_id, moment = save.session_id, now()
         locked = self._locked(c, session_id)
-        stamp = {"updated_at": moment if updated_at is None else updated_at}
-        if locked is None:
-            stamp["created_at"] = moment if created_at is None else created_at
-            c.execute(self.sql.insert_session, {**columns, **stamp})
-        elif only_new:
+        stamp = {"updated_at": moment if save.updated_at is None else save.updated_at}
+        if locked is not None and only_new:
             return None
+        save.refuse_if_stale(None if locked is None else locked["version"])
+        if locked is None:
+            stamp["created_at"] = moment if save.created_at is None else save.created_at
+            c.execute(self.sql.insert_session, {**save.columns, **stamp})
         else:
-            _own(session_id, locked["user_id"], columns["user_id"])
-            if locked["user_id"] is None and columns["user_id"] is not None:
-                self._refuse_claim(c, session_id, columns["user_id"])
-            self._update_session(c, session_id, locked["version"], _changes(columns) | stamp)
-        if summary is not None:
-            self._write_summary(c, session_id, summary, moment)
+            user_id = save.columns["user_id"]
+            owners.own(session_id, locked["user_id"], user_id)
+            if locked["user_id"] is None and user_id is not None:
+                self._refuse_claim(c, session_id, user_id)
+            changes = self._changes(c, save, locked["version"])
+            self._update_session(c, session_id, locked["version"], changes | stamp)
+        if save.summary is not None and not save.has_old_summary:
+            self._write_summary(c, session_id, save.summary, moment)
         return c.execute(self.sql.session, {"session_id": session_id}).mappings().one()
+
+    def _changes(self, c: Connection, save: SessionSave, version: int) -> dict[str, Any]:
+        if not save.has_to_be_merged(version):
+            return save.changes
+        return save.merged_into(c.execute(self.sql.session, {"session_id": save.session_id}).mappings().one())
 
     def change_session_data(
         self,
@@ -118,7 +114,7 @@ class Store:
     ) -> dict[str, Any] | None:
         """Replace a session's data by ``change(data)`` and return it; None where there is no such session."""
         locked = self._locked(c, session_id)
-        if locked is None or not _may_read(locked["user_id"], user_id):
+        if locked is None or not owners.may_read(locked["user_id"], user_id):
             return None
         row = c.execute(self.sql.session, {"session_id": session_id}).mappings().one()
         data = change(rows.session_dict(row)["session_data"] or {})
@@ -140,7 +136,7 @@ class Store:
         deleted = 0
         for session_id in sorted(set(session_ids)):
             locked = self._locked(c, session_id)
-            if locked is None or not _may_read(locked["user_id"], user_id):
+            if locked is None or not owners.may_read(locked["user_id"], user_id):
                 continue
             # Children first and by name: a caller's SQLite engine may not enforce foreign keys.
             for statement in (self.sql.delete_session_runs, self.sql.delete_summary, self.sql.delete_session):
@@ -152,7 +148,7 @@ class Store:
         """Raise OwnerMismatch where a session that nobody owns holds another user's run."""
         other = c.execute(self.sql.run_of_another, {"key": session_id, "user_id": user_id}).first()
         if other is not None:
-            _own(session_id, other.user_id, user_id)
+            owners.own(session_id, other.user_id, user_id)
 
     def _locked(self, c: Connection, session_id: str) -> RowMapping | None:
         return c.execute(self.sql.lock_session, {"session_id": session_id}).mappings().first()
@@ -220,7 +216,7 @@ class Store:
             c.execute(self.sql.insert_session, {**session, "next_run_index": 1, "updated_at": run["updated_at"]})
             c.execute(self.sql.insert_run, {**run, "run_index": 0})
             return True
-        _own_run(run, locked)
+        owners.own_run(run, locked)
         if locked["run_index"] is not None:
             if not only_new:
                 self._update_run(c, run)
@@ -256,7 +252,11 @@ class Store:
         session = self._locked(c, session_id)
         key = {"key": session_id, "run_key": run_id}
         row = c.execute(self.sql.one_run, key).mappings().first()
-        if session is None or row is None or not _may_write(_owner(session["user_id"], row["user_id"]), user_id):
+        if (
+            session is None
+            or row is None
+            or not owners.may_write(owners.of_run(session["user_id"], row["user_id"]), user_id)
+        ):
             return RunUpdate.MISSING
         run = rows.run_dict(row)
         outcome = change(run)
@@ -294,7 +294,7 @@ class Store:
     def summary(self, c: Connection, session_id: str, user_id: str | None) -> RowMapping | None:
         """Return a session's summary, or None. Writes nothing."""
         row = c.execute(self.sql.summary, {"session_id": session_id}).mappings().first()
-        return row if row is not None and _may_read(row["user_id"], user_id) else None
+        return row if row is not None and owners.may_read(row["user_id"], user_id) else None
 
     def save_summary(self, c: Connection, session_id: str, user_id: str | None, columns: Mapping[str, Any]) -> None:
         """Store a session's summary.
@@ -305,7 +305,7 @@ class Store:
         if locked is None:
             raise NotFound(f"There is no session {session_id!r} to store a summary of. Store the session first.")
         if user_id is not None:
-            _own(session_id, locked["user_id"], user_id)
+            owners.own(session_id, locked["user_id"], user_id)
         moment = now()
         self._write_summary(c, session_id, columns, moment)
         self._touch(c, session_id, moment)
@@ -316,78 +316,5 @@ class Store:
             c.execute(self.sql.insert_summary, {"session_id": session_id, "created_at": moment, **values})
 
 
-def fenced(
-    fields: Mapping[str, Any], attempt: int | None, content_if_absent: str | None
-) -> Callable[[dict[str, Any]], RunUpdate]:
-    """Return a change for ``change_run`` that patches a run unless a later attempt or a final status forbids it."""
-
-    def change(row: dict[str, Any]) -> RunUpdate:
-        run = row["run_data"]
-        stored = run.get("queue_attempt")
-        if attempt is not None and isinstance(stored, int) and stored > attempt:
-            return RunUpdate.STALE_ATTEMPT
-        before, after = (str(s or "").lower() for s in (run.get("status") or row["status"], fields.get("status")))
-        if before in _FINAL and after and after != before:
-            return RunUpdate.TERMINAL_REFUSED
-        run.update(fields)
-        if content_if_absent is not None and not run.get("content"):
-            run["content"] = content_if_absent
-        if attempt is not None:
-            run["queue_attempt"] = attempt
-        row["status"] = fields.get("status") or row["status"]
-        return RunUpdate.UPDATED
-
-    return change
-
-
-def cancelled(expected: str, reason: str) -> Callable[[dict[str, Any]], RunUpdate]:
-    """Return a change for ``change_run`` that cancels a run whose status is still ``expected``."""
-
-    def change(row: dict[str, Any]) -> RunUpdate:
-        if row["status"] != expected:
-            return RunUpdate.TERMINAL_REFUSED
-        row["status"] = row["run_data"]["status"] = "CANCELLED"
-        row["run_data"]["content"] = row["run_data"].get("content") or reason
-        return RunUpdate.UPDATED
-
-    return change
-
-
-def _may_read(owner: str | None, user_id: str | None) -> bool:
-    """Whether a call for ``user_id`` may see what belongs to ``owner``; None asks for everybody's."""
-    return user_id is None or (user_id != "" and user_id == owner)
-
-
-def _may_write(owner: str | None, user_id: str | None) -> bool:
-    """The same for writing a run: what nobody owns, anybody may."""
-    return user_id is None or (user_id != "" and owner in (None, user_id))
-
-
-def _owner(of_session: str | None, of_run: str | None) -> str | None:
-    return of_run if of_session is None else of_session
-
-
 def _given(filters: Mapping[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in filters.items() if value is not None}
-
-
-def _own(session_id: str, owner: str | None, user_id: str | None) -> None:
-    if owner is not None and owner != user_id:
-        raise OwnerMismatch(
-            f"Session {session_id!r} belongs to another user than {user_id!r}. Nothing was written. "
-            "Use a session_id of its own, or reassign_session_owner() to hand the session over."
-        )
-
-
-def _own_run(run: Mapping[str, Any], locked: Mapping[Any, Any]) -> None:
-    # A run is its session's owner's; only where nobody owns the session, its own user's.
-    if run["user_id"] is not None:
-        _own(run["session_id"], _owner(locked["user_id"], locked["run_user_id"]), run["user_id"])
-
-
-def _changes(columns: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in columns.items()
-        if name not in _NEVER_CHANGED and not (value is None and name in _KEPT_UNLESS_GIVEN)
-    }

@@ -35,7 +35,7 @@ FULL = Session(
 
 def content(value: Session) -> dict[str, Any]:
     """All that a caller chose."""
-    given_by_the_store = ("version", "created_at", "updated_at", "runs", "summary")
+    given_by_the_store = ("version", "created_at", "updated_at", "runs", "summary", "snapshot")
     entries = {name: entry for name, entry in vars(value).items() if name not in given_by_the_store}
     return {**entries, "summary": None if value.summary is None else value.summary.to_dict()}
 

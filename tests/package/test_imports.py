@@ -12,11 +12,12 @@ from tests.package.source import FILES, PACKAGE, REVISIONS, ROOT, SCRIPTS, Impor
 
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "urls", "release"}),
-    frozenset({"names", "records", "encoding"}),
-    frozenset({"types", "beside"}),
+    frozenset({"names", "records", "encoding", "owners"}),
+    frozenset({"types", "beside", "merging", "run_changes"}),
     frozenset({"tables"}),
     frozenset({"statements", "rows", "bridge"}),
-    frozenset({"dialects", "failures", "shapes"}),
+    frozenset({"dialects", "failures", "saving"}),
+    frozenset({"shapes"}),
     frozenset({"engines", "schema", "store"}),
     frozenset({"operations"}),
     frozenset({"database"}),

@@ -1,0 +1,47 @@
+"""What may become of a stored run, as functions of its row decoded; ``Store.change_run`` runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agno_store.records import RunUpdate
+
+Change = Callable[[dict[str, Any]], RunUpdate]
+
+_FINAL = ("completed", "cancelled")
+
+
+def fenced(fields: Mapping[str, Any], attempt: int | None, content_if_absent: str | None) -> Change:
+    """Return a change that patches a run unless a later attempt or a final status forbids it."""
+
+    def change(row: dict[str, Any]) -> RunUpdate:
+        run = row["run_data"]
+        stored = run.get("queue_attempt")
+        if attempt is not None and isinstance(stored, int) and stored > attempt:
+            return RunUpdate.STALE_ATTEMPT
+        before, after = (str(s or "").lower() for s in (run.get("status") or row["status"], fields.get("status")))
+        if before in _FINAL and after and after != before:
+            return RunUpdate.TERMINAL_REFUSED
+        run.update(fields)
+        if content_if_absent is not None and not run.get("content"):
+            run["content"] = content_if_absent
+        if attempt is not None:
+            run["queue_attempt"] = attempt
+        row["status"] = fields.get("status") or row["status"]
+        return RunUpdate.UPDATED
+
+    return change
+
+
+def cancelled(expected: str, reason: str) -> Change:
+    """Return a change that cancels a run whose status is still ``expected``."""
+
+    def change(row: dict[str, Any]) -> RunUpdate:
+        if row["status"] != expected:
+            return RunUpdate.TERMINAL_REFUSED
+        row["status"] = row["run_data"]["status"] = "CANCELLED"
+        row["run_data"]["content"] = row["run_data"].get("content") or reason
+        return RunUpdate.UPDATED
+
+    return change

@@ -1,0 +1,135 @@
+"""What a save of a session is to change, given what its caller had read.
+
+An object that a store has returned knows what it was read as (``Session.snapshot``; an agno session carries it
+along). Saving it writes what differs from that. Where the session was saved by somebody else meanwhile, which its
+version tells, the payloads are merged three ways; a caller may ask for StaleSession instead, or for the last
+write to win. A dictionary is no object of ours: of it the keys that are there are written as they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from agno_store import merging, rows
+from agno_store.errors import CorruptRow, InvalidArgument, StaleSession
+from agno_store.records import SESSION_PAYLOADS, Snapshot
+
+MERGE, ERROR, LAST_WRITE_WINS = "merge", "error", "last_write_wins"
+POLICIES = (MERGE, ERROR, LAST_WRITE_WINS)
+
+_KEPT_UNLESS_GIVEN = ("user_id", "agent_id", "team_id", "workflow_id", "workflow_name")
+_NEVER_CHANGED = ("session_id", "session_type", "created_at")
+
+
+def checked_policy(value: Any) -> str:
+    """Return what to do where a session was saved by somebody else since it was read.
+
+    Raises InvalidArgument for what is none of ``POLICIES``.
+    """
+    if value not in POLICIES:
+        raise InvalidArgument(f"on_conflict={value!r} is not one of {', '.join(POLICIES)}.")
+    return str(value)
+
+
+@dataclass(frozen=True)
+class SessionSave:
+    """One session to be stored, encoded. Times are microseconds, or None for now."""
+
+    columns: Mapping[str, Any]
+    summary: Mapping[str, Any] | None
+    base: Snapshot | None
+    """What its caller read; an empty one of an object that was never read; None of a dictionary."""
+    version: int | None
+    """The version its caller read; None of a session that the caller takes for a new one."""
+    on_conflict: str = MERGE
+    created_at: int | None = None
+    updated_at: int | None = None
+
+    @property
+    def session_id(self) -> str:
+        return str(self.columns["session_id"])
+
+    @property
+    def merges(self) -> bool:
+        """Whether only what its caller has changed is written."""
+        return self.base is not None and self.on_conflict == MERGE
+
+    @property
+    def has_old_summary(self) -> bool:
+        """Whether the summary is the one that was read, which somebody may have replaced since."""
+        if not self.merges or self.base is None or self.base.summary is None or self.summary is None:
+            return False
+        return all(self.summary[name] == text for name, text in self.base.summary.items())
+
+    def refuse_if_stale(self, stored: int | None) -> None:
+        """Raise StaleSession where that was asked for and the session is not at the version that was read."""
+        if self.on_conflict == ERROR and stored != self.version:
+            raise StaleSession(
+                f"Session {self.session_id!r} is {_at(stored)} by now, and was {_at(self.version)} when it was read. "
+                "Nothing was written. Read it again, make the change again and save that.",
+                session_id=self.session_id,
+                expected=self.version,
+                current=stored,
+            )
+
+    @cached_property
+    def payloads(self) -> dict[str, str | None]:
+        """The payloads to write: those that differ from what was read."""
+        given = {name: text for name, text in self.columns.items() if name in SESSION_PAYLOADS}
+        if not self.merges or self.base is None:
+            return given
+        return {name: text for name, text in given.items() if text != self.base.payloads.get(name)}
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The columns to write where nobody else has saved the session since it was read."""
+        changes: dict[str, Any] = dict(self.payloads)
+        for name, value in self.columns.items():
+            if name in SESSION_PAYLOADS or name in _NEVER_CHANGED:
+                continue
+            if name == "name_folded" and "session_data" not in self.payloads:
+                continue
+            if value is not None or name not in _KEPT_UNLESS_GIVEN:
+                changes[name] = value
+        return changes
+
+    def has_to_be_merged(self, version: int) -> bool:
+        """Whether the session, which is at ``version`` now, holds what its caller has not read."""
+        if not self.merges or self.base is None or not self.payloads:
+            return False
+        return self.base.version != version or not self.base.is_stored
+
+    def merged_into(self, stored: Mapping[Any, Any]) -> dict[str, Any]:
+        """Return the columns to write to what somebody else has stored since.
+
+        Raises CorruptRow where that cannot be read.
+        """
+        assert self.base is not None
+        changes = self.changes
+        for name, mine in self.payloads.items():
+            try:
+                changes[name] = merging.merged(self.base.payloads.get(name), mine, stored[name])
+            except (ValueError, RecursionError) as error:
+                raise CorruptRow(
+                    f"session {self.session_id!r}: what is stored in {name} cannot be read, so this save cannot be "
+                    f"merged with it ({type(error).__name__}: {error}). Nothing was written.",
+                    row=f"session {self.session_id!r}",
+                    column=name,
+                ) from error
+        if "session_data" in changes:
+            changes |= rows.stored_name(changes["session_data"])
+        return changes
+
+    def snapshot(self, stored: Mapping[Any, Any]) -> Snapshot:
+        """Return what its caller holds, once it is stored as ``stored``: the base of that caller's next save."""
+        payloads = {name: text for name, text in self.columns.items() if name in SESSION_PAYLOADS}
+        summary = None if self.summary is None else rows.summary_texts(self.summary)
+        is_stored = all(stored[name] == text for name, text in payloads.items())
+        return Snapshot(stored["version"], payloads, summary, is_stored)
+
+
+def _at(version: int | None) -> str:
+    return "not there" if version is None else f"at version {version}"
