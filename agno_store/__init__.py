@@ -33,7 +33,7 @@ from agno_store.errors import (
     UpgradeLocked,
 )
 from agno_store.names import Names
-from agno_store.records import Run, RunUpdate, Session, Summary
+from agno_store.records import Receipt, Run, RunUpdate, Session, Summary
 from agno_store.release import __version__
 from agno_store.schema import SchemaStatus
 
@@ -53,6 +53,7 @@ __all__ = [
     "OwnerMismatch",
     "PayloadTooLarge",
     "PostgresDb",
+    "Receipt",
     "Run",
     "RunUpdate",
     "SchemaBehind",

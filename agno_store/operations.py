@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from agno_store import bridge, rows, shapes
 from agno_store.errors import InvalidArgument
+from agno_store.records import Receipt, Summary, checked_type
 from agno_store.records import RunUpdate as _RunUpdate
-from agno_store.records import Summary, checked_type
 from agno_store.run_changes import cancelled, fenced
 from agno_store.saving import SessionSave, checked_policy
 from agno_store.statements import RUN_SORTS, SESSION_SORTS, Page, SessionFilter, is_count
@@ -271,22 +271,27 @@ class Operations(abc.ABC):
         runs = [shapes.run(row, deserialize) for row in found]
         return runs if deserialize else (runs, total)
 
-    def upsert_run(self, run: Any, session_id: str, user_id: str | None = None, run_index: int | None = None) -> None:
-        """Store a run: behind all others of its session if it is new, else where it stands.
+    def upsert_run(
+        self, run: Any, session_id: str, user_id: str | None = None, run_index: int | None = None
+    ) -> Receipt:
+        """Store a run, behind all others of its session if it is new, else where it stands; say where that is.
 
         The position is the database's to give; ``run_index`` is accepted for agno's sake and not used, since
         two runs at once come with the same one. A session that is not there yet is made.
         Raises OwnerMismatch where the session belongs to another user.
         """
         columns = self._prepared_run(run, session_id, user_id)
-        self._write(self._store.save_run, columns, shapes.parent(columns))
+        receipt = self._write(self._store.save_run, columns, shapes.parent(columns))
+        assert receipt is not None
+        return receipt
 
     def append_run_to_session_if_absent(
         self, session_id: str, run_dict: Mapping[str, Any], user_id: str | None = None
     ) -> bool | None:
         """Store a run unless its session has it; return whether it was stored, or None without the session."""
         columns = self._prepared_run(run_dict, session_id, user_id)
-        return self._write(self._store.save_run, columns, None, only_new=True)
+        receipt = self._write(self._store.save_run, columns, None, only_new=True)
+        return None if receipt is None else receipt.is_new
 
     @staticmethod
     def _prepared_run(run: Any, session_id: str, user_id: str | None) -> dict[str, Any]:
@@ -366,14 +371,14 @@ class Operations(abc.ABC):
         row = self._read(self._store.summary, key, rows.owner_filter(user_id))
         return None if row is None else rows.summary_record(row)
 
-    def upsert_summary(self, session_id: str, summary: Any, user_id: str | None = None) -> None:
+    def upsert_summary(self, session_id: str, summary: Any, user_id: str | None = None) -> Receipt:
         """Store the summary of a session: a Summary, a dict with 'summary', or agno's object.
 
         Raises NotFound where there is no such session, OwnerMismatch where it is another user's.
         """
         columns = rows.summary_columns(Summary.of(summary))
         key = rows.id_text(session_id, "session_id")
-        self._write(self._store.save_summary, key, rows.owner_filter(user_id), columns)
+        return self._write(self._store.save_summary, key, rows.owner_filter(user_id), columns)
 
     # -- what agno asks besides ---------------------------------------------------------------
 

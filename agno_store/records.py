@@ -178,6 +178,21 @@ class Session:
         return None if name is None else str(name)
 
 
+@dataclass(frozen=True)
+class Receipt:
+    """What a write has stored. ``version`` is the run's, or that of the session whose summary it was.
+
+    ``run_index`` is the run's place in its session, and ``is_new`` tells whether it was stored for the first time.
+    """
+
+    session_id: str
+    version: int
+    updated_at: int
+    run_id: str | None = None
+    run_index: int | None = None
+    is_new: bool | None = None
+
+
 class RunUpdate(str, Enum):
     """What became of ``update_run_in_session``; the values are agno's."""
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from agno_store import encoding, types
 from agno_store.errors import CorruptRow, InvalidArgument
-from agno_store.records import SESSION_PAYLOADS, Run, Session, Snapshot, Summary, checked_type
+from agno_store.records import SESSION_PAYLOADS, Receipt, Run, Session, Snapshot, Summary, checked_type
 
 SECOND = 1_000_000
 
@@ -179,6 +179,12 @@ def run_columns(run: Run, session_id: str, user_id: str | None, now: int) -> dic
         "created_at": microseconds(run.created_at, "created_at", now),
         "updated_at": now,
     }
+
+
+def run_receipt(columns: Mapping[str, Any], run_index: int, version: int = 1, *, is_new: bool = True) -> Receipt:
+    """Return what tells a caller where and how a run is stored now."""
+    moment = columns["updated_at"] // SECOND
+    return Receipt(columns["session_id"], version, moment, columns["run_id"], run_index, is_new)
 
 
 def summary_columns(summary: Summary) -> dict[str, Any]:

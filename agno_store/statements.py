@@ -172,6 +172,7 @@ class Statements:
                 s.user_id,
                 s.next_run_index,
                 of_run(r.run_index).label("run_index"),
+                of_run(r.version).label("run_version"),
                 of_run(r.user_id).label("run_user_id"),
             )
             .where(s.session_id == sa.bindparam("session_id"))

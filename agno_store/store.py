@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection, RowMapping
 from agno_store import encoding, owners, rows
 from agno_store.errors import InvalidArgument, NotFound
 from agno_store.names import Names
-from agno_store.records import RunUpdate
+from agno_store.records import Receipt, RunUpdate
 from agno_store.saving import SessionSave
 from agno_store.statements import Page, SessionFilter, Statements
 
@@ -201,8 +201,8 @@ class Store:
         session: Mapping[str, Any] | None,
         *,
         only_new: bool = False,
-    ) -> bool | None:
-        """Insert a run behind all others of its session, or change it where it stands. True if it is new.
+    ) -> Receipt | None:
+        """Insert a run behind all others of its session, or change it where it stands.
 
         A session that is not there is made from ``session``, or nothing is written and None returned
         where that is None. With ``only_new`` a run that is there is left as it is.
@@ -215,18 +215,18 @@ class Store:
                 return None
             c.execute(self.sql.insert_session, {**session, "next_run_index": 1, "updated_at": run["updated_at"]})
             c.execute(self.sql.insert_run, {**run, "run_index": 0})
-            return True
+            return rows.run_receipt(run, 0)
         owners.own_run(run, locked)
         if locked["run_index"] is not None:
             if not only_new:
                 self._update_run(c, run)
                 self._touch(c, run["session_id"], run["updated_at"])
-            return False
+            return rows.run_receipt(run, locked["run_index"], locked["run_version"] + (not only_new), is_new=False)
         position = locked["next_run_index"]
         c.execute(self.sql.insert_run, {**run, "run_index": position})
         counted = {"key": run["session_id"], "next_run_index": position + 1, "updated_at": run["updated_at"]}
         c.execute(self.sql.update_session, counted)
-        return True
+        return rows.run_receipt(run, position)
 
     def _update_run(self, c: Connection, run: Mapping[str, Any]) -> None:
         names = (
@@ -296,7 +296,7 @@ class Store:
         row = c.execute(self.sql.summary, {"session_id": session_id}).mappings().first()
         return row if row is not None and owners.may_read(row["user_id"], user_id) else None
 
-    def save_summary(self, c: Connection, session_id: str, user_id: str | None, columns: Mapping[str, Any]) -> None:
+    def save_summary(self, c: Connection, session_id: str, user_id: str | None, columns: Mapping[str, Any]) -> Receipt:
         """Store a session's summary.
 
         Raises NotFound where there is no such session and OwnerMismatch where it is another user's.
@@ -309,6 +309,7 @@ class Store:
         moment = now()
         self._write_summary(c, session_id, columns, moment)
         self._touch(c, session_id, moment)
+        return Receipt(session_id, locked["version"], moment // rows.SECOND)
 
     def _write_summary(self, c: Connection, session_id: str, columns: Mapping[str, Any], moment: int) -> None:
         values = {**columns, "updated_at": moment}

@@ -266,3 +266,33 @@ def test_a_status_given_as_an_enum_is_stored_as_its_value(db: Any) -> None:
 
     assert stored(db, "runs", "status", run_id="r") == "PAUSED"
     assert db.get_run("r").run_data["status"] == "PAUSED"
+
+
+# -- receipts ----------------------------------------------------------------------------------------
+
+
+def test_a_write_says_what_it_has_stored(db: Any) -> None:
+    db.upsert_session(session("s"))
+    receipts = [db.upsert_run(run(run_id), "s") for run_id in ("one", "two", "one")]
+
+    assert [(r.session_id, r.run_id, r.run_index, r.version, r.is_new) for r in receipts] == [
+        ("s", "one", 0, 1, True),
+        ("s", "two", 1, 1, True),
+        ("s", "one", 0, 2, False),
+    ]
+    found = db.get_run("one", session_id="s")
+    assert (found.version, found.updated_at) == (receipts[2].version, receipts[2].updated_at)
+
+
+def test_the_first_run_of_a_session_that_it_makes_says_so(db: Any) -> None:
+    receipt = db.upsert_run(run("r"), "s")
+
+    assert (receipt.run_index, receipt.version, receipt.is_new) == (0, 1, True)
+
+
+def test_a_summary_says_which_session_it_is_of(db: Any) -> None:
+    saved = db.upsert_session(session("s"))
+    receipt = db.upsert_summary("s", {"summary": "short"})
+
+    assert (receipt.session_id, receipt.version, receipt.run_id) == ("s", saved.version, None)
+    assert receipt.updated_at >= saved.updated_at
