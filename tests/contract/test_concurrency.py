@@ -13,7 +13,8 @@ from tests.contract.database import dump
 from tests.contract.processes import append_runs, in_processes, together
 from tests.contract.samples import append, positions, run, run_ids, session
 
-THREADS = 16
+THREADS = 32
+PROCESSES = 8
 
 
 def test_threads_append_to_one_session_without_gap_or_double(db: Any) -> None:
@@ -30,11 +31,11 @@ def test_threads_append_to_one_session_without_gap_or_double(db: Any) -> None:
 
 def test_processes_build_the_tables_and_append_without_gap_or_double(fresh_url: str, backend: str) -> None:
     each = 50 if backend == "sqlite" else 20
-    in_processes(append_runs, [(fresh_url, "s", f"{p}-", each) for p in range(4)])
+    in_processes(append_runs, [(fresh_url, "s", f"{p}-", each) for p in range(PROCESSES)])
 
     with open_db(fresh_url) as db:
-        assert sorted(positions(db, "s").values()) == list(range(4 * each))
-        assert set(run_ids(db, "s")) == {f"{p}-{n}" for p in range(4) for n in range(each)}
+        assert sorted(positions(db, "s").values()) == list(range(PROCESSES * each))
+        assert set(run_ids(db, "s")) == {f"{p}-{n}" for p in range(PROCESSES) for n in range(each)}
 
 
 @pytest.mark.parametrize("attempt", range(4))
@@ -96,8 +97,8 @@ def test_no_increment_is_lost(db: Any) -> None:
         for _ in range(5):
             db.update_session_state("s", increment)
 
-    together(*[five_times] * 10)
-    assert db.get_session("s").session_data == {"session_name": "kept", "session_state": {"n": 50}}
+    together(*[five_times] * 20)
+    assert db.get_session("s").session_data == {"session_name": "kept", "session_state": {"n": 100}}
 
 
 def test_a_rename_and_a_change_of_state_both_last(db: Any) -> None:
