@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,14 +14,25 @@ from tests.contract.database import dump
 from tests.contract.processes import append_runs, in_processes, together
 from tests.contract.samples import append, positions, run, run_ids, session
 
+Told = Callable[[str, Any], None]
+
 THREADS = 32
 PROCESSES = 8
 
 
-def test_threads_append_to_one_session_without_gap_or_double(db: Any) -> None:
+def count(told: Told, db: Any, how: str, wanted: set[str]) -> None:
+    """Say at the end of the test run how many runs were stored by many at once, and how many are not there once."""
+    found = run_ids(db, "s")
+    lost = len(wanted - set(found)) + len(found) - len(set(found))
+    told("told", f"{how} on one session: {len(wanted)} runs written, {lost} lost or doubled")
+    told("counted", {"runs written at once": len(wanted), "runs lost or doubled": lost})
+
+
+def test_threads_append_to_one_session_without_gap_or_double(db: Any, record_property: Told) -> None:
     db.upsert_session(session("s"))
     together(*(partial(append, db, "s", *(f"{t}-{n}" for n in range(4))) for t in range(THREADS)))
     places = positions(db, "s")
+    count(record_property, db, f"{THREADS} threads", {f"{t}-{n}" for t in range(THREADS) for n in range(4)})
 
     assert len(places) == THREADS * 4
     assert list(places.values()) == list(range(THREADS * 4))
@@ -29,13 +41,15 @@ def test_threads_append_to_one_session_without_gap_or_double(db: Any) -> None:
         assert own == [f"{t}-{n}" for n in range(4)]
 
 
-def test_processes_build_the_tables_and_append_without_gap_or_double(fresh_url: str, backend: str) -> None:
-    each = 50 if backend == "sqlite" else 20
+def test_processes_build_the_tables_and_append_without_gap_or_double(fresh_url: str, record_property: Told) -> None:
+    each = 200 if os.environ.get("TEST_ALL") else 20
     in_processes(append_runs, [(fresh_url, "s", f"{p}-", each) for p in range(PROCESSES)])
+    wanted = {f"{p}-{n}" for p in range(PROCESSES) for n in range(each)}
 
     with open_db(fresh_url) as db:
+        count(record_property, db, f"{PROCESSES} processes", wanted)
         assert sorted(positions(db, "s").values()) == list(range(PROCESSES * each))
-        assert set(run_ids(db, "s")) == {f"{p}-{n}" for p in range(PROCESSES) for n in range(each)}
+        assert set(run_ids(db, "s")) == wanted
 
 
 @pytest.mark.parametrize("attempt", range(4))
@@ -87,7 +101,7 @@ def test_a_session_is_claimed_by_one_of_many(db: Any) -> None:
     assert answers == [db.get_session("s").user_id]
 
 
-def test_no_increment_is_lost(db: Any) -> None:
+def test_no_increment_is_lost(db: Any, record_property: Told) -> None:
     db.upsert_session(session("s", session_data={"session_name": "kept"}))
 
     def increment(state: dict[str, Any]) -> dict[str, Any]:
@@ -98,7 +112,9 @@ def test_no_increment_is_lost(db: Any) -> None:
             db.update_session_state("s", increment)
 
     together(*[five_times] * 20)
-    assert db.get_session("s").session_data == {"session_name": "kept", "session_state": {"n": 100}}
+    data = db.get_session("s").session_data
+    record_property("counted", {"increments at once": 100, "increments lost": 100 - data["session_state"]["n"]})
+    assert data == {"session_name": "kept", "session_state": {"n": 100}}
 
 
 def test_a_rename_and_a_change_of_state_both_last(db: Any) -> None:
