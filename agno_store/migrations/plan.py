@@ -14,7 +14,10 @@ from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 
 from agno_store.dialects import Dialect, Scope
 from agno_store.dialects.locks import Change
+from agno_store.errors import SchemaConflict
+from agno_store.migrations.already import Already
 from agno_store.migrations.chain import Chain, Position, Target
+from agno_store.migrations.context import Context
 from agno_store.migrations.record import Recorded, Stop, recorded, sql_dialects, table_of
 from agno_store.migrations.source import Source
 from agno_store.migrations.statement import writes
@@ -26,10 +29,15 @@ COUNTED = 100_000
 
 NEW = "nobody waits: the table is new"
 
+DONE = "nobody waits: it is done already, and will be passed over"
+
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One operation. ``table`` is None where it is about none, ``rows`` where nobody has looked or it is not there."""
+    """One operation. ``table`` is None where it is about none, ``rows`` where nobody has looked or it is not there.
+
+    ``done`` says that its effect is in the database, ``conflict`` what is there in its way.
+    """
 
     what: str
     table: str | None
@@ -39,6 +47,8 @@ class PlannedStep:
     concurrently: bool | None
     rebuilds: bool
     loses: str | None
+    done: bool = False
+    conflict: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the step for JSON."""
@@ -51,6 +61,8 @@ class PlannedStep:
             "built_concurrently": self.concurrently,
             "rebuilds_table": self.rebuilds,
             "loses": self.loses,
+            "done": self.done,
+            "conflict": self.conflict,
         }
 
 
@@ -112,7 +124,8 @@ def plan(
     revision has its own can an index be built concurrently.
     """
     sql_dialect = sql_dialects(dialect)[-1] if connection is None else connection.dialect
-    planner = _Planner(connection, names, dialect, sql_dialect, scope)
+    there = None if connection is None else Already(Context.of(connection, names, chain), connection, dialect)
+    planner = _Planner(connection, names, dialect, sql_dialect, scope, there)
     return [planner.revision(step.revision) for step in chain.between(position, target, up=True)]
 
 
@@ -126,6 +139,8 @@ def _told(revision: PlannedRevision) -> Iterator[Sentence]:
     yield Sentence(f"{revision.revision}  {revision.message}, of {by}")
     for n, step in enumerate(revision.steps):
         yield Sentence(f"  {step.what}")
+        if step.conflict:
+            yield Sentence(f"    an upgrade stops here: {step.conflict}", True)
         if step.loses:
             yield Sentence(f"    lost for good: {step.loses}", True)
         after = revision.steps[n + 1] if n + 1 < len(revision.steps) else None
@@ -146,7 +161,7 @@ def _told(revision: PlannedRevision) -> Iterator[Sentence]:
 
 
 def _circumstances(step: PlannedStep) -> str:
-    if step.table is None or step.waits == NEW:
+    if step.table is None or step.waits in (NEW, DONE):
         return step.waits
     if step.rows is None:
         return f"{step.table}: {step.waits}"
@@ -167,6 +182,7 @@ class _Planner:
     dialect: Dialect
     sql_dialect: SqlDialect
     scope: Scope
+    there: Already | None = None
     made: set[_Table] = field(default_factory=set)
     formerly: dict[_Table, _Table] = field(default_factory=dict)
     counted: dict[_Table, tuple[int | None, bool]] = field(default_factory=dict)
@@ -186,14 +202,26 @@ class _Planner:
         table = _affected(operation)
         new = table in self.made
         rows, about = (None, False) if table is None else (0, False) if new else self.count(table)
+        done, conflict = (False, None) if new else self.look(operation)
+        what = words(operation, self.sql_dialect)
+        if done:
+            return PlannedStep(what, table and table[1], rows, about, DONE, None, False, None, done)
         rebuilds = not new and kept.batch is not None and kept.batch.rebuilds
         rebuilds = rebuilds and not isinstance(operation, ops.CreateIndexOp)  # which comes after it
         concurrently = None if new else self.is_built_concurrently(operation)
         waits = NEW if new else self.waits(kept, rebuilds, concurrently)
         loses = None if new else loss_of(operation, self.sql_dialect)
         self.note(operation, table)
-        what = words(operation, self.sql_dialect)
-        return PlannedStep(what, table and table[1], rows, about, waits, concurrently, rebuilds, loses)
+        return PlannedStep(
+            what, table and table[1], rows, about, waits, concurrently, rebuilds, loses, conflict=conflict
+        )
+
+    def look(self, operation: Any) -> tuple[bool, str | None]:
+        """Return whether an operation is done already, and what is there in its way."""
+        try:
+            return self.there is not None and self.there.has_effect_of(operation), None
+        except SchemaConflict as error:
+            return False, str(error)
 
     def waits(self, kept: Recorded, rebuilds: bool, concurrently: bool | None) -> str:
         """Say who waits, and for how long."""

@@ -61,7 +61,7 @@ class There:
         if there.keys() != wanted:
             raise SchemaConflict(
                 f"The table {o.table_name} is there already and is not the one to be made: it lacks "
-                f"{sorted(wanted - there.keys())} and has {sorted(there.keys() - wanted)} besides. The upgrade stopped "
+                f"{sorted(wanted - there.keys())} and has {sorted(there.keys() - wanted)} besides. An upgrade stops "
                 "before it. Rename or drop it, or give the store another name with table_name= (--table).",
                 store=o.table_name,
             )
@@ -81,7 +81,7 @@ class There:
         if differs or generated != (wanted.computed is not None):
             raise SchemaConflict(
                 f"The column {table}.{wanted.name} is there already, as {self._said(there, generated)} instead of "
-                f"{self._said(wanted, wanted.computed is not None)}. The upgrade stopped before it. Rename or drop it, "
+                f"{self._said(wanted, wanted.computed is not None)}. An upgrade stops before it. Rename or drop it, "
                 "and run the upgrade again.",
                 store=table,
             )
@@ -108,7 +108,7 @@ class There:
         if not same or bool(there["unique"]) != bool(o.unique):
             raise SchemaConflict(
                 f"The index {o.index_name} on {o.table_name} is there already, {_kind(there['unique'])} on {columns} "
-                f"instead of {_kind(o.unique)} on {wanted}. The upgrade stopped before it. Drop it and run the upgrade "
+                f"instead of {_kind(o.unique)} on {wanted}. An upgrade stops before it. Drop it and run the upgrade "
                 "again.",
                 store=o.table_name,
             )

@@ -369,4 +369,6 @@ def test_a_plan_can_be_said_in_json(filled: Any, tmp_path: Path) -> None:
         "built_concurrently": None,
         "rebuilds_table": revision.steps[1].rebuilds,
         "loses": f"all that {RUNS}.status holds",
+        "done": False,
+        "conflict": None,
     }
