@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -13,10 +13,11 @@ from sqlalchemy.engine.default import DefaultDialect
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 
 from agno_store import release, schema
+from agno_store.dialects import by_name
 from agno_store.migrations.columns import Filling, filling, has_a_value
 from agno_store.migrations.record import Recorded, recorded, table_of
 from agno_store.migrations.source import Source
-from agno_store.migrations.statement import writes
+from agno_store.migrations.statement import filled_by, writes
 from agno_store.migrations.wording import words
 from agno_store.names import Names
 
@@ -34,7 +35,7 @@ _EXISTING: dict[Any, str] = {
 _REWRITES = {
     Filling.NOW: "its default is the moment at which it is added",
     Filling.EACH: "its default is worked out for every row",
-    Filling.STORED: "its value is stored with every row, on PostgreSQL at least",
+    Filling.STORED: "its value is stored with every row",
 }
 
 
@@ -94,9 +95,10 @@ def in_operations(script: Script, sql_dialect: SqlDialect, *, up: bool) -> Itera
     """Give what is wrong with the operations of a revision on one kind of database."""
     one, other = (recorded(script, names, sql_dialect, up=up) for names in (ONE, OTHER))
     made: set[str | None] = set()
+    filling_nulls = _filling_nulls(one)
     for kept in one:
         if up:
-            yield from _dangers(kept, made)
+            yield from _dangers(kept, made, sql_dialect, filling_nulls)
             yield from _unnamed(kept)
         yield from _misplaced(kept)
     for here, there in zip(one, other, strict=False):
@@ -107,11 +109,27 @@ def in_operations(script: Script, sql_dialect: SqlDialect, *, up: bool) -> Itera
         yield Broken(one.stop.line, rule, f"{function}() cannot be followed beyond this line: {one.stop.reason}")
 
 
-def _dangers(kept: Recorded, made: set[str | None]) -> Iterator[Broken]:
+def _filling_nulls(recording: Sequence[Recorded]) -> list[Any]:
+    """Return the statements that only make room for a NOT NULL further on, which is found and judged by itself."""
+    found, forbidden = list[Any](), set[tuple[Any, str]]()
+    for kept in reversed(recording):
+        o = kept.operation
+        if isinstance(o, ops.AlterColumnOp) and o.modify_nullable is False:
+            forbidden.add((table_of(o), o.column_name))
+        elif isinstance(o, ops.ExecuteSQLOp) and filled_by(o) in forbidden:
+            found.append(o)
+    return found
+
+
+def _dangers(
+    kept: Recorded, made: set[str | None], sql_dialect: SqlDialect, filling_nulls: Container[Any]
+) -> Iterator[Broken]:
     """Give what is dangerous for the rows, the readers and the writers of a table that is not ``made`` just now."""
     o, table, said = kept.operation, table_of(kept.operation)[0], words(kept.operation, _NONE)
     rules: list[tuple[str, str]] = []
-    if isinstance(o, ops.ExecuteSQLOp):
+    if isinstance(o, ops.ExecuteSQLOp) and o in filling_nulls:
+        pass
+    elif isinstance(o, ops.ExecuteSQLOp):
         rules.append(("data-in-revision" if writes(o) else "raw-sql", ""))
     elif isinstance(o, ops.BulkInsertOp):
         rules.append(("data-in-revision", ""))
@@ -123,7 +141,7 @@ def _dangers(kept: Recorded, made: set[str | None]) -> Iterator[Broken]:
             rules.append(("index-in-create-table", "with an index of its own"))
     elif table not in made:
         rules += [(rule, "") for kind, rule in _EXISTING.items() if isinstance(o, kind)]
-        rules += _of_column(kept)
+        rules += _of_column(kept, sql_dialect)
     elif isinstance(o, ops.RenameTableOp):
         made.add(o.new_table_name)
     if isinstance(o, ops.AddColumnOp) and o.column.index:
@@ -132,7 +150,7 @@ def _dangers(kept: Recorded, made: set[str | None]) -> Iterator[Broken]:
         yield Broken(kept.line, rule, f"It would {said}" + (f", {more}" if more else ""))
 
 
-def _of_column(kept: Recorded) -> Iterator[tuple[str, str]]:
+def _of_column(kept: Recorded, sql_dialect: SqlDialect) -> Iterator[tuple[str, str]]:
     """Give the rules that adding or altering a column of an existing table breaks, and by what."""
     o = kept.operation
     if isinstance(o, ops.AlterColumnOp):
@@ -145,8 +163,11 @@ def _of_column(kept: Recorded) -> Iterator[tuple[str, str]]:
     if isinstance(o, ops.AddColumnOp):
         if not o.column.nullable and not has_a_value(o.column):
             yield "not-null-without-default", "NOT NULL and without a default"
-        if filling(o.column) in _REWRITES:
-            yield "rewrite-on-add", _REWRITES[filling(o.column)]
+        dialect, generated = by_name(sql_dialect.name), o.column.computed
+        filled = filling(o.column, stores_generated=dialect.stores_generated)
+        if filled in _REWRITES:
+            where = f"on {dialect.title} " if generated is not None and generated.persisted is None else ""
+            yield "rewrite-on-add", where + _REWRITES[filled]
         if any(True for _ in _constraints(kept)):
             yield "constraint-on-existing-table", "with a constraint"
 

@@ -64,6 +64,16 @@ def writes(operation: ops.ExecuteSQLOp) -> list[Writes]:
     return [found for part in text.split(";") for found in _written_by(part)]
 
 
+def filled_by(operation: ops.ExecuteSQLOp) -> tuple[tuple[str, str | None], str] | None:
+    """Return table, schema and column of an UPDATE that only gives a value to rows that have none in it."""
+    statement: Any = operation.sqltext
+    names = [getattr(key, "name", key) for key in (statement._values or ())] if isinstance(statement, Update) else []
+    column = statement.table.c.get(names[0]) if len(names) == 1 else None
+    if column is None or [str(where) for where in statement._where_criteria] != [str(column.is_(None))]:
+        return None
+    return (statement.table.name, getattr(statement.table, "schema", None)), column.name
+
+
 def _written_by(text: str) -> list[Writes]:
     words = text.split(None, 1)
     if not words or words[0].upper() in _DEFINES:
