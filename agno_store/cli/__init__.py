@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Any, NoReturn
+
+import typer
 
 from agno_store.cli import changing, checking, doctor, lint, looking, upgrading
 from agno_store.cli.app import app
-from agno_store.cli.exits import code_of
+from agno_store.cli.exits import Exit, code_of
 from agno_store.cli.render import Output
-from agno_store.errors import AgnoStoreError
+from agno_store.errors import AgnoStoreError, InvalidArgument
 
 __all__ = ["app", "changing", "checking", "doctor", "lint", "looking", "main", "upgrading"]
+
+Misuse: Any = typer.BadParameter.__base__
+"""What Typer raises for a command line that makes no sense; it has no name of Typer's own."""
 
 
 def main() -> None:
@@ -20,9 +26,19 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal cannot show is no reason to fail after the work is done.
             stream.reconfigure(errors="backslashreplace")
+    output = Output.of_arguments(sys.argv)
     try:
-        app(prog_name="agno-store")
+        # For people Typer draws the usage around what is wrong with it, and exits by itself.
+        sys.exit(app(prog_name="agno-store", standalone_mode=not output.as_json) or Exit.IN_STEP)
     except AgnoStoreError as error:
-        code = code_of(error)
-        Output.of_arguments(sys.argv).failure(error, code)
-        sys.exit(code)
+        _fail(output, error)
+    except Misuse as error:
+        _fail(output, InvalidArgument(error.format_message()))
+    except typer.Abort:
+        sys.exit(Exit.FAILED)
+
+
+def _fail(output: Output, error: AgnoStoreError) -> NoReturn:
+    code = code_of(error)
+    output.failure(error, code)
+    sys.exit(code)

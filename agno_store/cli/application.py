@@ -23,14 +23,23 @@ class Application:
     versions: Path | None = None
 
     @classmethod
-    def named(cls, app: str | None, versions: Path | None) -> Application:
+    def named(cls, app: str | None, versions: Path | None, *, new: bool = False) -> Application:
         """Return what ``--app`` and ``--versions`` name: a store's folder counts where no other is given.
 
-        Raises ConfigurationError for an object that cannot be had, or is neither a function nor a store.
+        Raises ConfigurationError for an object that cannot be had, or is neither a function nor a store, and for a
+        folder that is not there, unless its first revision is about to be made (``new``).
         """
         folder = None if versions is None else versions.absolute()
-        if not app:
-            return cls(versions=folder)
+        named = cls(versions=folder) if not app else cls._of(app, folder)
+        if named.versions is not None and not named.versions.is_dir() and not new:
+            raise ConfigurationError(
+                f"There is no folder {named.versions} with revisions of your application. Is it in the image, and its "
+                "name right? The first one is made by: agno-store history --new"
+            )
+        return named
+
+    @classmethod
+    def _of(cls, app: str, folder: Path | None) -> Application:
         found = _imported(app)
         if hasattr(found, "extend") and hasattr(found, "versions"):
             extend, folder = found.extend, folder or found.versions

@@ -27,6 +27,7 @@ from agno_store.cli.render import Output
 from agno_store.cli.reporting import changed, confirm, reporting, say_changed
 from agno_store.migrations import Migrator
 from agno_store.migrations.backfill import BATCH, pending, run
+from agno_store.migrations.plan import PlannedStep, plan
 from agno_store.names import DEFAULT
 from agno_store.schema import SchemaStatus
 
@@ -53,11 +54,14 @@ def downgrade(
         lost = migrator.lost_by_downgrade(to)
         for name, count in lost.items():
             output.line(f"  {name} goes, and {count} row{'' if count == 1 else 's'} with it", "yellow")
-        if lost and not yes:
+        besides = [step.loses for step in _planned(migrator, to) if step.loses and step.table not in lost]
+        for loss in besides:
+            output.line(f"  lost for good: {loss}", "yellow")
+        if (lost or besides) and not yes:
             confirm(output, f"Downgrade {db.names}?")
         steps: list[dict[str, Any]] = []
         migrator.downgrade(to, reporting(output, steps, "taken back"))
-        _answer(output, before, db.schema_status(), steps, lost=lost)
+        _answer(output, before, db.schema_status(), steps, lost=lost, lost_besides=besides)
 
 
 @app.command(epilog="Example:  agno-store stamp 0003")
@@ -109,6 +113,16 @@ def fill(
     output.document({"backfills": done})
     if not done:
         output.line("No backfill is pending.", "green")
+
+
+def _planned(migrator: Migrator, to: str) -> list[PlannedStep]:
+    """Return the steps of a downgrade."""
+    if not migrator.dialect.is_there(migrator.engine.url):
+        return []
+    wanted, position = migrator.chain.resolve(to, up=False), migrator.position()
+    with migrator.dialect.connected(migrator.engine) as connection:
+        planned = plan(connection, migrator.names, migrator.chain, position, wanted, migrator.dialect, up=False)
+    return [step for revision in planned for step in revision.steps]
 
 
 def _answer(

@@ -49,7 +49,7 @@ def history(
     json: Json = False,
 ) -> None:
     """Show the revisions, and which of them a store has; without --db-url just the list. Or write a new one."""
-    output, added = Output(json), Application.named(application, versions)
+    output, added = Output(json), Application.named(application, versions, new=new is not None)
     if new is not None:
         _write(output, new, added, empty=empty)
         return

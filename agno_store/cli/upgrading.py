@@ -180,6 +180,7 @@ def upgrade(
     json: Json = False,
 ) -> None:
     """Bring a store's tables up to date. Safe to run at once from anywhere, and again after any failure."""
+    _refuse_contradictions(beforehand, rehearsal, sql or dialect is not None, start, every, backup)
     output = Output(json)
     options = {"lock_timeout": lock_timeout, "pooler": pooler, **Application.named(application, versions).options}
     if sql or dialect:
@@ -195,3 +196,18 @@ def upgrade(
             work.each(do, db, partial(opened, db_url, **options), schema)
         else:
             output.document(do(db))
+
+
+def _refuse_contradictions(
+    beforehand: bool, rehearsal: bool, sql: bool, start: str | None, every: bool, backup: Path | None
+) -> None:
+    """Raise BadParameter for an option that would be passed over: who gave it meant something by it."""
+    instead = [name for name, given in (("--sql", sql), ("--plan", beforehand), ("--rehearse", rehearsal)) if given]
+    if len(instead) > 1:
+        raise typer.BadParameter(f"one at a time: {instead[0]} is given, too.", param_hint=instead[1])
+    if start is not None and not sql:
+        raise typer.BadParameter("it is for --sql; an upgrade begins where the store is.", param_hint="--from")
+    if every and sql:
+        raise typer.BadParameter("--sql is for one store at a time: name it with --table.", param_hint="--all")
+    if backup is not None and instead:
+        raise typer.BadParameter(f"nothing is changed by {instead[0]}.", param_hint="--backup")

@@ -12,7 +12,7 @@ from agno_store.cli.options import opened
 from agno_store.dialects import Dialect, by_name
 from agno_store.errors import ConfigurationError, InvalidArgument
 from agno_store.migrations import Migrator
-from agno_store.migrations.chain import Chain, Position, chain
+from agno_store.migrations.chain import Chain, Position, Target, chain
 from agno_store.migrations.offline import Script
 from agno_store.names import Names
 
@@ -36,6 +36,8 @@ def written(
             migrator = Migrator.of(db)
             migrator.refuse_foreign()
             position = migrator.position() if start is None else _at(migrator.chain, start)
+            if start is None and not _way(migrator.chain, position, to):
+                return f"-- {db.names} is at {to} already: there is nothing to run.\n"
             made_for = _named(type(db.db_engine.dialect))
             if db.dialect.is_there(db.db_engine.url):  # or else to connect would make it
                 with db.dialect.connected(db.db_engine) as connection:
@@ -58,9 +60,17 @@ def _at(revisions: Chain, name: str) -> Position:
     return revisions.position_at(revisions.resolve(name, up=True))
 
 
-def _script(names: Names, dialect: Dialect, made_for: Any, revisions: Chain, start: Position, to: str) -> str:
+def _way(revisions: Chain, start: Position, to: str) -> tuple[Target, bool] | None:
+    """Return the target, and whether it is up or down from the start; None where there is nothing in between."""
     for up in (True, False):
         target = revisions.resolve(to, up=up)
         if revisions.between(start, target, up=up):
-            return Script(names, dialect, made_for, revisions, start, target, up).text()
-    raise InvalidArgument(f"{names} is at {to} already: there is nothing to write.")
+            return target, up
+    return None
+
+
+def _script(names: Names, dialect: Dialect, made_for: Any, revisions: Chain, start: Position, to: str) -> str:
+    way = _way(revisions, start, to)
+    if way is None:
+        raise InvalidArgument(f"{names} is at {to} already: there is nothing to write.")
+    return Script(names, dialect, made_for, revisions, start, *way).text()

@@ -17,10 +17,11 @@ from sqlalchemy.exc import DBAPIError
 from agno_store import schema
 from agno_store.dialects import Dialect, Scope
 from agno_store.dialects.waiting import attempts
-from agno_store.errors import InvalidArgument, SchemaConflict, SchemaDrifted, SchemaError, UpgradeLocked
+from agno_store.errors import InvalidArgument, NotFound, SchemaConflict, SchemaDrifted, SchemaError, UpgradeLocked
 from agno_store.migrations import drift, layouts
 from agno_store.migrations.chain import Position, Target, chain, heads_of
 from agno_store.migrations.journal import Journal
+from agno_store.migrations.mistakes import refuse_one_way
 from agno_store.migrations.running import Report, Running, Step, known, known_position, too_new, version_rows
 from agno_store.names import Names
 from agno_store.release import __version__, order
@@ -118,10 +119,17 @@ class Migrator:
         return [Step.of(script, script in applied, noted.get(script.revision)) for script in self.chain.every]
 
     def lost_by_downgrade(self, target: str) -> dict[str, int]:
-        """Return the tables that a downgrade drops, with the rows in each. Writes nothing."""
+        """Return the tables that a downgrade drops, with the rows in each. Writes nothing.
+
+        Raises SchemaError where a revision on the way cannot be undone.
+        """
         wanted = self.chain.resolve(target, up=False)
+        if not self.dialect.is_there(self.engine.url):
+            return {}
         with self.dialect.connected(self.engine) as connection:
-            after = self.chain.position_at(wanted, known_position(connection, self.names, self.chain))
+            before = known_position(connection, self.names, self.chain)
+            refuse_one_way(self.names, self.chain, before, wanted)
+            after = self.chain.position_at(wanted, before)
             keeps = layouts.shape(self.names, self.chain, after.own)
             look, schema = sa.inspect(connection), self.names.schema
             going = [t for t in self.names.tables if t not in keeps and look.has_table(t, schema=schema)]
@@ -180,9 +188,19 @@ class Migrator:
         return done
 
     def downgrade(self, target: str, on_step: Report | None = None) -> list[str]:
-        """Take back the revisions after ``target`` (``base`` for all) and return them. Their data is lost."""
+        """Take back the revisions after ``target`` (``base`` for all) and return them. Their data is lost.
+
+        Raises SchemaError, before anything is changed, where one of them cannot be undone.
+        """
         wanted = self.chain.resolve(target, up=False)
-        done = self.patiently(lambda running: running.run(wanted, up=False), on_step)
+        if not self.dialect.is_there(self.engine.url):  # or else to look would make it
+            return []
+
+        def work(running: Running) -> None:
+            refuse_one_way(self.names, self.chain, running.position(), wanted)
+            running.run(wanted, up=False)
+
+        done = self.patiently(work, on_step)
         if done:
             self._verify_position(self.position(), wanted, up=False)
         return done
@@ -190,9 +208,11 @@ class Migrator:
     def stamp(self, target: str) -> None:
         """Record that the tables are those of ``target``, after making sure that they are.
 
-        Raises SchemaConflict, saying what differs, where they are not.
+        Raises SchemaConflict, saying what differs, where they are not, and NotFound where there is no database.
         """
         wanted = self.chain.resolve(target, up=True)
+        if not self.dialect.is_there(self.engine.url):
+            raise NotFound(f"{self.names}: there is no database at {redacted(self.engine.url)}. Nothing was recorded.")
         revisions = heads_of(self.chain.position_at(wanted))
         if target not in ("head", *revisions[1:]):
             revisions = revisions[:1]

@@ -25,6 +25,7 @@ from agno_store.migrations.chain import Chain, Position, Target, heads_of
 from agno_store.migrations.context import Context
 from agno_store.migrations.journal import DOWN, UP, Journal
 from agno_store.migrations.migrator import Migrator
+from agno_store.migrations.mistakes import refuse_one_way, told_of
 from agno_store.migrations.record import recorded
 from agno_store.migrations.running import Step
 from agno_store.migrations.scratch import scratch
@@ -53,6 +54,8 @@ class Script:
         Run on a store that is elsewhere it fails before it changes anything. Raises InvalidArgument for a revision
         that asks the database something: what it does would depend on an answer that nobody has.
         """
+        if not self.up:
+            refuse_one_way(self.names, self.chain, self.start, self.target)
         self._refuse_to_guess()
         before, after = self.dialect.framing(self.names)
         goal = heads_of(self.chain.position_at(self.target, self.start))
@@ -127,8 +130,10 @@ class Script:
             fn=lambda _heads, _context: steps,
             on_version_apply=[applied],
         )
+        scripts = (step.revision for step in steps)
         try:
-            context.run_migrations(op=Operations(context), n=self.names)
+            with told_of(self.names, scripts, "Nothing was written down."):
+                context.run_migrations(op=Operations(context), n=self.names)
         except sa.exc.CompileError as error:
             raise InvalidArgument(f"These revisions cannot be written down: {error}") from error
         return written.statements

@@ -117,8 +117,9 @@ def plan(
     dialect: Dialect,
     *,
     scope: Scope = Scope.REVISION,
+    up: bool = True,
 ) -> list[PlannedRevision]:
-    """Return what an upgrade from a position to a target would do. Writes nothing.
+    """Return what an upgrade, or a downgrade, from a position to a target would do. Writes nothing.
 
     Without a connection no rows are counted. ``scope`` is that of the upgrade's transactions: only where each
     revision has its own can an index be built concurrently.
@@ -126,7 +127,7 @@ def plan(
     sql_dialect = sql_dialects(dialect)[-1] if connection is None else connection.dialect
     there = None if connection is None else Already(Context.of(connection, names, chain), connection, dialect)
     planner = _Planner(connection, names, dialect, sql_dialect, scope, there)
-    return [planner.revision(step.revision) for step in chain.between(position, target, up=True)]
+    return [planner.revision(step.revision, up=up) for step in chain.between(position, target, up=up)]
 
 
 def sentences(planned: Sequence[PlannedRevision]) -> list[Sentence]:
@@ -187,9 +188,9 @@ class _Planner:
     formerly: dict[_Table, _Table] = field(default_factory=dict)
     counted: dict[_Table, tuple[int | None, bool]] = field(default_factory=dict)
 
-    def revision(self, script: Script) -> PlannedRevision:
+    def revision(self, script: Script, *, up: bool) -> PlannedRevision:
         """Return what one revision does, after those before it."""
-        recording = recorded(script, self.names, self.sql_dialect)
+        recording = recorded(script, self.names, self.sql_dialect, up=up)
         steps = tuple(map(self.step, recording))
         release = getattr(script.module, "release", None)
         can_be_undone = Source(script.path).can_be_undone()
@@ -210,7 +211,7 @@ class _Planner:
         rebuilds = rebuilds and not isinstance(operation, ops.CreateIndexOp)  # which comes after it
         concurrently = None if new else self.is_built_concurrently(operation)
         waits = NEW if new else self.waits(kept, rebuilds, concurrently)
-        loses = None if new else loss_of(operation, self.sql_dialect)
+        loses = None if new or self.is_generated(operation) else loss_of(operation, self.sql_dialect)
         self.note(operation, table)
         return PlannedStep(
             what, table and table[1], rows, about, waits, concurrently, rebuilds, loses, conflict=conflict
@@ -248,6 +249,14 @@ class _Planner:
         return self.scope is Scope.REVISION and self.dialect.is_large(
             self.connection, operation.table_name, operation.schema
         )
+
+    def is_generated(self, operation: Any) -> bool:
+        """Whether what is dropped is a column that is worked out from others, which stay."""
+        if not isinstance(operation, ops.DropColumnOp) or self.connection is None:
+            return False
+        schema, name = self.formerly.get(place := (operation.schema, operation.table_name), place)
+        there = sa.inspect(self.connection).has_table(name, schema=schema)
+        return there and operation.column_name in self.dialect.generated(self.connection, name, schema)
 
     def refers_to_others(self, table: sa.Table) -> bool:
         """Whether a new table has a foreign key to a table in use."""

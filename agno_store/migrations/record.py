@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,23 +20,10 @@ from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from agno_store.dialects import Dialect
 from agno_store.errors import AgnoStoreError
 from agno_store.migrations.context import options
+from agno_store.migrations.mistakes import MISTAKES, line_in
 from agno_store.names import Names
 
-_MISTAKES = (
-    AgnoStoreError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    CommandError,
-    ImportError,
-    LookupError,
-    NameError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    sa.exc.SQLAlchemyError,
-)
+_MISTAKES = (AgnoStoreError, CommandError, sa.exc.SQLAlchemyError, *MISTAKES)
 
 
 @dataclass(frozen=True)
@@ -84,10 +70,10 @@ def recorded(script: Script, names: Names, sql_dialect: SqlDialect, *, up: bool 
     try:
         (script.module.upgrade if up else script.module.downgrade)(op, names)
     except (_NoDatabase, sa.exc.NoInspectionAvailable) as asked:
-        op.kept.stop = Stop(_last_line(asked.__traceback__, script.path), "it asks the database", True)
+        op.kept.stop = Stop(line_in(script.path, asked.__traceback__) or 1, "it asks the database", True)
     except _MISTAKES as error:
         said = f"{type(error).__name__}: {error}"
-        op.kept.stop = Stop(_last_line(error.__traceback__, script.path), said, False)
+        op.kept.stop = Stop(line_in(script.path, error.__traceback__) or 1, said, False)
     return op.kept
 
 
@@ -184,13 +170,3 @@ def _context(names: Names, sql_dialect: SqlDialect) -> MigrationContext:
     nobody: Any = _NoConnection(sql_dialect)
     context.connection = context.impl.connection = nobody
     return context
-
-
-def _last_line(traceback: TracebackType | None, file: str) -> int:
-    """Return the line of the file in which an error came up, or 1 where it did so before."""
-    line = 1
-    while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename == file:
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    return line

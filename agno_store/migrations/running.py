@@ -21,6 +21,7 @@ from agno_store.errors import SchemaError, SchemaTooNew
 from agno_store.migrations.chain import Chain, Position, Target, chain
 from agno_store.migrations.context import Context
 from agno_store.migrations.journal import DOWN, STAMP, UP, Entry, Journal
+from agno_store.migrations.mistakes import told_of
 from agno_store.migrations.resume import Resumable
 from agno_store.names import Names
 from agno_store.statements import Statements
@@ -88,7 +89,16 @@ class Running:
         self._clock = time.monotonic()
         context = self._context(fn=lambda _heads, _context: steps, on_version_apply=[self._applied])
         op = Resumable(context, self.dialect, beside_writers=self.scope is Scope.REVISION)
-        with self._told_apart(), context.begin_transaction():
+        left = (
+            "Nothing of it is left."
+            if self.dialect.ddl_rolls_back
+            else "What it did before stays, and is passed over when it is mended and run again."
+        )
+        with (
+            self._told_apart(),
+            told_of(self.names, (step.revision for step in steps), left),
+            context.begin_transaction(),
+        ):
             context.run_migrations(op=op, n=self.names)
 
     def stamp(self, revisions: Sequence[str]) -> None:

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "downgrade": ("downgrade", "--to", "base", "--yes"),
     "stamp": ("stamp", "head"),
     "doctor": ("doctor",),
+    "backfill": ("backfill",),
 }
 """Every command, with what it cannot do without."""
 

@@ -60,7 +60,7 @@ def test_downgrade_with_yes_takes_the_revisions_back(fresh_url: str, target: str
 def test_downgrade_answers_with_one_document(fresh_url: str) -> None:
     filled(fresh_url)
     document = run("downgrade", "--to", REVISIONS[0], "--db-url", fresh_url, "--yes", "--json").document
-    assert list(document)[-4:] == ["from", "to", "steps", "lost"]
+    assert list(document)[-5:] == ["from", "to", "steps", "lost", "lost_besides"]
     assert document["lost"] == {NAMES.runs: 3, NAMES.summaries: 1}
     assert (document["from"], document["to"], document["state"]) == (HEAD, REVISIONS[0], "behind")
     assert [step["revision"] for step in document["steps"]] == list(REVISIONS[:0:-1])

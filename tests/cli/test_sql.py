@@ -115,13 +115,6 @@ def test_a_file_that_is_not_there_is_not_made(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_where_there_is_nothing_to_do_it_says_so(fresh_url: str) -> None:
-    at(fresh_url, "head")
-    answer = run("upgrade", "--sql", "--db-url", fresh_url)
-    assert (answer.code, answer.out) == (2, "")
-    assert "there is nothing to write" in answer.complaint
-
-
 def test_a_store_ahead_of_this_release_is_left_alone(fresh_url: str) -> None:
     at(fresh_url, "head")
     set_version(fresh_url, "9999")
