@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 
 from agno_store.dialects import ALL
-from agno_store.dialects.locks import MARIADB, POSTGRESQL, Change
+from agno_store.dialects.locks import MARIADB, MYSQL, POSTGRESQL, Change
 from agno_store.migrations.chain import chain
 from agno_store.migrations.record import recorded, sql_dialects
 from agno_store.migrations.wording import change_of
@@ -119,7 +119,7 @@ def test_postgresql_locks_the_table_that_a_new_one_refers_to(filled: Any, tmp_pa
         assert f"({strongest(connection, oid)})" in POSTGRESQL[Change.CREATE_REFERRING_TABLE]
 
 
-IN_MARIADB: dict[Change, str] = {
+IN_MYSQL: dict[Change, str] = {
     Change.ADD_COLUMN: "ADD COLUMN x BIGINT NOT NULL DEFAULT 0",
     Change.ADD_FILLED_COLUMN: "ADD COLUMN x BIGINT AS (run_index + 1) STORED",
     Change.DROP_COLUMN: "DROP COLUMN status",
@@ -138,17 +138,19 @@ IN_MARIADB: dict[Change, str] = {
 
 
 @pytest.mark.backends("mysql")
-@pytest.mark.parametrize("change", IN_MARIADB, ids=lambda change: change.name)
-def test_mariadb_changes_a_table_in_the_way_that_is_told(filled: Any, change: Change) -> None:
-    words = MARIADB[change]
-    at_once = "ALGORITHM=NOCOPY, LOCK=NONE" if change is Change.DROP_INDEX else "ALGORITHM=INSTANT"
-    ways = {"wait for a moment": at_once, "ALGORITHM=COPY": None}
-    wanted = next((way for part, way in ways.items() if part in words), "ALGORITHM=INPLACE, LOCK=NONE")
+@pytest.mark.parametrize("change", IN_MYSQL, ids=lambda change: change.name)
+def test_mysql_and_mariadb_change_a_table_in_the_way_that_is_told(filled: Any, change: Change) -> None:
     with filled.db_engine.connect() as connection:
-        if not getattr(connection.dialect, "is_mariadb", False):
-            pytest.skip("the algorithms are MariaDB's")
-        user_id = "user_id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin"
-        statement = f"ALTER TABLE {RUNS} {IN_MARIADB[change].format(user_id=user_id)}"
+        is_mariadb = getattr(connection.dialect, "is_mariadb", False)
+        words = (MARIADB if is_mariadb else MYSQL)[change]
+        at_once = "ALGORITHM=INSTANT"
+        if change is Change.DROP_INDEX or (change is Change.DROP_CONSTRAINT and not is_mariadb):
+            at_once = f"ALGORITHM={'NOCOPY' if is_mariadb else 'INPLACE'}, LOCK=NONE"
+        ways = {"wait for a moment": at_once, "ALGORITHM=COPY": None}
+        wanted = next((way for part, way in ways.items() if part in words), "ALGORITHM=INPLACE, LOCK=NONE")
+        collation = "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
+        user_id = f"user_id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE {collation}"
+        statement = f"ALTER TABLE {RUNS} {IN_MYSQL[change].format(user_id=user_id)}"
         if wanted is not None:
             connection.exec_driver_sql(f"{statement}, {wanted}")
             return
