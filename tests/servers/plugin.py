@@ -222,10 +222,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _told(terminalreporter: pytest.TerminalReporter) -> list[str]:
-    """What tests have counted and recorded as the property `told`."""
-    passed = [report for report in terminalreporter.stats.get("passed", []) if isinstance(report, pytest.TestReport)]
-    properties = [dict(report.user_properties) for report in passed]
-    return sorted(f"{found.get('backend', '')}: {found['told']}" for found in properties if "told" in found)
+    """What tests, also failed ones, have recorded as the property `told`, and the sums of what they `counted`."""
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.stats.get(outcome, [])]
+    properties: list[dict[str, Any]] = [
+        dict(report.user_properties) for report in reports if isinstance(report, pytest.TestReport)
+    ]
+    lines = sorted(f"{found.get('backend', '')}: {found['told']}" for found in properties if "told" in found)
+    for name in databases():
+        sums: Counter[str] = Counter()
+        for found in properties:
+            if "counted" in found and found.get("backend") == name:
+                sums.update(found["counted"])
+        lines += [f"{name}: " + ", ".join(f"{count} {what}" for what, count in sums.items())] if sums else []
+    return lines
 
 
 def _backend(item: pytest.Item) -> str | None:
