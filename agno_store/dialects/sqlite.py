@@ -135,8 +135,9 @@ class SQLite(Dialect):
                     raise
                 run("COMMIT")
             finally:
-                run(f"PRAGMA foreign_keys = {enforced}")
-                run(f"PRAGMA busy_timeout = {waited}")
+                if not connection.invalidated:  # as it is after Ctrl-C, and then it is closed
+                    run(f"PRAGMA foreign_keys = {enforced}")
+                    run(f"PRAGMA busy_timeout = {waited}")
 
     client = "sqlite3 agents.db < upgrade.sql"
     records_scripts = True
@@ -268,7 +269,7 @@ def _begun_by_hand(connection: Connection) -> Iterator[None]:
 
 
 def _roll_back(connection: Connection) -> None:
-    if connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
+    if not connection.invalidated and connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
         connection.exec_driver_sql("ROLLBACK")
 
 

@@ -27,12 +27,17 @@ def back_up(migrator: Migrator, file: Path) -> int:
         if file.exists():
             raise InvalidArgument(f"{file} is there already. Nothing was changed. Choose another name for the backup.")
         file.parent.mkdir(parents=True, exist_ok=True)
-        half.unlink(missing_ok=True)
+        _clear(half)  # one that was killed may have left a log, which SQLite would take for this one's
         try:
             migrator.dialect.back_up(migrator.engine, half)
             half.rename(file)
         finally:
-            half.unlink(missing_ok=True)
+            _clear(half)
         return file.stat().st_size
     except OSError as error:
         raise InvalidArgument(f"{file} cannot be written: {error}. Nothing was changed.") from error
+
+
+def _clear(file: Path) -> None:
+    for left in ("", "-wal", "-shm"):
+        file.with_name(file.name + left).unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from agno_store import open_db
 from agno_store.errors import DatabaseError, InvalidArgument, NotFound
 from agno_store.migrations import Migrator
 from agno_store.migrations.backup import back_up
-from tests.cli.program import Answer, run
+from tests.cli.program import Answer, installed, run, run_process
 from tests.cli.stores import contents
 from tests.migrations.conftest import fill
 from tests.servers import clients
@@ -169,6 +169,25 @@ def test_a_file_that_is_half_a_database_is_a_failure(fresh_url: str, tmp_path: P
     assert (answer.code, answer.document["error"]["type"]) == (1, "DatabaseError")
     assert file.read_bytes() == half
     assert [left.name for left in tmp_path.glob("copy*")] == []
+
+
+@SQLITE
+@pytest.mark.parametrize("kilobytes", [36, 64])
+def test_where_there_is_no_room_for_a_copy_nothing_is_left_of_it(
+    fresh_url: str, tmp_path: Path, kilobytes: int
+) -> None:
+    at_0002(fresh_url, 50)
+    assert file_of(fresh_url).stat().st_size > 64 * 1024
+    before, folder = contents(fresh_url), tmp_path / "backups"
+    folder.mkdir()
+    for left in ("", "-wal", "-shm"):  # by a backup that was killed
+        (folder / f"copy.db.part{left}").write_bytes(b"half a copy")
+    # No file may grow beyond that, which SQLite meets like a full disk.
+    program = f"ulimit -f {kilobytes}; exec {shlex.join([installed(), 'upgrade', '--db-url', fresh_url])} --backup"
+    answer = run_process("bash", "-c", f"{program} {shlex.quote(str(folder / 'copy.db'))}", directory=tmp_path)
+    assert answer.code == 1
+    assert "whether there is room for a copy" in answer.complaint
+    assert (list(folder.iterdir()), contents(fresh_url)) == ([], before)
 
 
 def test_where_there_is_nothing_nothing_is_made(tmp_path: Path) -> None:
