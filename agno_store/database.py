@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +16,9 @@ from typing import Any, ClassVar, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from agno_store import engines, failures, schema, tables, urls
+from agno_store.attempts import Attempts
 from agno_store.dialects import Dialect, Scope
 from agno_store.errors import AccessDenied, ConfigurationError, InvalidArgument
 from agno_store.names import Names
@@ -32,9 +30,6 @@ from agno_store.tables import Extend
 T = TypeVar("T")
 D = TypeVar("D", bound="Database")
 log = logging.getLogger("agno_store")
-
-ATTEMPTS = 5
-"""How often a transaction is run before a deadlock, or a race for the same key, is given up."""
 
 AUTO_UPGRADE = "AGNO_STORE_AUTO_UPGRADE_SCHEMA"
 """The variable with which an operator overrules ``auto_upgrade_schema=``."""
@@ -257,26 +252,29 @@ class Database(Operations):
     # -- transactions -------------------------------------------------------------------------
 
     def _read(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        return self._run(False, work, *args, **kwargs)
+        return self._run(False, True, work, *args, **kwargs)
 
     def _write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        return self._run(True, work, *args, **kwargs)
+        return self._run(True, False, work, *args, **kwargs)
 
-    def _run(self, writes: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    def _put(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        return self._run(True, True, work, *args, **kwargs)
+
+    def _run(self, writes: bool, repeatable: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         self._refuse_to_wait_for_itself()
         self._ensure()
-        with failures.translated(self):
-            for attempt in range(1, ATTEMPTS):
-                try:
-                    return self._once(writes, work, *args, **kwargs)
-                except DBAPIError as error:
-                    # A race for the same key ends in an IntegrityError; the next attempt sees the row.
-                    if not isinstance(error, IntegrityError) and not self.dialect.is_transient(error):
-                        self._ready = False  # the tables may have been downgraded or dropped: look before the next
-                        raise
-                    log.info("%s: attempt %d met %s; trying again", self.names, attempt, type(error.orig).__name__)
-                time.sleep(random.random() * 0.02 * 2**attempt)
-            return self._once(writes, work, *args, **kwargs)
+        attempts = Attempts(self.names, self.dialect, self._recycle, repeatable=repeatable)
+        with failures.translated(self, attempts):
+            try:
+                return attempts.run(lambda: self._once(attempts, writes, work, *args, **kwargs))
+            finally:
+                if attempts.surprised:  # the tables may have been downgraded or dropped: look before the next
+                    self._ready = False
+
+    def _recycle(self) -> None:
+        """Have new connections made, where the pool is ours."""
+        if self._owns_engine:
+            self._engine.dispose()
 
     def _refuse_to_wait_for_itself(self) -> None:
         if getattr(self._here, "busy", False):
@@ -285,13 +283,15 @@ class Database(Operations):
                 "was written. Call the store before or after it."
             )
 
-    def _once(self, writes: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    def _once(self, attempts: Attempts, writes: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         with self.dialect.transaction(self._engine, writes=writes) as connection:
             self._here.busy = True
             try:
-                return work(connection, *args, **kwargs)
+                result = work(connection, *args, **kwargs)
             finally:
                 self._here.busy = False
+            attempts.committing = writes
+        return result
 
 
 def _said_by_the_operator() -> bool | None:

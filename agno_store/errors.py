@@ -18,6 +18,7 @@ AgnoStoreError
 ├── PayloadTooLarge                        .size and .limit, in bytes
 └── DatabaseError                          the database refused or failed; __cause__ is the driver's error
     ├── DatabaseUnreachable                no connection could be had
+    ├── OutcomeUnknown                     the connection was lost in COMMIT: stored, or not
     ├── AccessDenied                       this role, or this process, lacks a right
     └── CorruptRow                         what is stored cannot be read: .row .column
 
@@ -141,6 +142,10 @@ class DatabaseError(AgnoStoreError):
 
 class DatabaseUnreachable(DatabaseError):
     """No connection could be had."""
+
+
+class OutcomeUnknown(DatabaseError):
+    """The connection was lost after COMMIT had been sent: the last write is stored whole, or not at all."""
 
 
 class AccessDenied(DatabaseError):

@@ -26,7 +26,7 @@ class Operations(abc.ABC):
     call returns objects of its own. ``user_id`` limits a call to what belongs to that user; None does not.
 
     Readers return None only for what is not there. Every failure raises an ``AgnoStoreError``; a writer
-    that raises has written nothing.
+    that raises has written nothing, except with OutcomeUnknown, where the connection was lost in COMMIT.
     """
 
     on_conflict: str
@@ -39,6 +39,9 @@ class Operations(abc.ABC):
 
     @abc.abstractmethod
     def _write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T: ...
+
+    @abc.abstractmethod
+    def _put(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T: ...
 
     # -- sessions -----------------------------------------------------------------------------
 
@@ -91,8 +94,8 @@ class Operations(abc.ABC):
             user_id=rows.owner_filter(user_id),
             component_id=None if component_id is None else rows.id_text(component_id, "component_id"),
             name_folded=None if session_name is None else rows.name_columns(session_name)["name_folded"],
-            created_from=None if start_timestamp is None else _second(start_timestamp, "start_timestamp"),
-            created_before=None if end_timestamp is None else _second(end_timestamp, "end_timestamp") + rows.SECOND,
+            created_from=rows.second(start_timestamp, "start_timestamp"),
+            created_before=rows.second(end_timestamp, "end_timestamp", after=True),
         )
         found, runs, total = self._read(
             self._store.sessions, which, paging, with_runs=include_runs, with_total=not deserialize
@@ -110,7 +113,8 @@ class Operations(abc.ABC):
         A session without an owner can be claimed; one of another user raises OwnerMismatch.
         """
         save = shapes.prepared(session, self._policy(on_conflict))
-        return self._saved(self._write(self._store.save_session, save), save, session, deserialize)
+        run = self._put if save.may_be_repeated else self._write
+        return self._saved(run(self._store.save_session, save), save, session, deserialize)
 
     def upsert_sessions(
         self,
@@ -132,7 +136,8 @@ class Operations(abc.ABC):
             saved = {n: self._store.save_session(connection, saves[n]) for n in order}
             return [saved[n] for n in range(len(saves))]
 
-        stored = zip(self._write(work), saves, sessions, strict=True)
+        run = self._put if all(save.may_be_repeated for save in saves) else self._write
+        stored = zip(run(work), saves, sessions, strict=True)
         return [self._saved(row, save, session, deserialize) for row, save, session in stored]
 
     def insert_session_if_absent(self, session: Any) -> bool:
@@ -163,7 +168,7 @@ class Operations(abc.ABC):
         key = rows.id_text(session_id, "session_id")
         if session_type is not None:
             checked_type(session_type)
-        data = self._write(
+        data = self._put(
             self._store.change_session_data,
             key,
             rows.owner_filter(user_id),
@@ -281,7 +286,7 @@ class Operations(abc.ABC):
         Raises OwnerMismatch where the session belongs to another user.
         """
         columns = self._prepared_run(run, session_id, user_id)
-        receipt = self._write(self._store.save_run, columns, shapes.parent(columns))
+        receipt = self._put(self._store.save_run, columns, shapes.parent(columns))
         assert receipt is not None
         return receipt
 
@@ -378,7 +383,7 @@ class Operations(abc.ABC):
         """
         columns = rows.summary_columns(Summary.of(summary))
         key = rows.id_text(session_id, "session_id")
-        return self._write(self._store.save_summary, key, rows.owner_filter(user_id), columns)
+        return self._put(self._store.save_summary, key, rows.owner_filter(user_id), columns)
 
     # -- what agno asks besides ---------------------------------------------------------------
 
@@ -393,8 +398,3 @@ class Operations(abc.ABC):
     def upsert_schema_version(self, table_name: str, version: str) -> None:
         """Do nothing: the version of these tables is kept by their own revisions."""
         return None
-
-
-def _second(value: Any, name: str) -> int:
-    """Return the beginning of the second that a time is in."""
-    return rows.microseconds(value, name, 0) // rows.SECOND * rows.SECOND

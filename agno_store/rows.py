@@ -100,6 +100,11 @@ def microseconds(value: Any, name: str, now: int) -> int:
     return value * SECOND if isinstance(value, int) else round(value * SECOND)
 
 
+def second(value: Any, name: str, *, after: bool = False) -> int | None:
+    """Return the beginning of the second that a time is in, or of the one after; None where there is no time."""
+    return None if value is None else (microseconds(value, name, 0) // SECOND + after) * SECOND
+
+
 def fold(name: Any) -> str:
     """Return a session's name as it is searched: without case, in one Unicode form, and storable everywhere.
 

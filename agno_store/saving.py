@@ -58,6 +58,11 @@ class SessionSave:
         return self.base is not None and self.on_conflict == MERGE
 
     @property
+    def may_be_repeated(self) -> bool:
+        """Whether to store it a second time changes nothing, and does not fail either."""
+        return self.on_conflict != ERROR
+
+    @property
     def has_old_summary(self) -> bool:
         """Whether the summary is the one that was read, which somebody may have replaced since."""
         if not self.merges or self.base is None or self.base.summary is None or self.summary is None:

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy.engine import Connection, RowMapping
+from sqlalchemy import Insert, Update
+from sqlalchemy.engine import Connection, CursorResult, RowMapping
 
-from agno_store import encoding, owners, rows
+from agno_store import dialects, encoding, owners, rows
 from agno_store.errors import InvalidArgument, NotFound
 from agno_store.names import Names
 from agno_store.records import Receipt, RunUpdate
@@ -75,6 +76,11 @@ class Store:
 
     # -- writing sessions ---------------------------------------------------------------------
 
+    def _send(self, c: Connection, statement: Insert | Update, values: Mapping[str, Any]) -> CursorResult[Any]:
+        """Write a row. Raises PayloadTooLarge, and sends nothing, where the database does not take as much."""
+        dialects.of(c.engine).refuse_too_large(c, values)
+        return c.execute(statement, values)
+
     def save_session(self, c: Connection, save: SessionSave, *, only_new: bool = False) -> RowMapping | None:
         """Insert a session or change it, and return its row; None if ``only_new`` and it is there.
 
@@ -88,7 +94,7 @@ class Store:
         save.refuse_if_stale(None if locked is None else locked["version"])
         if locked is None:
             stamp["created_at"] = moment if save.created_at is None else save.created_at
-            c.execute(self.sql.insert_session, {**save.columns, **stamp})
+            self._send(c, self.sql.insert_session, {**save.columns, **stamp})
         else:
             user_id = save.columns["user_id"]
             owners.own(session_id, locked["user_id"], user_id)
@@ -154,7 +160,7 @@ class Store:
         return c.execute(self.sql.lock_session, {"session_id": session_id}).mappings().first()
 
     def _update_session(self, c: Connection, session_id: str, version: int, columns: Mapping[str, Any]) -> None:
-        c.execute(self.sql.update_session, {"key": session_id, "version": version + 1, **columns})
+        self._send(c, self.sql.update_session, {"key": session_id, "version": version + 1, **columns})
 
     def _touch(self, c: Connection, session_id: str, moment: int) -> None:
         """Record when a session was last written to, in whichever table."""
@@ -213,8 +219,8 @@ class Store:
         if locked is None:
             if session is None:
                 return None
-            c.execute(self.sql.insert_session, {**session, "next_run_index": 1, "updated_at": run["updated_at"]})
-            c.execute(self.sql.insert_run, {**run, "run_index": 0})
+            self._send(c, self.sql.insert_session, {**session, "next_run_index": 1, "updated_at": run["updated_at"]})
+            self._send(c, self.sql.insert_run, {**run, "run_index": 0})
             return rows.run_receipt(run, 0)
         owners.own_run(run, locked)
         if locked["run_index"] is not None:
@@ -223,7 +229,7 @@ class Store:
                 self._touch(c, run["session_id"], run["updated_at"])
             return rows.run_receipt(run, locked["run_index"], locked["run_version"] + (not only_new), is_new=False)
         position = locked["next_run_index"]
-        c.execute(self.sql.insert_run, {**run, "run_index": position})
+        self._send(c, self.sql.insert_run, {**run, "run_index": position})
         counted = {"key": run["session_id"], "next_run_index": position + 1, "updated_at": run["updated_at"]}
         c.execute(self.sql.update_session, counted)
         return rows.run_receipt(run, position)
@@ -237,7 +243,7 @@ class Store:
             *(("user_id",) if run["user_id"] else ()),
         )
         changes = {name: run[name] for name in names}
-        c.execute(self.sql.update_run, {"key": run["session_id"], "run_key": run["run_id"], **changes})
+        self._send(c, self.sql.update_run, {"key": run["session_id"], "run_key": run["run_id"], **changes})
 
     def change_run(
         self,
@@ -268,7 +274,7 @@ class Store:
             "run_data": encoding.encode(run["run_data"], "run_data"),
             "updated_at": moment,
         }
-        c.execute(self.sql.update_run, key | changes)
+        self._send(c, self.sql.update_run, key | changes)
         if session_data is not None:
             self._write_session_data(c, session_id, session["version"], session_data)
         else:
@@ -313,8 +319,8 @@ class Store:
 
     def _write_summary(self, c: Connection, session_id: str, columns: Mapping[str, Any], moment: int) -> None:
         values = {**columns, "updated_at": moment}
-        if not c.execute(self.sql.update_summary, {"key": session_id, **values}).rowcount:
-            c.execute(self.sql.insert_summary, {"session_id": session_id, "created_at": moment, **values})
+        if not self._send(c, self.sql.update_summary, {"key": session_id, **values}).rowcount:
+            self._send(c, self.sql.insert_summary, {"session_id": session_id, "created_at": moment, **values})
 
 
 def _given(filters: Mapping[str, str | None]) -> dict[str, str]:

@@ -16,11 +16,15 @@ from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import Pool
 
+from agno_store.dialects.limits import SMALL, Limit
 from agno_store.dialects.locks import Change
 from agno_store.dialects.rights import Rights
 from agno_store.errors import ConfigurationError, DatabaseUnreachable
 from agno_store.names import Names
 from agno_store.urls import redacted, without_secrets
+
+POOL: Mapping[str, int] = MappingProxyType({"pool_size": 5, "max_overflow": 10, "pool_timeout": 30})
+"""Connections of one engine at the most, and how many seconds a call waits for one to come back."""
 
 
 class Scope(enum.Enum):
@@ -127,12 +131,51 @@ class Dialect(abc.ABC):
         with self.connected(engine) as connection:
             if writes:
                 transactional(connection)
-            with connection.begin():
+            discarded = self._discarded_if_useless
+            with discarded(connection), connection.begin(), discarded(connection):
                 yield connection
+
+    @contextmanager
+    def _discarded_if_useless(self, connection: Connection) -> Iterator[None]:
+        """Let no one else get a connection that leads nowhere, which SQLAlchemy knows of some errors alone."""
+        try:
+            yield
+        except DBAPIError as error:
+            if not connection.invalidated and (self.is_lost(error) or self.is_read_only(error)):
+                connection.invalidate(error)
+            raise
 
     @abc.abstractmethod
     def is_transient(self, error: DBAPIError) -> bool:
         """Whether the same transaction may well succeed when it is run again from its start."""
+
+    def is_lost(self, error: DBAPIError) -> bool:
+        """Whether the connection, or the server at its end, is gone, and may be back in a moment."""
+        return error.connection_invalidated
+
+    def is_read_only(self, error: DBAPIError) -> bool:
+        """Whether the server takes no writes, as one that was the primary until a moment ago."""
+        return False
+
+    def is_busy(self, error: DBAPIError) -> bool:
+        """Whether somebody else has been writing for as long as there was patience."""
+        return False
+
+    def writer(self, connection: Connection) -> str:
+        """Say who that is, where the operating system tells."""
+        return "somebody else"
+
+    # -- limits -------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def largest(self, connection: Connection) -> Limit:
+        """Return how much one statement, or one of its values, may carry."""
+
+    def refuse_too_large(self, connection: Connection, values: Mapping[str, Any]) -> None:
+        """Raise PayloadTooLarge where a statement with these values is over what the server takes."""
+        texts = {name: value for name, value in values.items() if isinstance(value, str)}
+        if sum(map(len, texts.values())) > SMALL:
+            self.largest(connection).refuse(texts)
 
     # -- rights -------------------------------------------------------------------------------
 

@@ -13,8 +13,9 @@ from sqlalchemy.engine import URL, Connection
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
 
-from agno_store.dialects.base import Dialect, Scope, transactional
+from agno_store.dialects.base import POOL, Dialect, Scope, transactional
 from agno_store.dialects.cluster import Lease, causal, is_cluster
+from agno_store.dialects.limits import Limit
 from agno_store.dialects.locks import MARIADB, MYSQL, Change
 from agno_store.dialects.rights_mysql import MySQLRights
 from agno_store.dialects.waiting import attempts
@@ -23,6 +24,18 @@ from agno_store.names import Names
 
 DEADLOCK, LOCK_WAIT_TIMEOUT, ERROR_DURING_COMMIT, ROLLED_BACK_AT_COMMIT = 1213, 1205, 1180, 3101
 """https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html"""
+
+LOST = frozenset(
+    {
+        *(2002, 2003, 2006, 2013, 2055),  # the client's: no connection, gone away, lost
+        *(1040, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 4031),  # too many connections, aborted, network, killed, idle
+        1053,  # the server is shutting down
+        1047,  # a node of a cluster that has lost the others
+    }
+)
+
+READ_ONLY = frozenset({1290, 1792, 1836})
+"""--read-only and --super-read-only, a transaction that only reads, a read-only mode."""
 
 # A server without strict mode would cut a value that is too long and only warn.
 _STRICT = "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"
@@ -67,13 +80,25 @@ class MySQL(Dialect):
             "isolation_level": "READ COMMITTED",
             "pool_pre_ping": True,
             "pool_recycle": 1800,
-            "pool_size": 5,
-            "max_overflow": 10,
+            **POOL,
         }
 
     def is_transient(self, error: DBAPIError) -> bool:
-        code = error.orig.args[0] if error.orig is not None and error.orig.args else None
-        return code in (DEADLOCK, LOCK_WAIT_TIMEOUT, ERROR_DURING_COMMIT, ROLLED_BACK_AT_COMMIT)
+        return _code(error) in (DEADLOCK, LOCK_WAIT_TIMEOUT, ERROR_DURING_COMMIT, ROLLED_BACK_AT_COMMIT)
+
+    def is_lost(self, error: DBAPIError) -> bool:
+        return super().is_lost(error) or _code(error) in LOST
+
+    def is_read_only(self, error: DBAPIError) -> bool:
+        return _code(error) in READ_ONLY
+
+    def largest(self, connection: Connection) -> Limit:
+        # Of this very connection: what an administrator sets is that of the connections made afterwards.
+        known: Limit | None = connection.info.get("agno_store limit")
+        if known is None:
+            size = int(connection.scalar(sa.text("SELECT @@max_allowed_packet")))
+            known = connection.info["agno_store limit"] = Limit(size, "max_allowed_packet", escapes=True)
+        return known
 
     def scope(self, *, pooled: bool) -> Scope:
         return Scope.REVISION
@@ -183,6 +208,10 @@ class MySQL(Dialect):
         if not there:
             # Without IF NOT EXISTS two stores with different locks could meet here.
             connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
+
+
+def _code(error: DBAPIError) -> Any:
+    return error.orig.args[0] if error.orig is not None and error.orig.args else None
 
 
 def _quoted(text: str) -> str:

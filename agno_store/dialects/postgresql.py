@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from agno_store.dialects.base import Dialect, Scope, autocommits, refuse_to_join, transactional
+from agno_store.dialects.base import POOL, Dialect, Scope, autocommits, refuse_to_join, transactional
+from agno_store.dialects.limits import Limit
 from agno_store.dialects.locks import POSTGRESQL
 from agno_store.dialects.rights_postgresql import PostgreSQLRights
 from agno_store.dialects.waiting import attempts
@@ -23,6 +24,11 @@ from agno_store.urls import bare
 
 SERIALIZATION_FAILURE, DEADLOCK, LOCK_NOT_AVAILABLE = "40001", "40P01", "55P03"
 """https://www.postgresql.org/docs/current/errcodes-appendix.html"""
+
+LOST = ("57P01", "57P02", "57P03", "57P05", "25P03", "53300")
+"""Shut down, crashed, starting up, idle for too long (in a transaction, too), too many connections."""
+
+READ_ONLY = "25006"
 
 _HOLDER = sa.text(
     "SELECT l.pid, a.application_name, a.backend_start FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid) "
@@ -38,6 +44,9 @@ _LOCK_TIMEOUT = sa.text("SELECT setting FROM pg_settings WHERE name = 'lock_time
 _SCHEMAS = sa.text(
     r"SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg\_%' AND nspname <> 'information_schema' ORDER BY 1"
 )
+
+LARGEST = Limit(2**30 - 2)
+"""Of a value, and of the message that carries all of them: https://www.postgresql.org/docs/current/limits.html"""
 
 LARGE = 16 * 1024 * 1024
 """Bytes of a table from which on its indexes are built concurrently; below, a plain build is over in a moment."""
@@ -87,10 +96,22 @@ class PostgreSQL(Dialect):
         if pooled:
             # Prepared statements live on a server connection, which such a pooler changes under us.
             return {"connect_args": {**arguments, "prepare_threshold": None}, "poolclass": NullPool}
-        return {"connect_args": arguments, "pool_pre_ping": True, "pool_size": 5, "max_overflow": 10}
+        return {"connect_args": arguments, "pool_pre_ping": True, **POOL}
 
     def is_transient(self, error: DBAPIError) -> bool:
         return _sqlstate(error) in (SERIALIZATION_FAILURE, DEADLOCK, LOCK_NOT_AVAILABLE)
+
+    def is_lost(self, error: DBAPIError) -> bool:
+        code = _sqlstate(error)
+        if code is None:  # not the server's words: it was not reached, or did not answer
+            return super().is_lost(error) or isinstance(error, OperationalError)
+        return super().is_lost(error) or code in LOST or code.startswith("08")
+
+    def is_read_only(self, error: DBAPIError) -> bool:
+        return _sqlstate(error) == READ_ONLY
+
+    def largest(self, connection: Connection) -> Limit:
+        return LARGEST
 
     def scope(self, *, pooled: bool) -> Scope:
         # Behind a transaction pooler a session lock would be granted twice and outlive its taker.

@@ -17,8 +17,9 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import Pool, QueuePool, StaticPool
 
-from agno_store.dialects.base import Dialect, Scope, refuse_to_join
+from agno_store.dialects.base import POOL, Dialect, Scope, refuse_to_join
 from agno_store.dialects.generated import generated_columns, without_generated
+from agno_store.dialects.limits import Limit
 from agno_store.dialects.locks import SQLITE
 from agno_store.dialects.rights_sqlite import SQLiteRights
 from agno_store.dialects.writer import writer
@@ -29,8 +30,12 @@ BUSY_SECONDS = 30.0
 """How long a statement waits for another process's write transaction."""
 
 
-BUSY, LOCKED = 5, 6
+BUSY, LOCKED, PROTOCOL = 5, 6, 15
+BUSY_RECOVERY, BUSY_SNAPSHOT = BUSY | 1 << 8, BUSY | 2 << 8
 """https://www.sqlite.org/rescode.html"""
+
+LARGEST = Limit(1_000_000_000)
+"""Of a value and of a row, where Python does not tell a connection's own: https://www.sqlite.org/limits.html"""
 
 LONGEST_WAIT = 2_000_000.0
 """Seconds; busy_timeout is a C int of milliseconds."""
@@ -52,7 +57,7 @@ class SQLite(Dialect):
     def engine_options(self, url: URL, *, pooled: bool) -> dict[str, Any]:
         options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": BUSY_SECONDS}}
         if self.shares(url):
-            return {**options, "poolclass": QueuePool, "pool_size": 5, "max_overflow": 10}
+            return {**options, "poolclass": QueuePool, **POOL}
         return {**options, "poolclass": StaticPool}
 
     def prepare(self, pool: Pool) -> None:
@@ -88,10 +93,10 @@ class SQLite(Dialect):
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
             try:
                 yield connection
+                connection.exec_driver_sql("COMMIT")
             except BaseException:
                 _roll_back(connection)
                 raise
-            connection.exec_driver_sql("COMMIT")
 
     def refuse_lookalike(self, connection: Connection, names: Names) -> None:
         # SQLite finds a table whatever the case of its ASCII letters.
@@ -105,8 +110,19 @@ class SQLite(Dialect):
             )
 
     def is_transient(self, error: DBAPIError) -> bool:
-        # BUSY comes after busy_timeout: to try again would only be to wait as long once more.
-        return _code(error.orig) == LOCKED
+        # Any other BUSY comes after busy_timeout: to try again would only be to wait as long once more.
+        whole = getattr(error.orig, "sqlite_errorcode", BUSY)
+        return whole in (BUSY_RECOVERY, BUSY_SNAPSHOT) or _code(error.orig) in (LOCKED, PROTOCOL)
+
+    def is_busy(self, error: DBAPIError) -> bool:
+        return isinstance(error, OperationalError) and getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == BUSY
+
+    def writer(self, connection: Connection) -> str:
+        return writer(connection)
+
+    def largest(self, connection: Connection) -> Limit:
+        driver: Any = connection.connection.dbapi_connection
+        return Limit(driver.getlimit(sqlite3.SQLITE_LIMIT_LENGTH)) if hasattr(driver, "getlimit") else LARGEST
 
     def scope(self, *, pooled: bool) -> Scope:
         return Scope.UPGRADE

@@ -17,4 +17,9 @@ def attempts(timeout: float) -> Iterator[int]:
         if left <= 0:
             return
         attempt += 1
-        time.sleep(min(left, 0.05 + random.random() * 0.1))
+        pause(min(left, 0.05 + random.random() * 0.1))
+
+
+def pause(seconds: float) -> None:
+    """Do nothing for some seconds."""
+    time.sleep(seconds)

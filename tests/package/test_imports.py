@@ -18,7 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"statements", "rows", "bridge"}),
     frozenset({"dialects", "failures", "saving"}),
     frozenset({"shapes"}),
-    frozenset({"engines", "schema", "store"}),
+    frozenset({"attempts", "engines", "schema", "store"}),
     frozenset({"operations"}),
     frozenset({"database"}),
     frozenset({"db"}),

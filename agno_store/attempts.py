@@ -1,0 +1,99 @@
+"""Running a transaction again where that may help, and never where it might be stored already.
+
+What decides is whether COMMIT was sent. Before that nothing is stored, whatever happens. After it the server's
+refusal means that nothing is stored, and its silence means that nobody knows: then only what may be stored twice,
+because the second time changes nothing, is run again.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from agno_store.dialects import Dialect
+from agno_store.dialects.waiting import pause
+from agno_store.names import Names
+
+T = TypeVar("T")
+log = logging.getLogger("agno_store")
+
+OUTAGE = 5.0
+"""Seconds after the first failure within which a server that is gone has to be back."""
+
+LONGEST_PAUSE = 0.5
+
+
+class Cause(enum.Enum):
+    """Why an attempt failed that is worth another one."""
+
+    OTHERS = "others were in the way"
+    RACE = "another one stored the same key"
+    LOST = "the connection was lost"
+    READ_ONLY = "the server takes no writes"
+
+
+MOST = {Cause.OTHERS: 10, Cause.RACE: 5, Cause.READ_ONLY: 3}
+"""How many attempts there are at the most; for a lost connection time decides."""
+
+
+class Attempts:
+    """The attempts at one transaction: how many there were, and what is known of it."""
+
+    def __init__(self, names: Names, dialect: Dialect, recycle: Callable[[], None], *, repeatable: bool) -> None:
+        self.count = 0
+        self.committing = False
+        """Whether COMMIT has been sent in this attempt."""
+        self.unknown = False
+        """Whether COMMIT was sent in some attempt, and no answer came."""
+        self.surprised = False
+        """Whether it ended with an error of which another attempt would not have been the cure."""
+        self._names = names
+        self._dialect = dialect
+        self._recycle = recycle
+        self._repeatable = repeatable
+
+    def run(self, once: Callable[[], T]) -> T:
+        """Call ``once`` until it succeeds, or fails with what another attempt would not mend."""
+        first: float | None = None
+        while True:
+            self.count += 1
+            self.committing = False
+            try:
+                return once()
+            except DBAPIError as error:
+                first = first or time.monotonic()
+                if not self._may_go_on(error, time.monotonic() - first):
+                    raise
+            pause(random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, 0.01 * 2**self.count))
+
+    def _may_go_on(self, error: DBAPIError, since: float) -> bool:
+        cause = self._cause(error)
+        if cause is None:
+            self.surprised = True
+            return False
+        if cause is Cause.LOST and self.committing:
+            self.unknown = True
+            if not self._repeatable:
+                return False
+        if cause is Cause.READ_ONLY:
+            self._recycle()  # whatever the pool still holds leads to the same server
+        if since > OUTAGE if cause is Cause.LOST else self.count >= MOST[cause]:
+            return False
+        said = type(error.orig).__name__
+        log.info("%s: attempt %d met %s (%s); trying again", self._names, self.count, said, cause.value)
+        return True
+
+    def _cause(self, error: DBAPIError) -> Cause | None:
+        if isinstance(error, IntegrityError):
+            return Cause.RACE  # the next attempt sees the row
+        if self._dialect.is_transient(error):
+            return Cause.OTHERS
+        if self._dialect.is_lost(error):
+            return Cause.LOST
+        return Cause.READ_ONLY if self._dialect.is_read_only(error) else None
