@@ -11,7 +11,8 @@ import enum
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
@@ -38,14 +39,20 @@ class Cause(enum.Enum):
     READ_ONLY = "the server takes no writes"
 
 
-MOST = {Cause.OTHERS: 10, Cause.RACE: 5, Cause.READ_ONLY: 3}
+MOST: Mapping[Cause, int] = MappingProxyType({Cause.OTHERS: 10, Cause.RACE: 5, Cause.READ_ONLY: 3})
 """How many attempts there are at the most; for a lost connection time decides."""
 
 
 class Attempts:
-    """The attempts at one transaction: how many there were, and what is known of it."""
+    """The attempts at one transaction: how many there were, and what is known of it.
 
-    def __init__(self, names: Names, dialect: Dialect, recycle: Callable[[], None], *, repeatable: bool) -> None:
+    ``recycle`` has new connections made. ``brief`` is for what is no transaction of rows: it is done once more, and
+    at once, where the connection was lost.
+    """
+
+    def __init__(
+        self, names: Names, dialect: Dialect, recycle: Callable[[], None], *, repeatable: bool, brief: bool = False
+    ) -> None:
         self.count = 0
         self.committing = False
         """Whether COMMIT has been sent in this attempt."""
@@ -57,6 +64,8 @@ class Attempts:
         self._dialect = dialect
         self._recycle = recycle
         self._repeatable = repeatable
+        self._most: Mapping[Cause, int] = {} if brief else MOST
+        self._outage = 0.0 if brief else OUTAGE
 
     def run(self, once: Callable[[], T]) -> T:
         """Call ``once`` until it succeeds, or fails with what another attempt would not mend."""
@@ -67,8 +76,9 @@ class Attempts:
             try:
                 return once()
             except DBAPIError as error:
-                first = first or time.monotonic()
-                if not self._may_go_on(error, time.monotonic() - first):
+                moment = time.monotonic()
+                first = moment if first is None else first
+                if not self._may_go_on(error, moment - first):
                     raise
             pause(random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, 0.01 * 2**self.count))
 
@@ -83,7 +93,7 @@ class Attempts:
                 return False
         if cause is Cause.READ_ONLY:
             self._recycle()  # whatever the pool still holds leads to the same server
-        if since > OUTAGE if cause is Cause.LOST else self.count >= MOST[cause]:
+        if since > self._outage if cause is Cause.LOST else self.count >= self._most.get(cause, 0):
             return False
         said = type(error.orig).__name__
         log.info("%s: attempt %d met %s (%s); trying again", self._names, self.count, said, cause.value)

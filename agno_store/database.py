@@ -166,8 +166,8 @@ class Database(Operations):
     def schema_status(self) -> schema.SchemaStatus:
         """Return where the tables stand: in step, missing, behind or ahead. Writes nothing."""
         self._refuse_to_wait_for_itself()
+        status = self._looked(lambda: schema.status(self._engine, self.dialect, self.names, self._store.sql))
         with failures.translated(self):
-            status = schema.status(self._engine, self.dialect, self.names, self._store.sql)
             return status if self.versions is None else self._with_application(status)
 
     def _with_application(self, status: schema.SchemaStatus) -> schema.SchemaStatus:
@@ -191,8 +191,13 @@ class Database(Operations):
         from agno_store.migrations import Migrator
 
         self._refuse_to_wait_for_itself()
-        with failures.translated(self), self._first_use:
-            done = Migrator.of(self).upgrade(revision, connection=connection)
+        migrator = Migrator.of(self)
+        with self._first_use:
+            if connection is None:
+                done = self._looked(lambda: migrator.upgrade(revision))
+            else:
+                with failures.translated(self):
+                    done = migrator.upgrade(revision, connection=connection)
         if done:
             log.info("%s: upgraded through %s", self.names, ", ".join(done))
         return done
@@ -202,8 +207,18 @@ class Database(Operations):
         self._refuse_to_wait_for_itself()
         if not self.dialect.is_there(self._engine.url):
             return False
-        with failures.translated(self), self.dialect.connected(self._engine) as connection:
-            return sa.inspect(connection).has_table(table_name, schema=self.names.schema)
+
+        def look() -> bool:
+            with self.dialect.connected(self._engine) as connection:
+                return sa.inspect(connection).has_table(table_name, schema=self.names.schema)
+
+        return self._looked(look)
+
+    def _looked(self, look: Callable[[], T]) -> T:
+        """Do what is no transaction of rows, once more where the connection was lost while it was idle."""
+        attempts = Attempts(self.names, self.dialect, self._recycle, repeatable=True, brief=True)
+        with failures.translated(self, attempts):
+            return attempts.run(look)
 
     def _create_all_tables(self) -> None:
         # agno's AgentOS calls this when it starts.

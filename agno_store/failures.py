@@ -68,6 +68,11 @@ def _ours(db: Database, error: DBAPIError, where: str, said: str, attempts: Atte
             f"{where}: {_writer(db)} has been writing all the time that this call waited: {said}. Nothing was written. "
             "Call again when it is done."
         )
+    if db.dialect.is_full(error):
+        return DatabaseError(
+            f"{where}: there is no room left: {said}. Nothing was written. Make room on the disk, or raise the limit "
+            "of the database's size."
+        )
     if db.dialect.is_read_only(error):
         return DatabaseError(
             f"{where}: the server takes no writes, as a replica, or a primary that was replaced{tried}: {said}. "

@@ -157,6 +157,10 @@ class Dialect(abc.ABC):
         """Whether the server takes no writes, as one that was the primary until a moment ago."""
         return False
 
+    def is_full(self, error: DBAPIError) -> bool:
+        """Whether there is no room left to write to."""
+        return False
+
     def is_busy(self, error: DBAPIError) -> bool:
         """Whether somebody else has been writing for as long as there was patience."""
         return False

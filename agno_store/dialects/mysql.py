@@ -34,6 +34,8 @@ LOST = frozenset(
     }
 )
 
+FULL = frozenset({3, 1021, 1114})
+
 READ_ONLY = frozenset({1290, 1792, 1836})
 """--read-only and --super-read-only, a transaction that only reads, a read-only mode."""
 
@@ -88,6 +90,9 @@ class MySQL(Dialect):
 
     def is_lost(self, error: DBAPIError) -> bool:
         return super().is_lost(error) or _code(error) in LOST
+
+    def is_full(self, error: DBAPIError) -> bool:
+        return _code(error) in FULL
 
     def is_read_only(self, error: DBAPIError) -> bool:
         return _code(error) in READ_ONLY

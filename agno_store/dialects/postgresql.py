@@ -9,10 +9,12 @@ from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, Pool
 
+from agno_store.dialects import answers
 from agno_store.dialects.base import POOL, Dialect, Scope, autocommits, refuse_to_join, transactional
 from agno_store.dialects.limits import Limit
 from agno_store.dialects.locks import POSTGRESQL
@@ -28,7 +30,7 @@ SERIALIZATION_FAILURE, DEADLOCK, LOCK_NOT_AVAILABLE = "40001", "40P01", "55P03"
 LOST = ("57P01", "57P02", "57P03", "57P05", "25P03", "53300")
 """Shut down, crashed, starting up, idle for too long (in a transaction, too), too many connections."""
 
-READ_ONLY = "25006"
+READ_ONLY, DISK_FULL = "25006", "53100"
 
 _HOLDER = sa.text(
     "SELECT l.pid, a.application_name, a.backend_start FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid) "
@@ -98,6 +100,9 @@ class PostgreSQL(Dialect):
             return {"connect_args": {**arguments, "prepare_threshold": None}, "poolclass": NullPool}
         return {"connect_args": arguments, "pool_pre_ping": True, **POOL}
 
+    def prepare(self, pool: Pool) -> None:
+        event.listen(pool, "connect", answers.bound)
+
     def is_transient(self, error: DBAPIError) -> bool:
         return _sqlstate(error) in (SERIALIZATION_FAILURE, DEADLOCK, LOCK_NOT_AVAILABLE)
 
@@ -106,6 +111,9 @@ class PostgreSQL(Dialect):
         if code is None:  # not the server's words: it was not reached, or did not answer
             return super().is_lost(error) or isinstance(error, OperationalError)
         return super().is_lost(error) or code in LOST or code.startswith("08")
+
+    def is_full(self, error: DBAPIError) -> bool:
+        return _sqlstate(error) == DISK_FULL
 
     def is_read_only(self, error: DBAPIError) -> bool:
         return _sqlstate(error) == READ_ONLY
@@ -119,6 +127,11 @@ class PostgreSQL(Dialect):
 
     @contextmanager
     def upgrading(self, connection: Connection, names: Names, *, timeout: float, scope: Scope) -> Iterator[None]:
+        with answers.awaited(connection), self._exclusive(connection, names, timeout, scope):
+            yield
+
+    @contextmanager
+    def _exclusive(self, connection: Connection, names: Names, timeout: float, scope: Scope) -> Iterator[None]:
         if scope is not Scope.CALLER:
             transactional(connection)
         elif autocommits(connection):

@@ -30,7 +30,7 @@ BUSY_SECONDS = 30.0
 """How long a statement waits for another process's write transaction."""
 
 
-BUSY, LOCKED, PROTOCOL = 5, 6, 15
+BUSY, LOCKED, FULL, PROTOCOL = 5, 6, 13, 15
 BUSY_RECOVERY, BUSY_SNAPSHOT = BUSY | 1 << 8, BUSY | 2 << 8
 """https://www.sqlite.org/rescode.html"""
 
@@ -113,6 +113,9 @@ class SQLite(Dialect):
         # Any other BUSY comes after busy_timeout: to try again would only be to wait as long once more.
         whole = getattr(error.orig, "sqlite_errorcode", BUSY)
         return whole in (BUSY_RECOVERY, BUSY_SNAPSHOT) or _code(error.orig) in (LOCKED, PROTOCOL)
+
+    def is_full(self, error: DBAPIError) -> bool:
+        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == FULL
 
     def is_busy(self, error: DBAPIError) -> bool:
         return isinstance(error, OperationalError) and getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == BUSY

@@ -1,0 +1,128 @@
+"""What can be wrong with a file: no room, no right to write, somebody else who writes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from agno_store import AccessDenied, DatabaseError, SqliteDb, open_db
+from tests.contract.database import dump
+from tests.contract.processes import append_runs, in_processes
+from tests.contract.samples import append, positions, run_ids, session
+from tests.faults.conftest import THOROUGH
+from tests.faults.methods import WRITES, furnish
+
+TELLS_CODES = sys.version_info >= (3, 11)
+"""From then on Python tells SQLite's codes, and texts are not looked at."""
+
+
+def test_processes_write_to_one_file_and_nobody_is_sent_away(tmp_path: Path, told: Callable[[str], None]) -> None:
+    processes, each = (8, 200) if THOROUGH else (4, 50)
+    url = f"sqlite:///{tmp_path}/agents.db"
+    in_processes(append_runs, [(url, "s", f"{p}-", each) for p in range(processes)])
+    with open_db(url) as db:
+        stored = positions(db, "s")
+    assert set(stored) == {f"{p}-{n}" for p in range(processes) for n in range(each)}
+    assert sorted(stored.values()) == list(range(processes * each))
+    told(f"{processes} processes wrote {each} runs each to one SQLite file: 0 locked, 0 lost, 0 doubled")
+
+
+# -- no room -----------------------------------------------------------------------------------------
+
+
+def test_a_full_file_is_an_error_that_changes_nothing(tmp_path: Path, told: Callable[[str], None]) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/agents.db")
+    pages = {"most": 0}
+
+    @event.listens_for(engine, "checkout")
+    def limit(driver: Any, *_: object) -> None:
+        if pages["most"]:
+            driver.execute(f"PRAGMA max_page_count = {pages['most']}")
+
+    db = SqliteDb(db_engine=engine)
+    append(db, "s", "r0", content="x" * 1000)
+    with engine.connect() as connection:
+        pages["most"] = connection.exec_driver_sql("PRAGMA page_count").scalar_one() + 30
+    written = 0
+    with pytest.raises(DatabaseError, match=r"no room left|full"):  # noqa: PT012
+        while True:
+            append(db, "s", f"r{written + 1}", content="x" * 1000)
+            written += 1
+    before = dump(db)
+    large = {"content": "y" * 200_000}
+    for call in (
+        lambda: append(db, "s", "large", **large),
+        lambda: db.upsert_session(session("new", metadata=large)),
+        lambda: db.update_session_state("s", lambda state: large),
+        lambda: db.upsert_summary("s", {"summary": "z" * 200_000}),
+    ):
+        with pytest.raises(DatabaseError, match=r"no room left|full"):
+            call()
+        assert dump(db) == before
+    assert len(run_ids(db, "s")) == written + 1 > 10
+    pages["most"] = 100_000
+    append(db, "s", "large", **large)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+    engine.dispose()
+    told(f"filled a SQLite file after {written} runs: 5 calls refused, 0 rows changed by them, usable again with room")
+
+
+# -- no right ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["mode=ro", "immutable=1"])
+def test_a_file_opened_for_reading_is_read_and_refuses_each_write(tmp_path: Path, how: str) -> None:
+    with SqliteDb(tmp_path / "agents.db") as db:
+        furnish(db)
+        before = dump(db)
+    url = f"sqlite:///file:{tmp_path}/agents.db?{how}&uri=true"
+    denied = AccessDenied if TELLS_CODES else DatabaseError
+    with open_db(url) as db:
+        assert run_ids(db, "s") == ["r", "pending"]
+        for name, write in WRITES.items():
+            with pytest.raises(denied):
+                write(db)
+            assert dump(db) == before, name
+
+
+# -- somebody else -----------------------------------------------------------------------------------
+
+HOLDS = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("BEGIN IMMEDIATE")
+print("holding", flush=True)
+sys.stdin.readline()
+connection.execute("ROLLBACK")
+"""
+
+
+def test_a_writer_that_does_not_end_is_named(tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/agents.db", connect_args={"timeout": 0.3})
+    db = SqliteDb(db_engine=engine)
+    append(db, "s", "r1")
+    command = [sys.executable, "-c", HOLDS, f"{tmp_path}/agents.db"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout
+        assert holder.stdin
+        assert holder.stdout.readline() == "holding\n"
+        began = time.monotonic()
+        with pytest.raises(DatabaseError, match=r"has been writing all the time|locked") as raised:
+            append(db, "s", "r2")
+        assert time.monotonic() - began < 5
+        assert run_ids(db, "s") == ["r1"]
+        if TELLS_CODES and Path("/proc/locks").exists():
+            assert f"process {holder.pid} " in str(raised.value)
+        holder.stdin.write("\n")
+    append(db, "s", "r2")
+    assert run_ids(db, "s") == ["r1", "r2"]
+    engine.dispose()
