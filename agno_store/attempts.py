@@ -47,7 +47,7 @@ class Attempts:
     """The attempts at one transaction: how many there were, and what is known of it.
 
     ``recycle`` has new connections made. ``brief`` is for what is no transaction of rows: it is done once more, and
-    at once, where the connection was lost.
+    at once, where a connection that there was is lost.
     """
 
     def __init__(
@@ -64,8 +64,7 @@ class Attempts:
         self._dialect = dialect
         self._recycle = recycle
         self._repeatable = repeatable
-        self._most: Mapping[Cause, int] = {} if brief else MOST
-        self._outage = 0.0 if brief else OUTAGE
+        self._brief = brief
 
     def run(self, once: Callable[[], T]) -> T:
         """Call ``once`` until it succeeds, or fails with what another attempt would not mend."""
@@ -93,11 +92,16 @@ class Attempts:
                 return False
         if cause is Cause.READ_ONLY:
             self._recycle()  # whatever the pool still holds leads to the same server
-        if since > self._outage if cause is Cause.LOST else self.count >= self._most.get(cause, 0):
+        if self._is_over(cause, error, since):
             return False
         said = type(error.orig).__name__
         log.info("%s: attempt %d met %s (%s); trying again", self._names, self.count, said, cause.value)
         return True
+
+    def _is_over(self, cause: Cause, error: DBAPIError, since: float) -> bool:
+        if self._brief:
+            return cause is not Cause.LOST or error.statement is None or self.count > 1
+        return since > OUTAGE if cause is Cause.LOST else self.count >= MOST[cause]
 
     def _cause(self, error: DBAPIError) -> Cause | None:
         if isinstance(error, IntegrityError):

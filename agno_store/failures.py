@@ -68,6 +68,11 @@ def _ours(db: Database, error: DBAPIError, where: str, said: str, attempts: Atte
             f"{where}: {_writer(db)} has been writing all the time that this call waited: {said}. Nothing was written. "
             "Call again when it is done."
         )
+    if db.dialect.is_foreign(error):
+        return DatabaseError(
+            f"{where}: the database's encoding cannot hold this text: {said.splitlines()[0]}. Nothing was written. Use "
+            "a database in UTF-8."
+        )
     if db.dialect.is_full(error):
         return DatabaseError(
             f"{where}: there is no room left: {said}. Nothing was written. Make room on the disk, or raise the limit "

@@ -157,6 +157,10 @@ class Dialect(abc.ABC):
         """Whether the server takes no writes, as one that was the primary until a moment ago."""
         return False
 
+    def is_foreign(self, error: DBAPIError) -> bool:
+        """Whether the encoding of the database lacks a character."""
+        return False
+
     def is_full(self, error: DBAPIError) -> bool:
         """Whether there is no room left to write to."""
         return False

@@ -32,6 +32,9 @@ LOST = ("57P01", "57P02", "57P03", "57P05", "25P03", "53300")
 
 READ_ONLY, DISK_FULL = "25006", "53100"
 
+FOREIGN_TEXT = ("22P05", "22021")
+"""A character that the database's encoding lacks."""
+
 _HOLDER = sa.text(
     "SELECT l.pid, a.application_name, a.backend_start FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid) "
     "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
@@ -92,9 +95,9 @@ class PostgreSQL(Dialect):
     clock = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
 
     def engine_options(self, url: URL, *, pooled: bool) -> dict[str, Any]:
-        arguments: dict[str, Any] = {}
-        if "connect_timeout" not in url.query:
-            arguments["connect_timeout"] = 10
+        # A database in another encoding would otherwise have its own for the connection, too.
+        arguments: dict[str, Any] = {"connect_timeout": 10, "client_encoding": "utf8"}
+        arguments = {name: value for name, value in arguments.items() if name not in url.query}
         if pooled:
             # Prepared statements live on a server connection, which such a pooler changes under us.
             return {"connect_args": {**arguments, "prepare_threshold": None}, "poolclass": NullPool}
@@ -111,6 +114,9 @@ class PostgreSQL(Dialect):
         if code is None:  # not the server's words: it was not reached, or did not answer
             return super().is_lost(error) or isinstance(error, OperationalError)
         return super().is_lost(error) or code in LOST or code.startswith("08")
+
+    def is_foreign(self, error: DBAPIError) -> bool:
+        return _sqlstate(error) in FOREIGN_TEXT
 
     def is_full(self, error: DBAPIError) -> bool:
         return _sqlstate(error) == DISK_FULL

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import NullPool, StaticPool
 
-from agno_store import MySQLDb, PostgresDb, SqliteDb, open_db, operations, store
-from tests.contract.database import stored
+from agno_store import DatabaseError, MySQLDb, PostgresDb, SqliteDb, open_db, operations, store
+from tests.contract.database import dump, stored
 from tests.contract.samples import append, positions, run_ids, session
 from tests.faults import core
 from tests.servers import MariaDB, PostgreSQL
@@ -111,12 +111,8 @@ def test_a_server_in_another_time_zone_with_odd_defaults_serves_as_any_other(
 
 # -- character sets ----------------------------------------------------------------------------------
 
-DATABASES = {
-    "postgresql": [
-        f"ENCODING '{name}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0" for name in ("LATIN1", "SQL_ASCII")
-    ],
-    "mysql": ["CHARACTER SET latin1", "CHARACTER SET utf8mb3", "CHARACTER SET utf16 COLLATE utf16_bin"],
-}
+CHARACTER_SETS = ("CHARACTER SET latin1", "CHARACTER SET utf8mb3", "CHARACTER SET utf16 COLLATE utf16_bin")
+IN_ENCODING = "ENCODING '{}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
 
 
 @pytest.fixture
@@ -140,9 +136,35 @@ def made(backend: str) -> Iterator[Callable[[str], str]]:
 
 @pytest.mark.backends("mysql")
 def test_a_database_of_another_character_set_stores_every_text(made: Callable[[str], str]) -> None:
-    for options in DATABASES["mysql"]:
+    for options in CHARACTER_SETS:
         with open_db(made(options)) as db:
             core.work(db)
+
+
+@pytest.mark.backends("postgresql")
+@pytest.mark.parametrize("encoding", ["LATIN1", "EUC_JP"])
+def test_a_database_of_another_encoding_stores_what_it_can_hold_and_refuses_the_rest(
+    made: Callable[[str], str], encoding: str
+) -> None:
+    with open_db(made(IN_ENCODING.format(encoding))) as db:
+        fitting = {"LATIN1": "Grüße, Ærø", "EUC_JP": "日本語"}[encoding]
+        append(db, "s", "r", content=fitting)
+        before = dump(db)
+        for call in (
+            lambda: append(db, "s", "r", content="🦜"),
+            lambda: db.update_session_state("s", lambda state: {"x": "🦜"}),
+            lambda: db.upsert_session(session("🦜")),
+        ):
+            with pytest.raises(DatabaseError, match="Use a database in UTF-8"):
+                call()
+        assert dump(db) == before
+        assert db.get_run("r").content == fitting
+
+
+@pytest.mark.backends("postgresql")
+def test_a_database_without_an_encoding_stores_every_text(made: Callable[[str], str]) -> None:
+    with open_db(made(IN_ENCODING.format("SQL_ASCII"))) as db:
+        core.work(db)
 
 
 # -- a caller's own engine ---------------------------------------------------------------------------
