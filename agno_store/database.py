@@ -11,6 +11,7 @@ import os
 import threading
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -19,11 +20,12 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from agno_store import engines, failures, schema, tables, urls
 from agno_store.attempts import Attempts
-from agno_store.dialects import Dialect, Scope
+from agno_store.dialects import Dialect, Scope, parse_url
 from agno_store.errors import AccessDenied, ConfigurationError, InvalidArgument
 from agno_store.names import Names
 from agno_store.operations import Operations
 from agno_store.saving import checked_policy
+from agno_store.standby import NotNow, Standby, writes
 from agno_store.store import Store
 from agno_store.tables import Extend
 
@@ -55,11 +57,10 @@ class Database(Operations):
         extend: Extend | None,
         versions: str | Path | None,
         pooler: str | None = None,
+        read_url: str | URL | None = None,
+        read_your_writes: bool = True,
     ) -> None:
-        if pooler not in (None, "transaction") or (pooler and not self.dialect.has_poolers):
-            raise ConfigurationError(f"pooler={pooler!r}: it must be 'transaction', for PostgreSQL, or be left out.")
-        if isinstance(lock_timeout, bool) or not isinstance(lock_timeout, (int, float)) or not lock_timeout >= 0:
-            raise ConfigurationError(f"lock_timeout={lock_timeout!r}: it must be seconds, from 0 on.")
+        self._refuse_mistakes(pooler, lock_timeout)
         self._options = {"table_name": names.sessions, "auto_upgrade_schema": auto_upgrade_schema}
         self._options |= {"id": id, "lock_timeout": lock_timeout, "extend": extend, "versions": versions}
         self._options |= {"on_conflict": on_conflict}
@@ -71,6 +72,7 @@ class Database(Operations):
         self._owns_engine = engine is None
         self._engine = engine if engine is not None else self._own_engine(url)
         self._store = Store(names)
+        self._standby = None if read_url is None else self._opened_standby(read_url, names, read_your_writes)
         self._first_use = threading.RLock()
         self._here = threading.local()
         self._ready = False
@@ -83,9 +85,30 @@ class Database(Operations):
         tables.metadata(names, extend)  # what cannot work is to be said now
         self.id = id or self._stable_id()
 
+    def _refuse_mistakes(self, pooler: str | None, lock_timeout: float) -> None:
+        if pooler not in (None, "transaction") or (pooler and not self.dialect.has_poolers):
+            raise ConfigurationError(f"pooler={pooler!r}: it must be 'transaction', for PostgreSQL, or be left out.")
+        if isinstance(lock_timeout, bool) or not isinstance(lock_timeout, (int, float)) or not lock_timeout >= 0:
+            raise ConfigurationError(f"lock_timeout={lock_timeout!r}: it must be seconds, from 0 on.")
+
     def _own_engine(self, url: URL | None) -> Engine:
         assert url is not None
         return engines.acquire(url, self.dialect, pooled=self._pooled)
+
+    def _opened_standby(self, url: str | URL, names: Names, read_your_writes: bool) -> Standby:
+        parsed, dialect = parse_url(url)
+        if self.dialect.standbys is None or dialect is not self.dialect:
+            raise ConfigurationError(
+                f"read_url= is for a PostgreSQL store with a PostgreSQL standby; this is a standby in {dialect.title} "
+                f"for a store in {self.dialect.title}. Leave it out."
+            )
+        self._options |= {
+            "read_url": parsed.render_as_string(hide_password=False),
+            "read_your_writes": read_your_writes,
+        }
+        engine = engines.acquire(parsed, dialect, pooled=self._pooled, standby=True)
+        where = f"{names}: the standby at {urls.redacted(parsed)}"
+        return Standby(engine, self._engine, dialect, where=where, reads_own_writes=read_your_writes)
 
     def _stable_id(self) -> str:
         url = self._engine.url
@@ -100,6 +123,11 @@ class Database(Operations):
     def db_engine(self) -> Engine:
         """The SQLAlchemy engine."""
         return self._engine
+
+    @property
+    def read_engine(self) -> Engine | None:
+        """The SQLAlchemy engine of the standby that listings are read from, where ``read_url`` named one."""
+        return None if self._standby is None else self._standby.engine
 
     @property
     def db_url(self) -> str:
@@ -142,6 +170,9 @@ class Database(Operations):
         if self._owns_engine:
             engines.release(self._engine)
             self._owns_engine = False
+        if self._standby is not None:
+            engines.release(self._standby.engine)
+            self._standby = None
 
     def __enter__(self: D) -> D:
         return self
@@ -193,11 +224,14 @@ class Database(Operations):
         self._refuse_to_wait_for_itself()
         migrator = Migrator.of(self)
         with self._first_use:
-            if connection is None:
-                done = self._looked(lambda: migrator.upgrade(revision))
-            else:
-                with failures.translated(self):
-                    done = migrator.upgrade(revision, connection=connection)
+            try:
+                if connection is None:
+                    done = self._looked(lambda: migrator.upgrade(revision))
+                else:
+                    with failures.translated(self):
+                        done = migrator.upgrade(revision, connection=connection)
+            finally:
+                writes.add()  # a standby has the new tables later
         if done:
             log.info("%s: upgraded through %s", self.names, ", ".join(done))
         return done
@@ -269,20 +303,30 @@ class Database(Operations):
     def _read(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         return self._run(False, True, work, *args, **kwargs)
 
+    def _list(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        self._refuse_to_wait_for_itself()
+        self._ensure()
+        if self._standby is not None:
+            with suppress(NotNow), failures.translated(self):
+                return self._standby.read(work, *args, **kwargs)
+        return self._read(work, *args, **kwargs)
+
     def _write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         return self._run(True, False, work, *args, **kwargs)
 
     def _put(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         return self._run(True, True, work, *args, **kwargs)
 
-    def _run(self, writes: bool, repeatable: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    def _run(self, changes: bool, repeatable: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         self._refuse_to_wait_for_itself()
         self._ensure()
         attempts = Attempts(self.names, self.dialect, self._recycle, repeatable=repeatable)
         with failures.translated(self, attempts):
             try:
-                return attempts.run(lambda: self._once(attempts, writes, work, *args, **kwargs))
+                return attempts.run(lambda: self._once(attempts, changes, work, *args, **kwargs))
             finally:
+                if changes:
+                    writes.add()  # even if it failed: the connection may have been lost after the commit
                 if attempts.surprised:  # the tables may have been downgraded or dropped: look before the next
                     self._ready = False
 
@@ -298,14 +342,14 @@ class Database(Operations):
                 "was written. Call the store before or after it."
             )
 
-    def _once(self, attempts: Attempts, writes: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        with self.dialect.transaction(self._engine, writes=writes) as connection:
+    def _once(self, attempts: Attempts, changes: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        with self.dialect.transaction(self._engine, writes=changes) as connection:
             self._here.busy = True
             try:
                 result = work(connection, *args, **kwargs)
             finally:
                 self._here.busy = False
-            attempts.committing = writes
+            attempts.committing = changes
         return result
 
 

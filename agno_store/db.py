@@ -102,6 +102,8 @@ class _ServerDb(Database):
         extend: Extend | None = None,
         versions: str | Path | None = None,
         pooler: str | None = None,
+        read_url: str | URL | None = None,
+        read_your_writes: bool = True,
     ) -> None:
         self._open(
             _checked_url(type(self), db_url, db_engine),
@@ -114,6 +116,8 @@ class _ServerDb(Database):
             extend=extend,
             versions=versions,
             pooler=pooler,
+            read_url=read_url,
+            read_your_writes=read_your_writes,
         )
 
 
@@ -121,7 +125,9 @@ class _ServerDb(Database):
 class PostgresDb(_ServerDb):
     """A store in a PostgreSQL database, in the schema ``db_schema`` or the connection's own.
 
-    ``pooler="transaction"`` is for PgBouncer, Supavisor and the like in transaction mode.
+    ``pooler="transaction"`` is for PgBouncer, Supavisor and the like in transaction mode. ``read_url`` is the URL
+    of a streaming standby: ``get_sessions`` and ``get_runs`` read there, and from the primary where it does not
+    answer, or has not yet what this process wrote. ``read_your_writes=False`` does without the latter.
     """
 
     dialect = POSTGRESQL
@@ -148,6 +154,7 @@ def open_db(url: str | URL, **options: Any) -> SqliteDb | PostgresDb | MySQLDb:
         for option, lacks in (
             ("db_schema", "schemas: leave db_schema= (--schema)"),
             ("pooler", "poolers: leave pooler="),
+            ("read_url", "standbys: leave read_url="),
         ):
             if options.pop(option, None) is not None:
                 raise ConfigurationError(f"SQLite has no {lacks} out.")

@@ -19,18 +19,18 @@ class _Shared:
 
 
 _lock = threading.Lock()
-_shared: dict[tuple[str, bool], _Shared] = {}
+_shared: dict[tuple[str, bool, bool], _Shared] = {}
 
 
-def acquire(url: URL, dialect: Dialect, *, pooled: bool) -> Engine:
+def acquire(url: URL, dialect: Dialect, *, pooled: bool, standby: bool = False) -> Engine:
     """Return the engine of ``url``, made at the first call. Sends no SQL. Each call needs its ``release``."""
     if not dialect.shares(url):
-        return _make(url, dialect, pooled=pooled)
-    key = (url.render_as_string(hide_password=False), pooled)
+        return _make(url, dialect, pooled=pooled, standby=standby)
+    key = (url.render_as_string(hide_password=False), pooled, standby)
     with _lock:
         entry = _shared.get(key)
         if entry is None:
-            entry = _shared[key] = _Shared(_make(url, dialect, pooled=pooled))
+            entry = _shared[key] = _Shared(_make(url, dialect, pooled=pooled, standby=standby))
         entry.users += 1
         return entry.engine
 
@@ -48,9 +48,12 @@ def release(engine: Engine) -> None:
     engine.dispose()
 
 
-def _make(url: URL, dialect: Dialect, *, pooled: bool) -> Engine:
+def _make(url: URL, dialect: Dialect, *, pooled: bool, standby: bool) -> Engine:
+    options = dialect.engine_options(url, pooled=pooled)
+    if standby and dialect.standbys is not None:
+        options = dialect.standbys.options(url, options)
     # Conversations are private: no parameter of a statement belongs into a log or a traceback.
-    engine = create_engine(url, hide_parameters=True, **dialect.engine_options(url, pooled=pooled))
+    engine = create_engine(url, hide_parameters=True, **options)
     dialect.prepare(engine.pool)
     return engine
 

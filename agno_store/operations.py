@@ -38,6 +38,10 @@ class Operations(abc.ABC):
     def _read(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T: ...
 
     @abc.abstractmethod
+    def _list(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """Read what nobody decides upon, from where it may be a moment old."""
+
+    @abc.abstractmethod
     def _write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T: ...
 
     @abc.abstractmethod
@@ -97,7 +101,7 @@ class Operations(abc.ABC):
             created_from=rows.second(start_timestamp, "start_timestamp"),
             created_before=rows.second(end_timestamp, "end_timestamp", after=True),
         )
-        found, runs, total = self._read(
+        found, runs, total = self._list(
             self._store.sessions, which, paging, with_runs=include_runs, with_total=not deserialize
         )
         sessions = [shapes.session(row, runs.get(row["session_id"]), session_type, deserialize) for row in found]
@@ -272,7 +276,7 @@ class Operations(abc.ABC):
             "status": getattr(status, "value", status),
         }
         filters = {name: rows.id_text(value, name) for name, value in asked.items() if value is not None}
-        found, total = self._read(self._store.runs, filters, paging, with_total=not deserialize)
+        found, total = self._list(self._store.runs, filters, paging, with_total=not deserialize)
         runs = [shapes.run(row, deserialize) for row in found]
         return runs if deserialize else (runs, total)
 

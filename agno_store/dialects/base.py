@@ -19,6 +19,7 @@ from sqlalchemy.pool import Pool
 from agno_store.dialects.limits import SMALL, Limit
 from agno_store.dialects.locks import Change
 from agno_store.dialects.rights import Rights
+from agno_store.dialects.standby import Standbys
 from agno_store.errors import ConfigurationError, DatabaseUnreachable
 from agno_store.names import Names
 from agno_store.urls import redacted, without_secrets
@@ -66,6 +67,9 @@ class Dialect(abc.ABC):
 
     has_poolers: ClassVar[bool] = False
     """Whether a pooler that hands out connections per transaction may be in between."""
+
+    standbys: ClassVar[Standbys | None] = None
+    """How a standby is read from, where that is possible."""
 
     notices_after: ClassVar[float] = 0.0
     """Seconds until a writer that waits notices that its turn has come."""

@@ -19,6 +19,7 @@ from agno_store.dialects.base import POOL, Dialect, Scope, autocommits, refuse_t
 from agno_store.dialects.limits import Limit
 from agno_store.dialects.locks import POSTGRESQL
 from agno_store.dialects.rights_postgresql import PostgreSQLRights
+from agno_store.dialects.standby import Standbys
 from agno_store.dialects.waiting import attempts
 from agno_store.errors import UpgradeLocked
 from agno_store.names import Names
@@ -89,6 +90,7 @@ class PostgreSQL(Dialect):
     packages: ClassVar[Mapping[str, str]] = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}
     ddl_rolls_back = True
     has_poolers = True
+    standbys = Standbys()
     rights = PostgreSQLRights()
     locks = POSTGRESQL
     stores_generated = True

@@ -7,8 +7,11 @@ import time
 from collections.abc import Iterator
 
 
-def attempts(timeout: float) -> Iterator[int]:
-    """Count the attempts that fit into ``timeout`` seconds, at least one, with a pause between two."""
+def attempts(timeout: float, *, every: float = 0.05) -> Iterator[int]:
+    """Count the attempts that fit into ``timeout`` seconds, at least one, with a pause between two.
+
+    A pause is up to three times as long, so that those who wait do not all try at once.
+    """
     until = time.monotonic() + timeout
     attempt = 0
     while True:
@@ -17,7 +20,7 @@ def attempts(timeout: float) -> Iterator[int]:
         if left <= 0:
             return
         attempt += 1
-        pause(min(left, 0.05 + random.random() * 0.1))
+        pause(min(left, every * (1 + 2 * random.random())))
 
 
 def pause(seconds: float) -> None:

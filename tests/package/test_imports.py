@@ -18,7 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"statements", "rows", "bridge"}),
     frozenset({"dialects", "failures", "saving"}),
     frozenset({"shapes"}),
-    frozenset({"attempts", "engines", "schema", "store"}),
+    frozenset({"attempts", "engines", "schema", "standby", "store"}),
     frozenset({"operations"}),
     frozenset({"database"}),
     frozenset({"db"}),

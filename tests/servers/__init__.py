@@ -12,8 +12,9 @@ from tests.servers.galera import Galera
 from tests.servers.mariadb import MariaDB
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import PostgreSQL
+from tests.servers.standby import Standby
 
-__all__ = ["BACKENDS", "Galera", "MariaDB", "PgBouncer", "PostgreSQL", "databases"]
+__all__ = ["BACKENDS", "Galera", "MariaDB", "PgBouncer", "PostgreSQL", "Standby", "databases"]
 
 BACKENDS = ("sqlite", "postgresql", "mysql")
 

@@ -5,8 +5,8 @@ A test that asks for `backend` or `fresh_url` runs once for each database in DAT
 are first needed, or those of TEST_POSTGRESQL_URL and TEST_MYSQL_URL. One that does not start is a failure:
 a database is never skipped.
 
-A test that asks for `pgbouncer` or `galera` runs once, as one of PostgreSQL or of MySQL, and has a mark of that
-name: `-m "not galera"` leaves it out.
+A test that asks for `pgbouncer`, `standby` or `galera` runs once, as one of PostgreSQL or of MySQL, and has a mark
+of that name: `-m "not galera"` leaves it out.
 """
 
 from __future__ import annotations
@@ -25,19 +25,24 @@ from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from tests.servers import BACKENDS, Galera, MariaDB, PgBouncer, PostgreSQL, databases
+from tests.servers import BACKENDS, Galera, MariaDB, PgBouncer, PostgreSQL, Standby, databases
 from tests.servers.process import Server
+from tests.servers.sql import caught_up
 
 VARIABLES = {"postgresql": "TEST_POSTGRESQL_URL", "mysql": "TEST_MYSQL_URL"}
 SERVERS: dict[str, type[Server]] = {"postgresql": PostgreSQL, "mysql": MariaDB}
-EXTRAS = {"pgbouncer": "postgresql", "galera": "mysql"}  # fixtures, and the one backend of each
+EXTRAS = {
+    "pgbouncer": "postgresql",
+    "standby": "postgresql",
+    "galera": "mysql",
+}  # fixtures, and their backends
 CREATE = {
     "postgresql": "CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'",
     "mysql": "CREATE DATABASE {} CHARACTER SET utf8mb4",
 }
 OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 LOCK_WAIT = 10  # seconds
-Startable = TypeVar("Startable", PgBouncer, Galera)
+Startable = TypeVar("Startable", PgBouncer, Standby, Galera)
 
 
 class Found(NamedTuple):
@@ -136,6 +141,23 @@ def pgbouncer(backend: str) -> Iterator[PgBouncer]:
     bouncer = _started(PgBouncer(server_url(backend)))
     yield bouncer
     bouncer.stop()
+
+
+@pytest.fixture(scope="session")
+def standby(backend: str) -> Iterator[Standby]:
+    """A standby of a primary of its own, apart from this run's PostgreSQL."""
+    server = _started(Standby())
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def replicated(standby: Standby) -> Iterator[tuple[str, str]]:
+    """The URLs of an empty database of this test's own, at the primary and at its standby."""
+    engine = create_engine(standby.primary.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with _new_database("postgresql", engine.connect) as name:
+        caught_up(standby.primary.url, standby.url)
+        yield _with_database(standby.primary.url, name), _with_database(standby.url, name)
 
 
 @pytest.fixture(scope="session")
@@ -250,7 +272,7 @@ def _named(item: pytest.Item) -> tuple[str, ...]:
 
 
 def _extras(item: pytest.Item) -> list[str]:
-    """Which of pgbouncer and galera the test asks for."""
+    """Which of the servers beside the databases the test asks for."""
     return [name for name in EXTRAS if name in getattr(item, "fixturenames", ())]
 
 

@@ -1,0 +1,1 @@
+"""Stores on more than one server: standbys, clusters, poolers, partitions."""
