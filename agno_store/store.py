@@ -286,13 +286,19 @@ class Store:
 
         Raises InvalidArgument where several sessions have a run of that id and none is named.
         """
-        found = [self.run(c, run_id, session_id, user_id) for run_id in sorted(set(run_ids))]
-        keys = sorted((row["session_id"], row["run_id"]) for row in found if row is not None)
+        ids = sorted(set(run_ids))
+        if session_id is not None:
+            keys = [(session_id, run_id) for run_id in ids]
+        else:
+            found = [self.run(c, run_id, None, user_id) for run_id in ids]
+            keys = sorted((row["session_id"], row["run_id"]) for row in found if row is not None)
         deleted = 0
         for session, run_id in keys:
-            # Looked at again under the lock: the session may have been handed over meanwhile.
+            # Looked at under the lock: the session may have been handed over meanwhile.
             if self._locked(c, session) is not None and self.run(c, run_id, session, user_id) is not None:
                 deleted += c.execute(self.sql.delete_run, {"key": session, "run_key": run_id}).rowcount
+                # On a cluster the lock is not seen by other nodes: writers meet in the row that both have written.
+                self._touch(c, session, now())
         return deleted
 
     # -- summaries ----------------------------------------------------------------------------

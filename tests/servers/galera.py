@@ -15,7 +15,6 @@ from tests.servers.process import free_port
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-SIZE = 2
 MISSING = """\
 no Galera library found. One of these helps:
   apt-get install --no-install-recommends galera-4     (Debian, Ubuntu)
@@ -102,8 +101,9 @@ class Galera:
     one can be read at the others a moment later, or with `wsrep_sync_wait` at once.
     """
 
-    def __init__(self, *, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, *, size: int = 2, settings: Mapping[str, str] | None = None) -> None:
         self.nodes: list[Node] = []
+        self._size = size
         self._settings = settings
 
     @property
@@ -117,7 +117,7 @@ class Galera:
             raise RuntimeError("this cluster is running already")
         group = str(uuid.uuid4())
         try:
-            for _ in range(SIZE):
+            for _ in range(self._size):
                 self.nodes.append(Node(group, self.nodes, settings=self._settings).start())
         except BaseException:
             self.stop()
