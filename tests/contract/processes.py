@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from agno_store import open_db
 from tests.contract.samples import append
+from tests.servers import via
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ def in_processes(work: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -
 
 def append_runs(url: str, session_id: str, prefix: str, count: int) -> int:
     """Open the store at ``url`` and append so many runs to one session."""
+    via.take()
     with open_db(url) as db:
         append(db, session_id, *(f"{prefix}{n}" for n in range(count)))
     return count

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, Engine, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from tests.servers import BACKENDS, Galera, MariaDB, PgBouncer, PostgreSQL, Standby, databases
+from tests.servers import BACKENDS, Galera, MariaDB, PgBouncer, PostgreSQL, Standby, databases, via
 from tests.servers.process import Server
 from tests.servers.sql import caught_up
 
@@ -124,8 +124,11 @@ def fresh_database(backend: str, directory: Path) -> Iterator[str]:
         yield f"sqlite:///{directory / _new_name()}.db"
         return
     url = server_url(backend)
-    with _new_database(backend, lambda: servers.connect(backend)) as name:
-        yield _with_database(url, name)
+    with (
+        _new_database(backend, lambda: servers.connect(backend)) as name,
+        via.by(_with_database(url, name)) as found,
+    ):
+        yield found
 
 
 @pytest.fixture
@@ -184,6 +187,7 @@ def pytest_configure(config: pytest.Config) -> None:
         databases()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from None
+    via.take()
     servers.adopt(getattr(config, "workerinput", {}).get("servers", {}))
 
 
