@@ -164,8 +164,10 @@ class Statements:
         s, r = self.sessions.c, self.runs.c
 
         def of_run(column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
-            this = (r.session_id == s.session_id, r.run_id == sa.bindparam("run_id"))
-            return sa.select(column).where(*this).scalar_subquery()
+            # Its session twice: MySQL looks at a value that depends on the row after the row is locked, and of
+            # partitions or shards the one is found by the value given.
+            of_session = sa.and_(r.session_id == s.session_id, r.session_id == sa.bindparam("session_id"))
+            return sa.select(column).where(of_session, r.run_id == sa.bindparam("run_id")).scalar_subquery()
 
         return (
             sa.select(

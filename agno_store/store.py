@@ -223,9 +223,9 @@ class Store:
             self._send(c, self.sql.insert_run, {**run, "run_index": 0})
             return rows.run_receipt(run, 0)
         owners.own_run(run, locked)
-        if locked["run_index"] is not None:
+        # PostgreSQL tells of a run as it was before it waited for the lock: by now it may be deleted.
+        if locked["run_index"] is not None and (only_new or self._update_run(c, run)):
             if not only_new:
-                self._update_run(c, run)
                 self._touch(c, run["session_id"], run["updated_at"])
             return rows.run_receipt(run, locked["run_index"], locked["run_version"] + (not only_new), is_new=False)
         position = locked["next_run_index"]
@@ -234,7 +234,8 @@ class Store:
         c.execute(self.sql.update_session, counted)
         return rows.run_receipt(run, position)
 
-    def _update_run(self, c: Connection, run: Mapping[str, Any]) -> None:
+    def _update_run(self, c: Connection, run: Mapping[str, Any]) -> bool:
+        """Change a run where it stands; False where it is gone."""
         names = (
             "status",
             "run_data",
@@ -243,7 +244,8 @@ class Store:
             *(("user_id",) if run["user_id"] else ()),
         )
         changes = {name: run[name] for name in names}
-        self._send(c, self.sql.update_run, {"key": run["session_id"], "run_key": run["run_id"], **changes})
+        sent = {"key": run["session_id"], "run_key": run["run_id"], **changes}
+        return bool(self._send(c, self.sql.update_run, sent).rowcount)
 
     def change_run(
         self,

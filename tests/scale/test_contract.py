@@ -1,4 +1,4 @@
-"""The conformance suite, by other ways: through PgBouncer in transaction mode, and around a Galera cluster.
+"""The conformance suite by other ways: behind PgBouncer in transaction mode, around a Galera cluster, on partitions.
 
 Each file of it is a run of pytest of its own. Without TEST_ALL some of the files are tried.
 """
@@ -22,8 +22,8 @@ from tests.servers.via import VARIABLE
 
 CONTRACT = Path(package).parent
 ALL = sorted(path.name for path in CONTRACT.glob("test_*.py"))
-SAMPLE = ["test_concurrency.py", "test_runs.py"]
-FILES = ALL if os.environ.get("TEST_ALL") else SAMPLE
+
+each_file = pytest.mark.parametrize("file", ALL if os.environ.get("TEST_ALL") else ["test_runs.py"])
 
 Told = Callable[[str, Any], None]
 
@@ -43,7 +43,7 @@ def passed(backend: str, way: str, urls: list[str], file: str, **variables: str)
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("file", FILES)
+@each_file
 def test_behind_a_transaction_pooler(pgbouncer: PgBouncer, file: str, record_property: Told) -> None:
     direct = server_url("postgresql")
     count = passed("postgresql", "pgbouncer", [pgbouncer.url], file, TEST_POSTGRESQL_URL=direct)
@@ -51,7 +51,15 @@ def test_behind_a_transaction_pooler(pgbouncer: PgBouncer, file: str, record_pro
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("file", FILES)
+@each_file
 def test_around_a_cluster(galera: Galera, file: str, record_property: Told) -> None:
     count = passed("mysql", "galera", galera.urls, file, TEST_MYSQL_URL=galera.urls[0])
     record_property("told", f"{file} on {len(galera.urls)} nodes of a Galera cluster in turn: {count} tests")
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.backends("postgresql")
+@each_file
+def test_on_partitions(backend: str, file: str, record_property: Told) -> None:
+    count = passed("postgresql", "partitions", [], file, TEST_POSTGRESQL_URL=server_url("postgresql"))
+    record_property("told", f"{file} with runs in 8 hash partitions: {count} tests")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -56,13 +57,19 @@ def hanging(own: Standby) -> Iterator[None]:
     """All processes of a standby asleep: it still accepts what is sent, and says nothing."""
     assert own._process is not None
     processes = {own._process.pid, *_children(own._process.pid)}
-    for process in processes:
-        os.kill(process, signal.SIGSTOP)
+
+    def send(number: int) -> None:
+        for process in processes:
+            os.kill(process, number)
+
+    send(signal.SIGSTOP)
+    awake = threading.Timer(30, send, (signal.SIGCONT,))  # a test that waits for ever is to fail
+    awake.start()
     try:
         yield
     finally:
-        for process in processes:
-            os.kill(process, signal.SIGCONT)
+        awake.cancel()
+        send(signal.SIGCONT)
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -160,6 +167,8 @@ def test_one_out_of_reach(
             for _ in range(20):
                 assert runs(db) == ["r0"]
             assert time.monotonic() - began < 8
+            time.sleep(0.6)  # it is tried again
+            assert runs(db) == ["r0"]
     (warning,) = warnings(caplog)
     assert f"127.0.0.1:{port}" in warning
     assert "secret99" not in caplog.text

@@ -1,7 +1,7 @@
-"""The same tests by another way: through a pooler, or to whichever node of a cluster is next.
+"""The same tests by another way: through a pooler, to whichever node of a cluster is next, or on partitions.
 
-TEST_VIA is ``pgbouncer`` or ``galera`` and then the URLs of the servers, separated by spaces. Every store that a
-test opens goes that way, also one of a process that the test starts, which has the variable and calls ``take()``.
+TEST_VIA is ``pgbouncer`` or ``galera`` and then the URLs of the servers, separated by spaces, or ``partitions``. Every
+store that a test opens goes that way, also one of a process that the test starts, if that calls ``take()``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from agno_store import dialects, engines
+from agno_store.database import Database
+from tests.scale.partitions import RUNS, partition
 from tests.servers.sql import run, wait_for
 
 VARIABLE = "TEST_VIA"
@@ -60,6 +62,8 @@ def take() -> None:
         _through_a_pooler()
     elif name == "galera":
         _around_a_cluster([sa.make_url(url) for url in urls])
+    elif name == "partitions":
+        _into_partitions()
 
 
 def _is_there(url: sa.URL) -> bool:
@@ -87,6 +91,18 @@ def _through_a_pooler() -> None:
 def _wait_for_the_others(driver: Any, _record: Any) -> None:
     """Let a connection read what was committed at any node."""
     driver.cursor().execute("SET SESSION wsrep_sync_wait = 15")
+
+
+def _into_partitions() -> None:
+    usual = Database.upgrade_schema
+
+    def upgrade_schema(db: Database, *arguments: Any, **keywords: Any) -> list[str]:
+        done = usual(db, *arguments, **keywords)
+        if done and db.names.runs == RUNS and db.names.schema is None and db.dialect is dialects.POSTGRESQL:
+            partition(db.db_engine)
+        return done
+
+    setattr(Database, "upgrade_schema", upgrade_schema)  # noqa: B010  # mypy: it is a method
 
 
 def _around_a_cluster(nodes: list[sa.URL]) -> None:
