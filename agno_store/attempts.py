@@ -86,10 +86,10 @@ class Attempts:
         if cause is None:
             self.surprised = True
             return False
-        if cause is Cause.LOST and self.committing:
+        if self.committing and (cause is Cause.LOST or self._dialect.may_be_committed(error)):
             self.unknown = True
-            if not self._repeatable:
-                return False
+        if self.committing and cause is Cause.LOST and not self._repeatable:
+            return False
         if cause is Cause.READ_ONLY:
             self._recycle()  # whatever the pool still holds leads to the same server
         if self._is_over(cause, error, since):

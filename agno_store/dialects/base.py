@@ -145,7 +145,8 @@ class Dialect(abc.ABC):
         try:
             yield
         except DBAPIError as error:
-            if not connection.invalidated and (self.is_lost(error) or self.is_read_only(error)):
+            useless = self.is_lost(error) or self.is_read_only(error) or self.may_be_committed(error)
+            if useless and not connection.invalidated:
                 connection.invalidate(error)
             raise
 
@@ -156,6 +157,10 @@ class Dialect(abc.ABC):
     def is_lost(self, error: DBAPIError) -> bool:
         """Whether the connection, or the server at its end, is gone, and may be back in a moment."""
         return error.connection_invalidated
+
+    def may_be_committed(self, error: DBAPIError) -> bool:
+        """Whether COMMIT may have been refused because the server had lost its cluster, where nobody knows."""
+        return False
 
     def is_read_only(self, error: DBAPIError) -> bool:
         """Whether the server takes no writes, as one that was the primary until a moment ago."""

@@ -91,6 +91,10 @@ class MySQL(Dialect):
     def is_lost(self, error: DBAPIError) -> bool:
         return super().is_lost(error) or _code(error) in LOST
 
+    def may_be_committed(self, error: DBAPIError) -> bool:
+        # Of a Galera node that loses its cluster in COMMIT; and of a mere conflict in Group Replication.
+        return bool(_code(error) == ERROR_DURING_COMMIT)
+
     def is_full(self, error: DBAPIError) -> bool:
         return _code(error) in FULL
 

@@ -17,7 +17,7 @@ from tests.contract.samples import append, positions, run, session
 from tests.faults.conftest import THOROUGH
 from tests.faults.proxy import Proxy
 
-pytestmark = pytest.mark.backends("postgresql", "mysql")
+pytestmark = [pytest.mark.backends("postgresql", "mysql"), pytest.mark.timeout(1800 if THOROUGH else 300)]
 
 PLACES = 30
 """Roughly, of those that are tried without TEST_ALL."""

@@ -23,6 +23,8 @@ from tests.contract.samples import append, positions, session
 from tests.faults.conftest import THOROUGH
 from tests.servers.process import Server
 
+pytestmark = pytest.mark.timeout(1800 if THOROUGH else 300)
+
 ROUNDS = 12 if THOROUGH else 2
 WRITERS = 6
 

@@ -38,7 +38,13 @@ def drawn() -> dict[str, tuple[list[str], list[str]]]:
 
 def made(cls: type[errors.AgnoStoreError]) -> errors.AgnoStoreError:
     """Return an error with a value of its own in every attribute."""
-    values: dict[str, Any] = {"str": "some", "int": 7, "str | None": "0001", "Sequence[str]": ("one", "two")}
+    values: dict[str, Any] = {
+        "str": "some",
+        "int": 7,
+        "int | None": 7,
+        "str | None": "0001",
+        "Sequence[str]": ("one", "two"),
+    }
     options = inspect.getfullargspec(cls.__init__) if inspect.isfunction(cls.__init__) else None
     names = options.kwonlyargs if options else []
     return cls("What happened.", **{name: values[options.annotations[name]] for name in names if options})
