@@ -64,7 +64,8 @@ class Attempts:
         self._dialect = dialect
         self._recycle = recycle
         self._repeatable = repeatable
-        self._brief = brief
+        self.is_whole = not brief
+        """Whether an attempt that fails before COMMIT has written nothing."""
 
     def run(self, once: Callable[[], T]) -> T:
         """Call ``once`` until it succeeds, or fails with what another attempt would not mend."""
@@ -99,7 +100,7 @@ class Attempts:
         return True
 
     def _is_over(self, cause: Cause, error: DBAPIError, since: float) -> bool:
-        if self._brief:
+        if not self.is_whole:
             return cause is not Cause.LOST or error.statement is None or self.count > 1
         return since > OUTAGE if cause is Cause.LOST else self.count >= MOST[cause]
 

@@ -30,19 +30,19 @@ def translated(db: Database, attempts: Attempts | None = None) -> Iterator[None]
         _hide_conversations(error)
         said = without_secrets(str(error.orig).strip(), db.db_engine.url)
         raise _ours(db, error, where, said, attempts) from error
-    except DatabaseUnreachable as error:
-        if attempts is None or not attempts.unknown:
+    except (DatabaseUnreachable, PoolTimeout) as error:
+        if attempts and attempts.unknown:
+            raise OutcomeUnknown(f"{where}: {_UNKNOWN}: {error}") from error
+        if isinstance(error, DatabaseUnreachable):
             raise
-        raise OutcomeUnknown(f"{where}: {_UNKNOWN}: {error}") from error
+        raise DatabaseError(
+            f"{where}: every connection of the pool is in use ({db.db_engine.pool.status()}), and none came back in "
+            "time. Nothing was sent. Use fewer threads, or give db_engine= with a larger pool_size."
+        ) from error
     except UnicodeError as error:
         raise DatabaseError(
             f"{where}: the connection cannot carry this text: {type(error).__name__}. Use a database and a connection "
             "in UTF-8 (client_encoding, charset=utf8mb4)."
-        ) from error
-    except PoolTimeout as error:
-        raise DatabaseError(
-            f"{where}: every connection of the pool is in use ({db.db_engine.pool.status()}), and none came back in "
-            "time. Nothing was sent. Use fewer threads, or give db_engine= with a larger pool_size."
         ) from error
     except SQLAlchemyError as error:
         raise DatabaseError(
@@ -63,37 +63,35 @@ def _ours(db: Database, error: DBAPIError, where: str, said: str, attempts: Atte
     if db.dialect.is_denied(error):
         lacking, cure = _lacking(db, error.statement)
         return AccessDenied(f"{where}: {lacking}: {said.splitlines()[0]}. {cure}")
-    if db.dialect.is_busy(error):
-        return DatabaseError(
-            f"{where}: {_writer(db)} has been writing all the time that this call waited: {said}. Nothing was written. "
-            "Call again when it is done."
-        )
-    if db.dialect.is_foreign(error):
-        return DatabaseError(
-            f"{where}: the database's encoding cannot hold this text: {said.splitlines()[0]}. Nothing was written. Use "
-            "a database in UTF-8."
-        )
-    if db.dialect.is_full(error):
-        return DatabaseError(
-            f"{where}: there is no room left: {said}. Nothing was written. Make room on the disk, or raise the limit "
-            "of the database's size."
-        )
-    if db.dialect.is_read_only(error):
-        return DatabaseError(
-            f"{where}: the server takes no writes, as a replica, or a primary that was replaced{tried}: {said}. "
-            "Nothing was written. Connect to the primary, or let this role write."
-        )
     had_none = isinstance(error, OperationalError) and error.statement is None and not error.connection_invalidated
-    if had_none and not (attempts and attempts.committing):
+    if had_none and not (attempts and attempts.committing) and not db.dialect.is_busy(error):
         return DatabaseUnreachable(
             f"{where}: no connection could be had{tried}: {said}. Is the server running and the URL right?"
         )
-    if db.dialect.is_lost(error):
-        return DatabaseError(
-            f"{where}: the connection was lost{tried}: {type(error.orig).__name__}: {said}. Nothing was written. Call "
-            "again when the server is back."
+    what, cure = _meaning(db, error)
+    # An upgrade may have got a part of its way.
+    nothing = "Nothing was written. " if cure and attempts and attempts.is_whole else ""
+    return DatabaseError(
+        f"{where}: {what}{tried}: {type(error.orig).__name__}: {said}" + f". {nothing}{cure}" * bool(cure)
+    )
+
+
+def _meaning(db: Database, error: DBAPIError) -> tuple[str, str]:
+    """Say what an error means, and what to do; nothing where only the database's own words do."""
+    if db.dialect.is_busy(error):
+        return f"{_writer(db)} has been writing all the time that this call waited", "Call again when it is done."
+    if db.dialect.is_foreign(error):
+        return "the database's encoding cannot hold this text", "Use a database in UTF-8."
+    if db.dialect.is_full(error):
+        return "there is no room left", "Make room on the disk, or raise the limit of the database's size."
+    if db.dialect.is_read_only(error):
+        return (
+            "the server takes no writes, as a replica, or a primary that was replaced",
+            "Connect to the primary, or let this role write.",
         )
-    return DatabaseError(f"{where}: the database refused{tried}: {type(error.orig).__name__}: {said}")
+    if db.dialect.is_lost(error):
+        return "the connection was lost", "Call again when the server is back."
+    return "the database refused", ""
 
 
 def _hide_conversations(error: BaseException | None) -> None:
