@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from agno_store import DatabaseError, MySQLDb, PostgresDb, open_db
 from agno_store.dialects import answers
+from agno_store.operations import Operations
 from tests.contract.samples import append, positions, run_ids, session
 from tests.faults.methods import READS, WRITES, furnish
 from tests.faults.proxy import Proxy
@@ -61,6 +62,12 @@ def test_every_call_succeeds_after_all_connections_were_killed(
     if engine is not None:
         engine.dispose()
     told(f"killed {killed} connections of {whose} before {len(READS) + len(WRITES)} calls: 0 errors")
+
+
+def test_no_call_is_left_out() -> None:
+    answers_itself = {"update_approval_run_status", "get_latest_schema_version", "upsert_schema_version"}
+    calls = {name for name, value in vars(Operations).items() if callable(value) and not name.startswith("_")}
+    assert calls - answers_itself <= {*READS, *WRITES}
 
 
 IDLE = {"postgresql": "SET idle_session_timeout = 200", "mysql": "SET SESSION wait_timeout = 1"}
