@@ -205,8 +205,12 @@ def test_a_payload_that_is_too_large_and_a_server_that_only_reads(
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with SqliteDb(tmp_path / "agents.db") as db:
-        db.upsert_session(session("s"))
-    with left(caplog) as behind, open_db(f"sqlite:///file:{tmp_path}/agents.db?mode=ro&uri=true") as db:
-        behind.by(write, db)
-        behind.by(change, db)
+    with SqliteDb(tmp_path / "agents.db") as whole:
+        whole.upsert_session(session("s"))
+    url = f"sqlite:///file:{tmp_path}/agents.db?mode=ro&uri=true"
+    engine = sa.create_engine(url)
+    with left(caplog) as behind, open_db(url) as ours:
+        for one in (ours, SqliteDb(db_engine=engine)):
+            behind.by(write, one)
+            behind.by(change, one)
+    engine.dispose()
