@@ -66,9 +66,7 @@ class Operations(abc.ABC):
             raise InvalidArgument(f"runs_limit={runs_limit!r}: it must be a whole number from 0 on.")
         key = rows.id_text(session_id, "session_id")
         found = self._read(self._store.session, key, rows.owner_filter(user_id), runs_limit)
-        if found is None:
-            return None
-        return shapes.session(found[0], found[1], session_type, deserialize)
+        return None if found is None else shapes.session(found[0], found[1], session_type, deserialize)
 
     def get_sessions(
         self,
@@ -319,8 +317,6 @@ class Operations(abc.ABC):
 
         ``reason`` becomes the content of a run that has none.
         """
-        if expected_status not in ("PENDING", "RUNNING"):
-            raise InvalidArgument("Only a run that is PENDING or RUNNING can be cancelled.")
         outcome = self._write(
             self._store.change_run,
             rows.id_text(session_id, "session_id"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from agno_store.errors import InvalidArgument
 from agno_store.records import RunUpdate
 
 Change = Callable[[dict[str, Any]], RunUpdate]
@@ -35,7 +36,12 @@ def fenced(fields: Mapping[str, Any], attempt: int | None, content_if_absent: st
 
 
 def cancelled(expected: str, reason: str) -> Change:
-    """Return a change that cancels a run whose status is still ``expected``."""
+    """Return a change that cancels a run whose status is still ``expected``.
+
+    Raises InvalidArgument for any status but those of a run that is not over.
+    """
+    if expected not in ("PENDING", "RUNNING"):
+        raise InvalidArgument("Only a run that is PENDING or RUNNING can be cancelled.")
 
     def change(row: dict[str, Any]) -> RunUpdate:
         if row["status"] != expected:
