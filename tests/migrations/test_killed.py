@@ -24,6 +24,8 @@ from agno_store.migrations import Migrator
 from tests.migrations.applications import BATCH, FIRST, written
 from tests.migrations.conftest import contents, fill, snapshot
 
+EVERYWHERE = bool(os.environ.get("TEST_ALL"))
+
 PLACES = 6
 """Roughly, of those that are tried without TEST_ALL."""
 
@@ -167,6 +169,7 @@ def different(rows: dict[str, list[str]], others: dict[str, list[str]]) -> int:
     return sum(((counts[0] - counts[1]) + (counts[1] - counts[0])).values())
 
 
+@pytest.mark.timeout(3600 if EVERYWHERE else 300)  # over a hundred processes; each is given two minutes
 @pytest.mark.parametrize("name", WAYS)
 def test_what_is_killed_anywhere_is_finished_by_the_next_run(
     fresh_url: str, tmp_path: Path, name: str, record_property: Callable[[str, Any], None]
@@ -185,7 +188,7 @@ def test_what_is_killed_anywhere_is_finished_by_the_next_run(
         total = killed_at(0, fresh_url, way, versions)
         assert total is not None
         whole = looked_at(db, way)
-        for place in range(1, total + 1, 1 if os.environ.get("TEST_ALL") else max(1, total // PLACES)):
+        for place in range(1, total + 1, 1 if EVERYWHERE else max(1, total // PLACES)):
             brought_back(db, migrator, way)
             assert looked_at(db, way) == first, f"before place {place} of {total}"
             assert killed_at(place, fresh_url, way, versions) is None
