@@ -17,7 +17,7 @@ from agno_store import types
 from agno_store.errors import ConfigurationError
 from agno_store.names import Names
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every revision this release knows, in order; a test ties it to the script directory."""
 
 HEAD = REVISIONS[-1]
@@ -145,8 +145,10 @@ def _sessions(n: Names, meta: sa.MetaData) -> None:
         sa.Column("version", types.COUNT, nullable=False, server_default=sa.text("1")),
         sa.Column("created_at", types.TIME, nullable=False),
         sa.Column("updated_at", types.TIME, nullable=False),
+        sa.Column("tenant_id", types.ID),
         sa.PrimaryKeyConstraint("session_id", name=f"pk_{n.sessions}"),
         sa.Index(f"ix_{n.sessions}_created_at", "created_at", "session_id"),
+        sa.Index(f"ix_{n.sessions}_tenant_id_created_at", "tenant_id", "created_at", "session_id"),
         sa.Index(f"ix_{n.sessions}_user_id_created_at", "user_id", "created_at", "session_id"),
         schema=n.schema,
         **types.TABLE,
