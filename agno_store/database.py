@@ -18,7 +18,7 @@ from typing import Any, ClassVar, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 
-from agno_store import engines, failures, schema, tables, urls
+from agno_store import engines, failures, schema, tables, tenants, urls
 from agno_store.attempts import Attempts
 from agno_store.dialects import Dialect, Scope, parse_url
 from agno_store.errors import AccessDenied, ConfigurationError, InvalidArgument
@@ -54,6 +54,7 @@ class Database(Operations):
         auto_upgrade_schema: bool,
         lock_timeout: float,
         on_conflict: str,
+        tenant_id: str | None,
         extend: Extend | None,
         versions: str | Path | None,
         pooler: str | None = None,
@@ -63,7 +64,7 @@ class Database(Operations):
         self._refuse_mistakes(pooler, lock_timeout)
         self._options = {"table_name": names.sessions, "auto_upgrade_schema": auto_upgrade_schema}
         self._options |= {"id": id, "lock_timeout": lock_timeout, "extend": extend, "versions": versions}
-        self._options |= {"on_conflict": on_conflict}
+        self._options |= {"on_conflict": on_conflict, "tenant_id": tenant_id}
         if pooler is not None:
             self._options["pooler"] = pooler
         if names.schema is not None:
@@ -71,7 +72,7 @@ class Database(Operations):
         self._pooled = pooler is not None
         self._owns_engine = engine is None
         self._engine = engine if engine is not None else self._own_engine(url)
-        self._store = Store(names)
+        self._store = Store(names, tenants.checked(tenant_id))
         self._standby = None if read_url is None else self._opened_standby(read_url, names, read_your_writes)
         self._first_use = threading.RLock()
         self._here = threading.local()
@@ -115,6 +116,8 @@ class Database(Operations):
         if not self.dialect.shares(url):
             return str(uuid.uuid4())
         seed = f"{url.set(password=None).render_as_string()}#{self.names}"
+        if self.tenant_id is not None:
+            seed += f"#{tenants.prefix(self.tenant_id)}"  # escaped: any text is a tenant, and not all have bytes
         return str(uuid.uuid5(uuid.NAMESPACE_DNS, seed))
 
     # -- what agno and people look at ---------------------------------------------------------
@@ -139,6 +142,11 @@ class Database(Operations):
         return self.names.schema
 
     @property
+    def tenant_id(self) -> str | None:
+        """Whose sessions this store is about, where it was opened for one of several tenants."""
+        return self._store.tenant_id
+
+    @property
     def table_name(self) -> str:
         return self.names.sessions
 
@@ -158,6 +166,7 @@ class Database(Operations):
             "type": f"agno_store.{kind}",
             "table_name": self.names.sessions,
             "db_schema": self.names.schema,
+            "tenant_id": self.tenant_id,
         }
 
     def __repr__(self) -> str:
@@ -307,7 +316,7 @@ class Database(Operations):
         self._refuse_to_wait_for_itself()
         self._ensure()
         if self._standby is not None:
-            with suppress(NotNow), failures.translated(self):
+            with suppress(NotNow), failures.translated(self), tenants.acting_for(self.tenant_id):
                 return self._standby.read(work, *args, **kwargs)
         return self._read(work, *args, **kwargs)
 
@@ -343,7 +352,10 @@ class Database(Operations):
             )
 
     def _once(self, attempts: Attempts, changes: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        with self.dialect.transaction(self._engine, writes=changes) as connection:
+        with (
+            tenants.acting_for(self.tenant_id),
+            self.dialect.transaction(self._engine, writes=changes) as connection,
+        ):
             self._here.busy = True
             try:
                 result = work(connection, *args, **kwargs)

@@ -65,6 +65,7 @@ class SqliteDb(Database):
         id: str | None = None,
         lock_timeout: float = 60.0,
         on_conflict: str = MERGE,
+        tenant_id: str | None = None,
         extend: Extend | None = None,
         versions: str | Path | None = None,
     ) -> None:
@@ -81,6 +82,7 @@ class SqliteDb(Database):
             auto_upgrade_schema=auto_upgrade_schema,
             lock_timeout=lock_timeout,
             on_conflict=on_conflict,
+            tenant_id=tenant_id,
             extend=extend,
             versions=versions,
         )
@@ -99,6 +101,7 @@ class _ServerDb(Database):
         id: str | None = None,
         lock_timeout: float = 60.0,
         on_conflict: str = MERGE,
+        tenant_id: str | None = None,
         extend: Extend | None = None,
         versions: str | Path | None = None,
         pooler: str | None = None,
@@ -113,6 +116,7 @@ class _ServerDb(Database):
             auto_upgrade_schema=auto_upgrade_schema,
             lock_timeout=lock_timeout,
             on_conflict=on_conflict,
+            tenant_id=tenant_id,
             extend=extend,
             versions=versions,
             pooler=pooler,

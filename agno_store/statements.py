@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from agno_store import tables, types
+from agno_store import tables, tenants, types
 from agno_store.errors import InvalidArgument
 from agno_store.names import Names
 
@@ -47,6 +47,8 @@ RUN_SORTS = (
     "workflow_id",
     "user_id",
 )
+
+_SESSION_KEY = tenants.SessionKey()
 
 _COMPONENT: Mapping[str, str] = MappingProxyType({"agent": "agent_id", "team": "team_id", "workflow": "workflow_id"})
 
@@ -106,12 +108,17 @@ class SessionFilter:
 
 
 class Statements:
-    """The statements of one store; those without filters are built once."""
+    """The statements of one store and tenant; those without filters are built once.
 
-    def __init__(self, names: Names) -> None:
-        self.sessions = tables.table(names, names.sessions)
-        self.runs = tables.table(names, names.runs)
-        self.summaries = tables.table(names, names.summaries)
+    A session's key is the tenant's by its type. Whoever looks for sessions or runs by something else has to ask
+    for ``_of_tenant``.
+    """
+
+    def __init__(self, names: Names, tenant_id: str | None = None) -> None:
+        self.sessions = tables.table(names, names.sessions, _SESSION_KEY)
+        self.runs = tables.table(names, names.runs, _SESSION_KEY)
+        self.summaries = tables.table(names, names.summaries, _SESSION_KEY)
+        self._of_tenant = self.sessions.c.tenant_id == tenant_id  # IS NULL where there is none
         self.version_table = tables.version_table(names)
         self.journal = tables.journal(names)
 
@@ -138,7 +145,7 @@ class Statements:
     @cached_property
     def _session_columns(self) -> sa.Select[Any]:
         s, u = self.sessions.c, self.summaries.c
-        mine = [column for column in s if column.name not in ("name_folded", "next_run_index")]
+        mine = [column for column in s if column.name not in ("name_folded", "next_run_index", "tenant_id")]
         return sa.select(*mine, u.summary, u.topics, u.summary_data).select_from(
             self.sessions.outerjoin(self.summaries, u.session_id == s.session_id)
         )
@@ -209,7 +216,7 @@ class Statements:
 
     def _session_conditions(self, which: SessionFilter) -> list[sa.ColumnElement[bool]]:
         s = self.sessions.c
-        conditions: list[sa.ColumnElement[bool]] = []
+        conditions: list[sa.ColumnElement[bool]] = [self._of_tenant]
         if which.session_type is not None:
             conditions.append(s.session_type == which.session_type)
         if which.user_id is not None:
@@ -327,13 +334,14 @@ class Statements:
     def _filtered(self, statement: sa.Select[Any], filters: Mapping[str, str]) -> sa.Select[Any]:
         s, r = self.sessions.c, self.runs.c
         statement = statement.where(*(r[name] == value for name, value in filters.items() if name != "user_id"))
+        if "session_id" in filters and "user_id" not in filters:
+            return statement
+        statement = statement.join(self.sessions, s.session_id == r.session_id).where(self._of_tenant)
         if "user_id" not in filters:
             return statement
         # A run is its session's owner's; only where nobody owns the session, its own user's.
         user_id = filters["user_id"]
-        return statement.join(self.sessions, s.session_id == r.session_id).where(
-            sa.or_(s.user_id == user_id, sa.and_(s.user_id.is_(None), r.user_id == user_id))
-        )
+        return statement.where(sa.or_(s.user_id == user_id, sa.and_(s.user_id.is_(None), r.user_id == user_id)))
 
     def _this_run(self) -> tuple[sa.ColumnElement[bool], ...]:
         r = self.runs.c

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Insert, Update
 from sqlalchemy.engine import Connection, CursorResult, RowMapping
 
-from agno_store import dialects, encoding, owners, rows
+from agno_store import dialects, encoding, owners, rows, tenants
 from agno_store.errors import InvalidArgument, NotFound
 from agno_store.names import Names
 from agno_store.records import Receipt, RunUpdate
@@ -33,9 +33,10 @@ def now() -> int:
 class Store:
     """The operations of one store. Rows go in encoded and come out as they are stored."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Names, tenant_id: str | None = None) -> None:
         self.names = names
-        self.sql = Statements(names)
+        self.tenant_id = tenant_id
+        self.sql = Statements(names, tenant_id)
 
     # -- reading sessions ---------------------------------------------------------------------
 
@@ -94,7 +95,7 @@ class Store:
         save.refuse_if_stale(None if locked is None else locked["version"])
         if locked is None:
             stamp["created_at"] = moment if save.created_at is None else save.created_at
-            self._send(c, self.sql.insert_session, {**save.columns, **stamp})
+            self._insert_session(c, {**save.columns, **stamp})
         else:
             user_id = save.columns["user_id"]
             owners.own(session_id, locked["user_id"], user_id)
@@ -159,6 +160,10 @@ class Store:
     def _locked(self, c: Connection, session_id: str) -> RowMapping | None:
         return c.execute(self.sql.lock_session, {"session_id": session_id}).mappings().first()
 
+    def _insert_session(self, c: Connection, columns: Mapping[str, Any]) -> None:
+        tenants.refuse_too_long(columns["session_id"], self.tenant_id)
+        self._send(c, self.sql.insert_session, {**columns, "tenant_id": self.tenant_id})
+
     def _update_session(self, c: Connection, session_id: str, version: int, columns: Mapping[str, Any]) -> None:
         self._send(c, self.sql.update_session, {"key": session_id, "version": version + 1, **columns})
 
@@ -219,7 +224,7 @@ class Store:
         if locked is None:
             if session is None:
                 return None
-            self._send(c, self.sql.insert_session, {**session, "next_run_index": 1, "updated_at": run["updated_at"]})
+            self._insert_session(c, {**session, "next_run_index": 1, "updated_at": run["updated_at"]})
             self._send(c, self.sql.insert_run, {**run, "run_index": 0})
             return rows.run_receipt(run, 0)
         owners.own_run(run, locked)

@@ -37,16 +37,15 @@ Extend = Callable[[Tables], None]
 
 
 @lru_cache(maxsize=64)
-def metadata(n: Names, extend: Extend | None = None) -> sa.MetaData:
-    """Return the tables of the store called ``n``, with what ``extend`` adds.
+def metadata(n: Names, extend: Extend | None = None, session_key: sa.types.TypeEngine[str] = types.ID) -> sa.MetaData:
+    """Return the tables of the store called ``n``, with what ``extend`` adds; ``session_key`` reads and writes keys.
 
     Raises ConfigurationError where that cannot work: a table or a constraint of its own, an index whose name
     could meet another store's, a column that has to be given with every row.
     """
     meta = sa.MetaData()
-    _sessions(n, meta)
-    _runs(n, meta)
-    _summaries(n, meta)
+    for declare in (_sessions, _runs, _summaries):
+        declare(n, meta, session_key)
     if extend is not None:
         _add(n, meta, extend)
     return meta
@@ -91,9 +90,9 @@ def _check_column(table: sa.Table, column: sa.Column[Any]) -> None:
         )
 
 
-def table(n: Names, name: str) -> sa.Table:
+def table(n: Names, name: str, session_key: sa.types.TypeEngine[str] = types.ID) -> sa.Table:
     """Return one table of the store called ``n`` by its full name."""
-    return metadata(n).tables[f"{n.schema}.{name}" if n.schema else name]
+    return metadata(n, session_key=session_key).tables[f"{n.schema}.{name}" if n.schema else name]
 
 
 def version_table(n: Names) -> sa.TableClause:
@@ -124,11 +123,11 @@ def journal(n: Names) -> sa.Table:
     )
 
 
-def _sessions(n: Names, meta: sa.MetaData) -> None:
+def _sessions(n: Names, meta: sa.MetaData, session_key: sa.types.TypeEngine[str]) -> None:
     sa.Table(
         n.sessions,
         meta,
-        sa.Column("session_id", types.ID, nullable=False),
+        sa.Column("session_id", session_key, nullable=False),
         sa.Column("session_type", types.ID, nullable=False),
         sa.Column("agent_id", types.ID),
         sa.Column("team_id", types.ID),
@@ -155,11 +154,11 @@ def _sessions(n: Names, meta: sa.MetaData) -> None:
     )
 
 
-def _runs(n: Names, meta: sa.MetaData) -> None:
+def _runs(n: Names, meta: sa.MetaData, session_key: sa.types.TypeEngine[str]) -> None:
     sa.Table(
         n.runs,
         meta,
-        sa.Column("session_id", types.ID, nullable=False),
+        sa.Column("session_id", session_key, nullable=False),
         sa.Column("run_index", types.COUNT, nullable=False, autoincrement=False),
         sa.Column("run_id", types.ID, nullable=False),
         sa.Column("run_type", types.ID, nullable=False),
@@ -188,11 +187,11 @@ def _runs(n: Names, meta: sa.MetaData) -> None:
     )
 
 
-def _summaries(n: Names, meta: sa.MetaData) -> None:
+def _summaries(n: Names, meta: sa.MetaData, session_key: sa.types.TypeEngine[str]) -> None:
     sa.Table(
         n.summaries,
         meta,
-        sa.Column("session_id", types.ID, nullable=False),
+        sa.Column("session_id", session_key, nullable=False),
         sa.Column("summary", types.TEXT, nullable=False),
         sa.Column("topics", types.JSON),
         sa.Column("summary_data", types.JSON),

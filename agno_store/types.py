@@ -45,7 +45,7 @@ class _PostgresJson(sa.types.UserDefinedType[str]):
         return sa.cast(colexpr, sa.Text())
 
 
-class _Id(sa.types.TypeDecorator[str]):
+class Id(sa.types.TypeDecorator[str]):
     """An id: any string of up to 255 characters, compared by bytes."""
 
     impl = sa.String(ID_LENGTH)
@@ -68,7 +68,7 @@ _ID = (
     .with_variant(_MySqlId(ID_LENGTH), "mysql", "mariadb")
 )
 
-ID: sa.types.TypeEngine[str] = _Id()
+ID: sa.types.TypeEngine[str] = Id()
 """Ids and enums."""
 
 TEXT: sa.types.TypeEngine[str] = sa.Text().with_variant(_LONGTEXT, "mysql", "mariadb")

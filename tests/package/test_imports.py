@@ -14,7 +14,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "urls", "release"}),
     frozenset({"names", "records", "encoding", "owners"}),
     frozenset({"types", "beside", "merging", "run_changes"}),
-    frozenset({"tables"}),
+    frozenset({"tables", "tenants"}),
     frozenset({"statements", "rows", "bridge"}),
     frozenset({"dialects", "failures", "saving"}),
     frozenset({"shapes"}),

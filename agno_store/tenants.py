@@ -1,0 +1,85 @@
+"""Tenants: customers that share a store and cannot meet in it, whatever ids they use.
+
+A store opened with ``tenant_id=`` has the tenant in front of every session's key, in the tables and only there:
+``SessionKey``, the type of the column, puts it there on the way in and takes it off on the way out. So every
+statement that names a session, each join and each foreign key is the tenant's by construction, two tenants may
+use one session_id, and no key had to be made anew for it. Statements that look for sessions by something else
+ask for ``sessions.tenant_id`` as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from sqlalchemy.engine.interfaces import Dialect
+
+from agno_store import encoding, types
+from agno_store.errors import ConfigurationError, InvalidArgument
+
+SEPARATOR = "\x1a:"
+"""Between tenant and session_id: no id holds it, because ``encoding.escape`` writes U+001A twice."""
+
+LONGEST = 100
+"""Characters of a tenant_id; what is left of the column is its sessions'."""
+
+_prefix: ContextVar[str] = ContextVar("agno_store tenant", default="")
+
+
+def checked(tenant_id: Any) -> str | None:
+    """Return the tenant of a store, or None.
+
+    Raises ConfigurationError for what is no str, empty, or longer than 100 characters.
+    """
+    if tenant_id is None:
+        return None
+    if not isinstance(tenant_id, str) or not tenant_id:
+        raise ConfigurationError(f"tenant_id={tenant_id!r}: it must be a str with something in it, or be left out.")
+    length = len(encoding.escape(tenant_id))
+    if length > LONGEST:
+        raise ConfigurationError(f"tenant_id has {length} characters; the limit is {LONGEST}. Use a shorter one.")
+    return tenant_id
+
+
+def prefix(tenant_id: str | None) -> str:
+    """Return what stands in front of the keys of a tenant's sessions."""
+    return "" if tenant_id is None else encoding.escape(tenant_id) + SEPARATOR
+
+
+def refuse_too_long(session_id: str, tenant_id: str | None) -> None:
+    """Raise InvalidArgument for a session_id that has no room behind its tenant."""
+    length, room = len(encoding.escape(session_id)), types.ID_LENGTH - len(prefix(tenant_id))
+    if length > room:
+        raise InvalidArgument(
+            f"session_id has {length} characters; the limit of this tenant's is {room}. Nothing was written. "
+            "Use a shorter id, for instance a hash of this one."
+        )
+
+
+@contextmanager
+def acting_for(tenant_id: str | None) -> Iterator[None]:
+    """Let every session's key that is sent or read be the tenant's, in this thread or task."""
+    token = _prefix.set(prefix(tenant_id))
+    try:
+        yield
+    finally:
+        _prefix.reset(token)
+
+
+class SessionKey(types.Id):
+    """The session_id of a tenant's session: as it is for callers, with its tenant in the database."""
+
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else f"{_prefix.get()}{encoding.escape(value)}"
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        if value is None:
+            return None
+        own = _prefix.get()
+        if not value.startswith(own) or SEPARATOR in value[len(own) :]:
+            raise RuntimeError("A statement has read a session of another tenant; it was not given to the caller.")
+        return encoding.unescape(value[len(own) :])
