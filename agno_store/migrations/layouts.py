@@ -23,14 +23,14 @@ _Shape = dict[str, tuple[frozenset[str], frozenset[str]]]
 def refuse_foreign(connection: Connection, names: Names, chain: Chain, current: str | None) -> None:
     """Raise SchemaConflict where a table that is to be made is there, and has not the columns of ours.
 
-    A table with exactly our columns is one that an upgrade was killed over, or that was made by hand: the
-    upgrade goes on from it.
+    A table with exactly the columns that ours has at one of the revisions is one that an upgrade was killed over,
+    or that was made by hand: the upgrade goes on from it.
     """
     if current == HEAD:
         return
     made = shape(names, chain, current)
     for table, (columns, _) in _shape_of(connection, names).items():
-        if table in made or columns == _first_columns(names, chain, table):
+        if table in made or columns in _columns_of_ours(names, chain, table):
             continue
         raise SchemaConflict(
             f"The table {table} is there already and is not one of agno_store's: it looks like {recognised(columns)}. "
@@ -41,9 +41,9 @@ def refuse_foreign(connection: Connection, names: Names, chain: Chain, current: 
         )
 
 
-def _first_columns(names: Names, chain: Chain, table: str) -> frozenset[str]:
+def _columns_of_ours(names: Names, chain: Chain, table: str) -> set[frozenset[str]]:
     shapes = (shape(names, chain, script.revision) for script in chain.own)
-    return next(found[table][0] for found in shapes if table in found)
+    return {found[table][0] for found in shapes if table in found}
 
 
 def recognised(columns: Set[str]) -> str:

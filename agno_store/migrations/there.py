@@ -58,14 +58,21 @@ class There:
         there = self._columns(o)
         columns = [column for column in o.columns if isinstance(column, sa.Column)]
         wanted = {column.name for column in columns}
-        if there.keys() != wanted:
+        besides = there.keys() - wanted
+        if wanted - there.keys() or besides - self._of_later_revisions(o):
             raise SchemaConflict(
                 f"The table {o.table_name} is there already and is not the one to be made: it lacks "
-                f"{sorted(wanted - there.keys())} and has {sorted(there.keys() - wanted)} besides. An upgrade stops "
+                f"{sorted(wanted - there.keys())} and has {sorted(besides)} besides. An upgrade stops "
                 "before it. Rename or drop it, or give the store another name with table_name= (--table).",
                 store=o.table_name,
             )
         return all(self._has_column(column, o.table_name, o.schema) for column in columns)
+
+    def _of_later_revisions(self, o: ops.CreateTableOp) -> set[str]:
+        """Return what a table of ours may have besides, where it was made as it is at the newest revision."""
+        declared = self._context.opts.get("target_metadata", sa.MetaData()).tables.values()
+        same = (table for table in declared if (table.name, table.schema) == (o.table_name, o.schema))
+        return {column.name for table in same for column in table.columns}
 
     def _is_renamed(self, o: ops.RenameTableOp) -> bool:
         there = (self._look.has_table(str(name), schema=o.schema) for name in (o.table_name, o.new_table_name))

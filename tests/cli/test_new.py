@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agno_store import open_db
-from agno_store.tables import REVISIONS
+from agno_store.tables import HEAD, REVISIONS
 from tests.cli.program import ROOT, Answer, run, run_process
 
 SHOP = """
@@ -181,7 +181,7 @@ def test_history_shows_both_branches(shop: Path, fresh_url: str) -> None:
     assert [(entry["revision"], entry["state"]) for entry in listed] == [(one, None) for one in (*REVISIONS, made)]
     at = ("--db-url", fresh_url, "--versions", "theirs", "--json")
     with open_db(fresh_url, versions="theirs") as db:
-        db.upgrade_schema("0003")
+        db.upgrade_schema(HEAD)
         assert [entry["state"] for entry in run("history", *at).document] == ["applied"] * len(REVISIONS) + ["pending"]
         db.upgrade_schema()
     last = run("history", *at).document[-1]

@@ -68,7 +68,7 @@ WAYS: dict[tuple[str, str], list[str]] = {
     ("base", "0.1"): ["0001", "0002", "0003"],
     ("0001", "0002"): ["0002"],
     ("0.1.0", "0001"): ["-0003", "-0002"],
-    ("head", "base"): ["-0003", "-0002", "-0001"],
+    ("head", "base"): [f"-{revision}" for revision in reversed(REVISIONS)],
     ("0002", "base"): ["-0002", "-0001"],
 }
 

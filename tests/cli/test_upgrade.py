@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
@@ -10,10 +11,12 @@ from agno_store.names import Names
 from agno_store.tables import HEAD, REVISIONS
 from tests.cli.program import run
 from tests.cli.stores import NAMES, at, contents, execute, filled, set_version
+from tests.package.source import REVISIONS as FILES
+from tests.package.source import tree
 
 KEYS = ["table", "schema", "state", "current", "head", "pending", "url"]
 KEYS += ["works_with", "application", "for_release", "usable", "from", "to", "steps", "backfills"]
-MESSAGES = ("sessions", "runs", "summaries")
+MESSAGES = [str(ast.get_docstring(tree(file))).splitlines()[0] for file in FILES]
 ALL_TABLES = sorted([*NAMES.tables, NAMES.version, NAMES.upgrades])
 
 

@@ -29,6 +29,7 @@ from agno_store.tables import HEAD, REVISIONS
 from tests.cli.program import run
 from tests.cli.stores import NAMES, contents, execute
 from tests.frozen import load
+from tests.history import NEXT
 from tests.migrations.conftest import fill
 from tests.migrations.test_journal import changing, statements
 
@@ -43,11 +44,11 @@ def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(AUTO_UPGRADE, raising=False)
 
 
-def ahead(url: str, works_with: str | None, revision: str = "0004") -> None:
+def ahead(url: str, works_with: str | None, at: str = HEAD) -> None:
     """Let a newer release have upgraded the store; None: and say nothing of who may use it."""
-    execute(url, f"UPDATE {NAMES.version} SET version_num = '{revision}' WHERE version_num = '{HEAD}'")
+    execute(url, f"UPDATE {NAMES.version} SET version_num = '{NEXT}' WHERE version_num = '{at}'")
     if works_with is not None:
-        values = f"(select_from, '{revision}', 'up', 1, 1, '{NEWER}', '{works_with}')"
+        values = f"(select_from, '{NEXT}', 'up', 1, 1, '{NEWER}', '{works_with}')"
         count = f"(SELECT n FROM (SELECT count(*) + 1 AS n FROM {NAMES.upgrades}) AS counted)"
         columns = "entry, revision, what, done_at, microseconds, applied_by, works_with"
         execute(url, f"INSERT INTO {NAMES.upgrades} ({columns}) VALUES {values.replace('select_from', count)}")
@@ -75,7 +76,7 @@ def test_a_store_that_this_release_works_with_is_used_with_a_warning(
         assert db.delete_session("s1")
         assert db.get_session("s0", deserialize=False)["runs"][-1]["run_id"] == "new"
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warnings == ["agent_sessions is at revision 0004, ahead of this release, which works with it"]
+    assert warnings == [f"agent_sessions is at revision {NEXT}, ahead of this release, which works with it"]
     assert rows(fresh_url) == before
 
 
@@ -96,7 +97,7 @@ def test_one_that_it_does_not_work_with_is_refused(fresh_url: str, works_with: s
         for call in calls:
             with pytest.raises(SchemaTooNew, match="Nothing was changed") as raised:
                 call()
-        assert (raised.value.current, raised.value.head) == ("0004", HEAD)
+        assert (raised.value.current, raised.value.head) == (NEXT, HEAD)
         with pytest.raises(SchemaTooNew) as raised:
             db.get_sessions()
         if works_with in TOO_NEW:
@@ -112,7 +113,7 @@ def test_the_last_line_of_the_journal_about_its_revision_counts(fresh_url: str) 
                 execute(fresh_url, f"UPDATE {NAMES.version} SET version_num = '{HEAD}'")
             ahead(fresh_url, works_with)
             assert db.schema_status().usable is usable
-        execute(fresh_url, f"UPDATE {NAMES.version} SET version_num = '0005'")
+        execute(fresh_url, f"UPDATE {NAMES.version} SET version_num = '9999'")
         assert not db.schema_status().usable
 
 
@@ -160,11 +161,13 @@ FOR = {
     # the store: what each release would find
     "missing": {"0.1.0": ("missing", 3), __version__: ("missing", 3)},
     "0001": {"0.1.0": ("behind", 3), "0.1": ("behind", 3)},
-    HEAD: {"0.1.0": ("in step", 0), "0.2": ("in step", 0), "0.1.99": ("in step", 0)},
-    "0004 0.2.0": {"0.1.0": ("ahead", 4), "0.2.0": ("ahead", 0), "0.2": ("ahead", 0), "0.1.99": ("ahead", 4)},
-    "0004 0.1.0": {"0.1.0": ("ahead", 0), "0.1": ("ahead", 0)},
-    "0004 0.3.0": {"0.1.0": ("ahead", 4), "0.2.0": ("ahead", 4)},
-    "0004": {"0.1.0": ("ahead", 4), "0.2.0": ("ahead", 4)},
+    "0003": {"0.1.0": ("in step", 0), "0.2": ("behind", 3), "0.1.99": ("in step", 0)},
+    "0004": {"0.1.0": ("ahead", 0), "0.1.99": ("ahead", 0)},
+    HEAD: {__version__: ("in step", 0)},
+    f"{NEXT} 0.2.0": {"0.1.0": ("ahead", 4), "0.2.0": ("ahead", 0), "0.2": ("ahead", 0), "0.1.99": ("ahead", 4)},
+    f"{NEXT} 0.1.0": {"0.1.0": ("ahead", 0), "0.1": ("ahead", 0)},
+    f"{NEXT} 0.3.0": {"0.1.0": ("ahead", 4), "0.2.0": ("ahead", 4)},
+    NEXT: {"0.1.0": ("ahead", 4), "0.2.0": ("ahead", 4)},
 }
 
 
@@ -196,9 +199,9 @@ def test_check_for_what_is_no_release_is_a_usage_error(fresh_url: str, release: 
 
 def test_check_for_a_release_without_a_journal(backend: str, fresh_url: str) -> None:
     with open_db(fresh_url) as db:
-        load(db.db_engine, backend, HEAD)
+        load(db.db_engine, backend, "0003")
         assert run("check", "--for", "0.1.0", "--db-url", fresh_url).code == 0
-        ahead(fresh_url, None)
+        ahead(fresh_url, None, at="0003")
         for words in (("--for", "0.1.0"), ("--for", "0.2.0"), ()):
             answer = run("check", *words, "--db-url", fresh_url, "--json")
             assert (answer.code, answer.document["state"], answer.document["works_with"]) == (4, "ahead", None)
@@ -206,8 +209,8 @@ def test_check_for_a_release_without_a_journal(backend: str, fresh_url: str) -> 
 
 def test_without_a_journal_a_store_ahead_is_refused(backend: str, fresh_url: str) -> None:
     with open_db(fresh_url) as db:
-        load(db.db_engine, backend, HEAD)
-        ahead(fresh_url, None)
+        load(db.db_engine, backend, "0003")
+        ahead(fresh_url, None, at="0003")
         with pytest.raises(SchemaTooNew):
             db.get_sessions()
 

@@ -18,6 +18,7 @@ from agno_store import open_db
 from agno_store.errors import ConfigurationError, NotFound, SchemaTooNew
 from agno_store.migrations import Migrator
 from agno_store.migrations.backfill import Backfill, pending, run
+from agno_store.tables import HEAD
 from tests.cli.stores import execute
 from tests.migrations.backfilling import IDS, counts, filled, written
 
@@ -264,7 +265,7 @@ def test_where_there_is_nothing_nothing_is_pending_and_nothing_made(tmp_path: Pa
 
 def test_a_store_ahead_is_left_alone(fresh_url: str, tmp_path: Path) -> None:
     migrator = filled(fresh_url, written(tmp_path))
-    execute(fresh_url, "UPDATE agent_sessions_alembic_version SET version_num = '9999' WHERE version_num = '0003'")
+    execute(fresh_url, f"UPDATE agent_sessions_alembic_version SET version_num = '9999' WHERE version_num = '{HEAD}'")
     for call in (lambda: pending(migrator), lambda: run(migrator, "app1")):
         with pytest.raises(SchemaTooNew):
             call()

@@ -183,7 +183,7 @@ def test_a_node_that_lags_behind_does_not_take_a_downgraded_store_for_one_that_i
         assert other.upgrade_schema() == []
         with session(fresh_urls[1]) as lagging, ThreadPoolExecutor(1) as pool:
             lagging.exec_driver_sql("FLUSH TABLES WITH READ LOCK")
-            assert Migrator.of(one).downgrade("0001") == ["0003", "0002"]
+            assert Migrator.of(one).downgrade("0001") == EVERY[:0:-1]
             upgrading = pool.submit(other.upgrade_schema)
             time.sleep(0.5)
             lagging.exec_driver_sql("UNLOCK TABLES")

@@ -19,6 +19,9 @@ from agno_store.dialects import postgresql
 from agno_store.errors import DatabaseError
 from agno_store.migrations import Migrator
 from agno_store.migrations.chain import Position
+from agno_store.tables import HEAD, REVISIONS
+from tests.cli.program import run
+from tests.frozen import load
 from tests.migrations.conftest import advisory_locks
 from tests.migrations.sessions import application, session
 
@@ -150,7 +153,7 @@ def test_writers_go_on_while_an_index_is_built_and_so_does_a_waiting_upgrade(lar
     assert valid(large, "ix_agent_sessions_runs_status") is True
     with open_db(large, versions=versions) as db:
         assert db.schema_status().in_step
-        assert noted(Migrator.of(db)) == ["0001", "0002", "0003", "a1"]
+        assert noted(Migrator.of(db)) == [*REVISIONS, "a1"]
         assert len(db.get_session("s", deserialize=False)["runs"]) == 2020
 
 
@@ -272,7 +275,7 @@ def test_the_index_of_a_killed_build_is_built_again(large: str, tmp_path: Path, 
         kind = "UNIQUE INDEX" if upgrade is UNIQUE else "INDEX"
         assert sent == ["DROP INDEX CONCURRENTLY", f"CREATE {kind} CONCURRENTLY"]
         assert valid(large, index) is True
-        assert Migrator.of(db).position() == Position("0003", "a1")
+        assert Migrator.of(db).position() == Position(HEAD, "a1")
 
 
 def test_the_index_of_a_killed_build_is_built_again_in_the_callers_transaction(large: str, tmp_path: Path) -> None:
@@ -296,7 +299,7 @@ def test_a_unique_index_over_doubles_fails_and_is_built_when_they_are_gone(large
             with pytest.raises(DatabaseError, match="UniqueViolation") as caught:
                 db.upgrade_schema()
             assert isinstance(caught.value.__cause__, sa.exc.IntegrityError)
-        assert Migrator.of(db).position() == Position("0003", None)
+        assert Migrator.of(db).position() == Position(HEAD, None)
         with session(large) as connection:
             assert advisory_locks(connection) == 0
         with open_db(large) as writer:  # what is left of the index keeps nobody from writing
@@ -329,7 +332,7 @@ def test_a_revision_that_fails_after_its_index_goes_on_from_it(large: str, tmp_p
         with pytest.raises((RuntimeError, DatabaseError)):
             db.upgrade_schema()
         assert valid(large, index) is True
-        assert Migrator.of(db).position() == Position("0003", None)
+        assert Migrator.of(db).position() == Position(HEAD, None)
     with open_db(large, versions=application(tmp_path / "mended", INDEX)) as db, statements(db) as sent:
         assert db.upgrade_schema() == ["a1"]
         assert sent == []
@@ -347,3 +350,20 @@ def test_an_invalid_index_of_another_name_is_left_alone(large: str, tmp_path: Pa
     with open_db(large, versions=versions) as db:
         assert db.upgrade_schema() == ["a1"]
     assert valid(large, "uq_mine") is False
+
+
+def test_the_index_of_the_tenants_is_built_beside_the_writers_of_an_older_store(
+    fresh_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "LARGE", 0)
+    with open_db(fresh_url) as db:
+        load(db.db_engine, "postgresql", "0003")
+        [planned] = run("upgrade", "--plan", "--to", "0004", "--db-url", fresh_url, "--json").document["plan"]
+        assert [(step["built_concurrently"], "CONCURRENTLY" in step["waits"]) for step in planned["steps"]] == [
+            (None, False),
+            (True, True),
+        ]
+        with statements(db) as sent:
+            assert db.upgrade_schema("0004") == ["0004"]
+        assert sent == ["CREATE INDEX CONCURRENTLY"]
+    assert valid(fresh_url, "ix_agent_sessions_tenant_id_created_at") is True

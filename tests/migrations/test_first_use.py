@@ -9,6 +9,8 @@ import sqlalchemy as sa
 
 from agno_store import SchemaBehind, SchemaConflict, SchemaDrifted, SchemaTooNew, open_db
 from agno_store.migrations import Migrator
+from agno_store.tables import HEAD, REVISIONS
+from tests.history import above
 from tests.migrations.conftest import fill, snapshot
 
 
@@ -29,7 +31,7 @@ def test_a_store_that_is_behind_says_which_command_to_run(db: Any, migrator: Mig
     migrator.upgrade(at)
     with pytest.raises(SchemaBehind, match="Run: agno-store upgrade --db-url ") as caught:
         db.get_session("s")
-    assert (caught.value.current, caught.value.head, caught.value.store) == (at, "0003", "agent_sessions")
+    assert (caught.value.current, caught.value.head, caught.value.store) == (at, HEAD, "agent_sessions")
     assert db.schema_status().current == at
 
 
@@ -42,7 +44,7 @@ def test_a_store_that_is_behind_is_upgraded_if_asked_for(fresh_url: str) -> None
 
 def test_upgrade_schema_says_what_it_did(db: Any) -> None:
     assert db.upgrade_schema("0002") == ["0001", "0002"]
-    assert db.upgrade_schema() == ["0003"]
+    assert db.upgrade_schema() == above("0002")
     assert db.upgrade_schema() == []
 
 
@@ -96,7 +98,7 @@ def test_tables_that_are_there_already_and_match_are_gone_on_from(db: Any, migra
     migrator.upgrade()
     with db.db_engine.begin() as connection:
         connection.exec_driver_sql("UPDATE agent_sessions_alembic_version SET version_num = '0001'")
-    assert migrator.upgrade() == ["0002", "0003"]
+    assert migrator.upgrade() == above("0001")
     assert migrator.drift() == []
 
 
@@ -104,13 +106,13 @@ def test_stamp_records_only_what_is_true(db: Any, migrator: Migrator) -> None:
     migrator.upgrade("0002")
     with db.db_engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE agent_sessions_alembic_version")
-    for wrong in ("0001", "0003", "base"):
+    for wrong in ("0001", *above("0002"), "base"):
         with pytest.raises(SchemaConflict, match=f"not at revision {wrong}"):
             migrator.stamp(wrong)
     assert migrator.current() is None
     migrator.stamp("0002")
     assert migrator.current() == "0002"
-    assert migrator.upgrade() == ["0003"]
+    assert migrator.upgrade() == above("0002")
 
 
 def test_an_upgrade_does_not_call_a_store_with_a_lost_table_up_to_date(db: Any, migrator: Migrator) -> None:
@@ -128,7 +130,7 @@ def test_a_select_before_the_upgrade_cannot_fool_it(db: Any) -> None:
 
     sa.event.listen(db.db_engine, "engine_connect", begin)
     try:
-        assert db.upgrade_schema() == ["0001", "0002", "0003"]
+        assert db.upgrade_schema() == list(REVISIONS)
     finally:
         sa.event.remove(db.db_engine, "engine_connect", begin)
     assert db.schema_status().in_step

@@ -17,12 +17,13 @@ from agno_store.names import LONGEST, Names
 from agno_store.tables import HEAD
 from tests.cli.program import Answer, run
 from tests.cli.stores import connected, contents, execute
+from tests.history import above
 from tests.migrations.test_stores import drop_schemas
 
 STORES = {
     "quo\"te's; per%c": "0001",
     "Capitals": "0002",
-    "straße-日本": "head",
+    "straße-日本": HEAD,
     "x" * LONGEST: "base",
     "a_alembic_version": "0001",
     "agent_sessions": "0002",
@@ -85,12 +86,12 @@ def test_stores_of_any_name_and_revision_are_found_and_upgraded(fresh_url: str) 
     made(fresh_url)
     execute(fresh_url, *HOSTS)
     assert {names.sessions for names in found(fresh_url)} == set(STORES)
-    at = {"base": None, "head": HEAD}
-    assert everywhere(fresh_url) == {name: at.get(revision, revision) for name, revision in STORES.items()}
+    at = {name: None if revision == "base" else revision for name, revision in STORES.items()}
+    assert everywhere(fresh_url) == at
     answer = upgrade(fresh_url)
     assert (answer.code, answer.err) == (0, "")
     assert {store["table"]: len(store["steps"]) for store in answer.document["stores"]} == {
-        name: {"base": 3, "0001": 2, "0002": 1, "head": 0}[revision] for name, revision in STORES.items()
+        name: len(above(revision)) for name, revision in STORES.items()
     }
     assert everywhere(fresh_url) == dict.fromkeys(STORES, HEAD)
 
@@ -134,7 +135,7 @@ def test_stores_in_several_schemas_are_found(backend: str, fresh_url: str, schem
     answer = upgrade(fresh_url)
     assert answer.code == 0
     assert {store["schema"]: len(store["steps"]) for store in answer.document["stores"]} == {
-        schema: 0 if schema == schemas[0] else 2 for schema in every
+        schema: 0 if schema == schemas[0] else len(above("0001")) for schema in every
     }
 
 
@@ -194,7 +195,7 @@ def test_all_can_be_rehearsed(backend: str, fresh_url: str) -> None:
     assert answer.code == (2 if backend == "mysql" else 0)
     if backend != "mysql":
         steps = {store["table"]: len(store["rehearsed"]) for store in answer.document["stores"]}
-        assert steps == {name: {"base": 3, "0001": 2, "0002": 1, "head": 0}[at] for name, at in STORES.items()}
+        assert steps == {name: len(above(at)) for name, at in STORES.items()}
     assert contents(fresh_url) == before
 
 

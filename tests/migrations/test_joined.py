@@ -17,7 +17,7 @@ from agno_store import ConfigurationError, MySQLDb, PostgresDb, SchemaConflict, 
 from agno_store.dialects.base import autocommits
 from agno_store.errors import DatabaseError
 from agno_store.migrations import Migrator
-from agno_store.tables import REVISIONS
+from agno_store.tables import HEAD, REVISIONS
 from tests.migrations.conftest import contents, fill
 from tests.migrations.joining import WAYS, TakenBack, Way, mine, tables, write
 from tests.migrations.sessions import ADD_COLUMN, application, holding
@@ -182,7 +182,7 @@ def test_a_table_in_use_ends_it_and_the_transaction_is_the_callers_to_roll_back(
     fresh_url: str, engine: Engine, tmp_path: Path
 ) -> None:
     store = PostgresDb(db_engine=engine, versions=application(tmp_path / "versions", ADD_COLUMN))
-    store.upgrade_schema("0003")
+    store.upgrade_schema(HEAD)
     with (
         holding(fresh_url, "SELECT * FROM agent_sessions_runs"),
         engine.connect() as connection,

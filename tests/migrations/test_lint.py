@@ -9,6 +9,7 @@ import pytest
 from agno_store.errors import ConfigurationError
 from agno_store.migrations.advice import ADVICE, ON_MARKERS
 from agno_store.migrations.lint import Finding, lint, revisions
+from agno_store.tables import REVISIONS
 from tests.migrations.revisions import HEAD, VARIABLES, line, write
 
 COLUMN = 'op.add_column(n.runs, sa.Column("tokens", types.COUNT{}), schema=n.schema)'
@@ -405,13 +406,13 @@ def test_every_advice_has_code_that_is_python() -> None:
 
 def test_our_own_revisions_pass() -> None:
     assert lint() == []
-    assert [script.revision for script in revisions(own=True)][:3] == ["0001", "0002", "0003"]
+    assert [script.revision for script in revisions(own=True)] == list(REVISIONS)
 
 
 def test_an_applications_revisions_are_found_beside_ours_or_alone(tmp_path: Path) -> None:
     folder = write(tmp_path, DROP)
     assert [script.revision for script in revisions(folder, own=False)] == ["app1"]
-    assert [script.revision for script in revisions(folder, own=True)] == ["0001", "0002", "0003", "app1"]
+    assert [script.revision for script in revisions(folder, own=True)] == [*REVISIONS, "app1"]
     [finding] = lint(folder)
     assert finding == lint(folder, own=False)[0]
     assert finding == Finding(

@@ -15,12 +15,13 @@ from agno_store.migrations.chain import Position, chain
 from agno_store.migrations.plan import NEW, PlannedRevision, PlannedStep, sentences
 from agno_store.migrations.record import sql_dialects
 from agno_store.names import Names
+from agno_store.tables import HEAD, REVISIONS
 from tests.cli.stores import contents
 from tests.migrations.conftest import fill
 from tests.migrations.revisions import VARIABLES, write
 
 NAMES = Names()
-AT_HEAD = Position("0003")
+AT_HEAD = Position(HEAD)
 
 RUNS = "agent_sessions_runs"
 
@@ -111,7 +112,7 @@ def test_an_upgrade_of_nothing_is_told_and_nothing_is_made(db: Any, fresh_url: s
     with db.db_engine.connect() as connection:
         steps = plan.plan(connection, NAMES, migrator.chain, Position(), target, db.dialect)
     assert contents(fresh_url) == {}
-    assert [revision.revision for revision in steps] == ["0001", "0002", "0003"]
+    assert [revision.revision for revision in steps] == list(REVISIONS)
     assert [line.text for line in sentences(steps)[:6]] == [
         "0001  sessions, of agno_store 0.1.0",
         "  create the table agent_sessions with 17 columns",

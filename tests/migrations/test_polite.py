@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from agno_store import MySQLDb, PostgresDb, UpgradeLocked, open_db
 from agno_store.migrations import Migrator
 from agno_store.migrations.chain import Position
+from agno_store.tables import HEAD, REVISIONS
 from tests.cli.program import run
 from tests.cli.stores import NAMES, at
 from tests.migrations.sessions import ADD_COLUMN, ON_ANOTHER_TABLE, Reader, application, ending, holding
@@ -64,7 +65,7 @@ def test_readers_of_a_table_in_use_never_wait_long_and_the_holder_is_named(fresh
         assert PATIENCE / 2 < reader.longest < PATIENCE + TOLERANCE
         # Between two attempts they are let alone for as long as they may have stood.
         assert min(reader.pauses(PATIENCE / 2)) > PATIENCE / 2
-        assert migrator.position() == Position("0003", "a1")
+        assert migrator.position() == Position(HEAD, "a1")
         assert [step.revision for step in migrator.history() if step.applied_at][-1] == "a1"
         assert migrator.upgrade() == ["a2"]
 
@@ -76,7 +77,7 @@ def test_an_upgrade_goes_on_when_the_holder_ends(fresh_url: str, tmp_path: Path)
             assert migrator.upgrade() == ["a1", "a2"]
         assert reader.longest < PATIENCE + TOLERANCE
         noted = [entry.revision for entry in migrator.history() if entry.applied_at]
-        assert noted == ["0001", "0002", "0003", "a1", "a2"]
+        assert noted == [*REVISIONS, "a1", "a2"]
 
 
 def test_a_held_row_is_waited_for_in_the_same_way(fresh_url: str, tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def test_the_settings_of_a_callers_only_connection_are_as_before(
     db = CLASSES[backend](db_engine=engine, lock_timeout=0.5, versions=versions)
     ends(ending, fresh_url, Migrator.of(db, ddl_lock_timeout=PATIENCE))
     assert looked() == before
-    assert db.schema_status().current == "0003"
+    assert db.schema_status().current == HEAD
     engine.dispose()
 
 

@@ -20,6 +20,7 @@ from agno_store.errors import DatabaseError
 from agno_store.migrations import Migrator
 from agno_store.migrations.chain import Position
 from agno_store.migrations.rehearsal import rehearse
+from agno_store.tables import HEAD
 from tests.migrations.conftest import advisory_locks, contents, fill, snapshot
 from tests.migrations.sessions import (
     ADD_COLUMN,
@@ -83,13 +84,13 @@ def test_everything_that_is_done_to_a_schema_is_done_behind_a_pooler(pooled: str
         fill(db)
         assert Migrator.of(db).drift() == []
         assert Migrator.of(db).lost_by_downgrade("0001") == {db.names.runs: 6, db.names.summaries: 3}
-        assert Migrator.of(db).downgrade("0002") == ["0003"]
+        assert Migrator.of(db).downgrade("0002") == EVERY[:1:-1]
         Migrator.of(db).stamp("0002")
     with opened(pooled, auto_upgrade_schema=True, versions=versions) as db:
         assert len(contents(db)) == 3
-        assert Migrator.of(db).position() == Position("0003", "a1")
+        assert Migrator.of(db).position() == Position(HEAD, "a1")
         noted = [(step.revision, step.applied) for step in Migrator.of(db).history() if step.applied_at]
-        assert noted == [("0001", True), ("0002", True), ("0003", True), ("a1", True)]
+        assert noted == [(revision, True) for revision in (*EVERY, "a1")]
 
 
 def test_a_first_use_behind_a_pooler_builds_the_store(pooled: str) -> None:
@@ -130,7 +131,7 @@ def test_an_upgrade_that_fails_behind_a_pooler_changes_nothing(pooled: str, tmp_
                 db.upgrade_schema()
             assert snapshot(db.db_engine, db.names) == before
     with opened(pooled, versions=application(tmp_path / "mended", ON_ANOTHER_TABLE, ADD_COLUMN)) as db:
-        assert db.upgrade_schema() == ["0003", "a1", "a2"]
+        assert db.upgrade_schema() == [*EVERY[2:], "a1", "a2"]
 
 
 def test_readers_of_a_table_in_use_do_not_wait_long_behind_a_pooler(
@@ -139,7 +140,7 @@ def test_readers_of_a_table_in_use_do_not_wait_long_behind_a_pooler(
     versions = application(tmp_path / "versions", ON_ANOTHER_TABLE, ADD_COLUMN)
     runs = "agent_sessions_runs"
     with opened(pooled, versions=versions, lock_timeout=1) as db:
-        db.upgrade_schema("0003")
+        db.upgrade_schema(HEAD)
         with (
             holding(fresh_url, f"SELECT * FROM {runs}") as (_, holder),
             Reader(fresh_url, runs) as reader,
@@ -147,14 +148,14 @@ def test_readers_of_a_table_in_use_do_not_wait_long_behind_a_pooler(
         ):
             Migrator.of(db, ddl_lock_timeout=0.5).upgrade()
         assert reader.longest < 2
-        assert Migrator.of(db).position() == Position("0003", None)
+        assert Migrator.of(db).position() == Position(HEAD, None)
         assert Migrator.of(db).upgrade() == ["a1", "a2"]
 
 
 def test_what_was_rolled_back_with_a_retry_is_reported_once(pooled: str, fresh_url: str, tmp_path: Path) -> None:
     versions = application(tmp_path / "versions", ON_ANOTHER_TABLE, ADD_COLUMN)
     with opened(pooled, versions=versions) as db:
-        db.upgrade_schema("0003")
+        db.upgrade_schema(HEAD)
         with holding(fresh_url, "SELECT * FROM agent_sessions_runs") as (holder, _), ending(holder, after=0.5):
             assert Migrator.of(db, ddl_lock_timeout=0.2).upgrade() == ["a1", "a2"]
 

@@ -19,14 +19,16 @@ from agno_store.errors import ConfigurationError, InvalidArgument
 from agno_store.migrations import Migrator
 from agno_store.migrations.chain import Position
 from agno_store.migrations.journal import Journal
+from agno_store.tables import HEAD, REVISIONS
 from tests.cli.stores import contents
+from tests.history import BEFORE_HEAD
 from tests.migrations import applications, revisions
 from tests.migrations.applications import BATCH, FIRST
 from tests.migrations.conftest import fill, snapshot
 from tests.migrations.test_stores import drop_schemas
 from tests.servers import clients
 
-WALK = ("0001", "0002", "0003", "0002", "0001", "base", "head", "base")
+WALK = (*REVISIONS, *REVISIONS[-2::-1], "base", "head", "base")
 APPLICATION_WALK = ("a1", "a2", "a1", "0002", "head", "application@base")
 ODD = "quo\"te's; (per%c):x \\b"
 SCHEMA = "own; Schema's \\ %c"
@@ -164,15 +166,15 @@ def everything(db: Any) -> Any:
     return db.get_sessions(deserialize=False, sort_by="session_id")[0]
 
 
-SCRIPTS = {"base": "head", "0001": "0003", "0002": "base", "0003": "0002", "a1": "a2"}
+SCRIPTS = {"base": "head", "0001": HEAD, BEFORE_HEAD: "base", HEAD: BEFORE_HEAD, "a1": "a2"}
 """From where to where; each is run everywhere else."""
 
 
 def test_a_script_changes_nothing_in_a_store_that_is_elsewhere(backend: str, fresh_url: str, tmp_path: Path) -> None:
     with opened(backend, fresh_url, tmp_path, applications.written(tmp_path, FIRST, BATCH)) as place:
         scripts = {start: place.text(to, start) for start, to in SCRIPTS.items()}
-        scripts["0003 to a1"] = place.text("a1", "0003")
-        for at in ("nothing", "0001", "0002", "0003", "a1", "a2", "0003", "base"):
+        scripts[f"{HEAD} to a1"] = place.text("a1", HEAD)
+        for at in ("nothing", *REVISIONS, "a1", "a2", HEAD, "base"):
             if at != "nothing":
                 place.go(at)
             if at == "a1":
@@ -280,7 +282,7 @@ def test_nothing_of_what_a_revision_says_is_lost(backend: str, fresh_url: str, t
     with opened(backend, fresh_url, tmp_path, folder) as place:
         seen = []
         for by_script in (False, True):
-            place.migrator.upgrade("0003")
+            place.migrator.upgrade(HEAD)
             with open_db(fresh_url) as plain:
                 plain.upsert_session({"session_id": "s", "user_id": "a"})
             if by_script:
@@ -311,7 +313,7 @@ def test_a_script_begins_where_the_store_is_though_the_application_is_further(
         place.migrator.downgrade("0002")
         assert place.migrator.position() == Position("0002", "a1")
         assert place.run(place.text("head")).returncode == 0
-        assert place.migrator.position() == Position("0003", "a1")
+        assert place.migrator.position() == Position(HEAD, "a1")
         assert place.migrator.drift() == []
 
 
@@ -319,7 +321,7 @@ def test_a_script_begins_where_the_store_is_though_the_application_is_further(
 def test_a_script_means_the_same_names_in_every_terminal(backend: str, fresh_url: str, tmp_path: Path) -> None:
     with opened(backend, fresh_url, tmp_path, table_name="straße-日本") as place:
         assert place.run(place.text("head"), PGCLIENTENCODING="LATIN1").returncode == 0
-        assert place.migrator.current() == "0003"
+        assert place.migrator.current() == HEAD
 
 
 @pytest.mark.backends("postgresql")
@@ -329,7 +331,7 @@ def test_what_cannot_be_part_of_one_transaction_is_not_written_into_one(
     folder = revisions.write(tmp_path / "versions", OUTSIDE)
     with opened(backend, fresh_url, tmp_path, folder) as place:
         with pytest.raises(ConfigurationError, match="outside of a transaction"):
-            place.text("head", "0003")
+            place.text("head", HEAD)
         assert place.migrator.upgrade()[-1] == "app1"
 
 
@@ -345,6 +347,6 @@ def test_what_depends_on_the_database_is_not_written_down(
 ) -> None:
     with opened(backend, fresh_url, tmp_path, revisions.write(tmp_path / "versions", asking)) as place:
         with pytest.raises(InvalidArgument, match=r"app1 cannot be written down.* asks the database, in line \d+"):
-            place.text("head", "0003")
+            place.text("head", HEAD)
         with pytest.raises(InvalidArgument, match="app1 cannot be written down"):
-            place.text("head", "0003", "mariadb" if backend == "mysql" else backend)
+            place.text("head", HEAD, "mariadb" if backend == "mysql" else backend)

@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from agno_store import SchemaConflict, open_db, types
 from agno_store.migrations import Migrator
 from agno_store.migrations.chain import Position
-from agno_store.tables import REVISIONS, metadata
+from agno_store.tables import HEAD, REVISIONS, metadata
 from tests.migrations.conftest import contents, fill, snapshot
 from tests.migrations.sessions import application
 
@@ -90,7 +90,7 @@ def test_what_is_there_as_it_is_to_be_is_passed_over(fresh_url: str, tmp_path: P
         before, rows = snapshot(db.db_engine, db.names), contents(db)
     with open_db(fresh_url, versions=application(tmp_path / "versions", upgrade)) as db:
         assert db.upgrade_schema() == ["a1"]
-        assert snapshot(db.db_engine, db.names) == {**before, "revision": ["0003", "a1"]}
+        assert snapshot(db.db_engine, db.names) == {**before, "revision": [HEAD, "a1"]}
         assert contents(db) == rows
 
 
@@ -126,7 +126,7 @@ def test_what_is_there_otherwise_is_a_conflict_and_stays_as_it_is(fresh_url: str
         with pytest.raises(SchemaConflict, match=said):
             db.upgrade_schema()
         assert snapshot(db.db_engine, db.names) == before
-        assert Migrator.of(db).position() == Position("0003", None)
+        assert Migrator.of(db).position() == Position(HEAD, None)
     with open_db(fresh_url) as db:
         assert contents(db) == rows
 
@@ -203,7 +203,7 @@ def test_a_revision_that_failed_after_an_operation_goes_on_from_it(fresh_url: st
         for _ in range(2):
             with pytest.raises(RuntimeError):
                 db.upgrade_schema()
-        assert Migrator.of(db).position() == Position("0003", "a1")
+        assert Migrator.of(db).position() == Position(HEAD, "a1")
     with open_db(fresh_url, versions=application(tmp_path / "mended", BEFORE, ONCE[kind])) as db:
         assert db.upgrade_schema() == ["a2"]
 

@@ -17,8 +17,9 @@ from agno_store.dialects.mysql import upgrader
 from agno_store.errors import AgnoStoreError, DatabaseError
 from agno_store.migrations import Migrator
 from agno_store.migrations.chain import Position
-from agno_store.tables import REVISIONS
+from agno_store.tables import HEAD, REVISIONS
 from tests.cli.program import run
+from tests.history import BEFORE_HEAD
 from tests.migrations.conftest import contents, fill
 from tests.migrations.sessions import ADD_COLUMN, ON_ANOTHER_TABLE, application, locks_left, session
 
@@ -39,9 +40,9 @@ def execute(url: str, *statements: str) -> None:
 
 MOVES = {
     "deletes": f"DELETE FROM {VERSION}",
-    "moves back": f"UPDATE {VERSION} SET version_num = '0002' WHERE version_num = '0003'",
-    "adds": f"INSERT INTO {VERSION} VALUES ('0002')",
-    "empties": f"UPDATE {VERSION} SET version_num = 'zzzz' WHERE version_num = '0003'",
+    "moves back": f"UPDATE {VERSION} SET version_num = '{BEFORE_HEAD}' WHERE version_num = '{HEAD}'",
+    "adds": f"INSERT INTO {VERSION} VALUES ('{BEFORE_HEAD}')",
+    "empties": f"UPDATE {VERSION} SET version_num = 'zzzz' WHERE version_num = '{HEAD}'",
 }
 
 
@@ -58,7 +59,7 @@ def test_a_version_that_somebody_changes_before_it_is_read_again_is_no_success(f
     with open_db(fresh_url) as db:
         with pytest.raises(SchemaError) as caught:
             Meddled.of(db).upgrade()
-        assert caught.value.head == "0003"
+        assert caught.value.head == HEAD
         with suppress(AgnoStoreError):
             assert not db.schema_status().in_step
 
@@ -67,14 +68,14 @@ def test_a_version_that_somebody_changes_before_it_is_read_again_is_no_success(f
 def test_a_version_that_changes_within_a_revision_is_no_success(fresh_url: str, tmp_path: Path, move: str) -> None:
     versions = application(tmp_path / "versions", ADD_COLUMN, f'op.execute("{MOVES["deletes"]}")')
     if move == "moves back":
-        moved = MOVES[move].replace("'0003'", "'a1'").replace("'0002'", "'b0'")
+        moved = MOVES[move].replace(HEAD, "a1").replace(BEFORE_HEAD, "b0")
         versions = application(tmp_path / "versions", ADD_COLUMN, f'op.execute("{moved}")')
     with open_db(fresh_url, versions=versions) as db:
         with pytest.raises(SchemaError, match="Alembic stopped"):
             db.upgrade_schema()
         with pytest.raises(SchemaError):
             db.upgrade_schema()
-        first = None if db.dialect.title == "SQLite" else "0003"
+        first = None if db.dialect.title == "SQLite" else HEAD
         assert Migrator.of(db).position().own == first
     answer = run("check", "--db-url", fresh_url)
     assert answer.code == (0 if first else 3)
@@ -82,30 +83,30 @@ def test_a_version_that_changes_within_a_revision_is_no_success(fresh_url: str, 
 
 TRIGGERS = {
     "sqlite": (
-        f"CREATE TRIGGER back AFTER UPDATE ON {VERSION} WHEN NEW.version_num = '0003' "
-        f"BEGIN UPDATE {VERSION} SET version_num = '0002'; END",
+        f"CREATE TRIGGER back AFTER UPDATE ON {VERSION} WHEN NEW.version_num = '{HEAD}' "
+        f"BEGIN UPDATE {VERSION} SET version_num = '{BEFORE_HEAD}'; END",
     ),
     "postgresql": (
         "CREATE FUNCTION back() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN IF NEW.version_num = '0003' THEN NEW.version_num := '0002'; END IF; RETURN NEW; END $$",
+        f"$$ BEGIN IF NEW.version_num = '{HEAD}' THEN NEW.version_num := '{BEFORE_HEAD}'; END IF; RETURN NEW; END $$",
         f"CREATE TRIGGER back BEFORE UPDATE ON {VERSION} FOR EACH ROW EXECUTE FUNCTION back()",
     ),
     "mysql": (
         f"CREATE TRIGGER back BEFORE UPDATE ON {VERSION} FOR EACH ROW "
-        "SET NEW.version_num = IF(NEW.version_num = '0003', '0002', NEW.version_num)",
+        f"SET NEW.version_num = IF(NEW.version_num = '{HEAD}', '{BEFORE_HEAD}', NEW.version_num)",
     ),
 }
 
 
 def test_a_version_that_a_trigger_turns_back_is_no_success(backend: str, fresh_url: str) -> None:
     with open_db(fresh_url) as db:
-        db.upgrade_schema("0002")
+        db.upgrade_schema(BEFORE_HEAD)
         execute(fresh_url, *TRIGGERS[backend])
         for _ in range(2):
             with pytest.raises(SchemaError, match="omebody else"):
                 db.upgrade_schema()
         execute(fresh_url, f"DROP TRIGGER back{f' ON {VERSION}' if backend == 'postgresql' else ''}")
-        assert db.upgrade_schema() == ["0003"]
+        assert db.upgrade_schema() == [HEAD]
         assert Migrator.of(db).drift() == []
 
 
@@ -118,7 +119,7 @@ def test_two_programs_with_alembic_tell_their_revisions_apart(fresh_url: str, tm
         assert plain.upgrade_schema() == []
         with session(fresh_url) as connection:
             rows = sorted(connection.exec_driver_sql(f"SELECT version_num FROM {VERSION}").scalars())
-        assert rows == ["0003", "a1", "of somebody else"]
+        assert rows == [HEAD, "a1", "of somebody else"]
 
 
 # -- COMMIT ------------------------------------------------------------------------------------------
@@ -176,14 +177,14 @@ def test_commits_that_do_nothing_are_no_success(backend: str, fresh_url: str) ->
 def test_no_commit_can_be_lost_and_the_whole_be_a_success(backend: str, fresh_url: str, way: str) -> None:
     engine = sa.create_engine(fresh_url)
     db = CLASSES[backend](db_engine=engine)
-    migrator, target = Migrator.of(db), {"upgrade": "0003", "downgrade": "0001", "stamp": "0002"}[way]
+    migrator, target = Migrator.of(db), {"upgrade": HEAD, "downgrade": "0001", "stamp": BEFORE_HEAD}[way]
     lost, whole, which = 0, False, 0
     while not whole:
         which += 1
         db.upgrade_schema()
-        migrator.downgrade("0002" if way == "stamp" else "0001" if way == "upgrade" else "0003")
+        migrator.downgrade(BEFORE_HEAD if way == "stamp" else "0001" if way == "upgrade" else HEAD)
         if way == "stamp":
-            execute(fresh_url, f"UPDATE {VERSION} SET version_num = '0003'")
+            execute(fresh_url, f"UPDATE {VERSION} SET version_num = '{HEAD}'")
         with Losing(backend, engine, which) as losing:
             try:
                 getattr(migrator, way)(target)
@@ -275,7 +276,7 @@ def test_a_revision_that_fails_leaves_no_lock_and_is_run_again_when_it_is_mended
                 db.upgrade_schema()
             assert is_free(backend, db, fresh_url)
         applied = None if backend == "sqlite" else "a1"
-        assert Migrator.of(db).position() == Position("0003", applied)
+        assert Migrator.of(db).position() == Position(HEAD, applied)
     mended = application(tmp_path / "mended", ON_ANOTHER_TABLE, ADD_COLUMN)
     with open_db(fresh_url, versions=mended) as db:
         assert db.upgrade_schema() == (["a1", "a2"] if applied is None else ["a2"])

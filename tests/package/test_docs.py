@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import typer
 
 from agno_store.cli import app
 from agno_store.cli.settings import KEYS
+from agno_store.migrations.scripts import script_directory
+from agno_store.names import Names
+from agno_store.tables import REVISIONS, journal, metadata
 from tests.cli.program import environment
 from tests.package.documents import DOCUMENTS, anchors, blocks, commands, links
 from tests.package.source import ROOT
@@ -129,3 +133,26 @@ def leads_somewhere(document: Path, to: str) -> bool:
     if not target.exists() or not target.is_relative_to(ROOT):
         return False
     return not anchor or target.suffix != ".md" or anchor in anchors(target)
+
+
+def cells(text: str) -> list[str]:
+    """Return the first cell of each row of the tables in a text."""
+    return [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")]
+
+
+@pytest.mark.parametrize("table", [*metadata(Names()).tables.values(), journal(Names())], ids=str)
+def test_every_column_and_index_of_a_table_is_documented(table: sa.Table) -> None:
+    sections = (ROOT / "docs/schema.md").read_text(encoding="utf-8").split("\n## ")
+    [section] = [text for text in sections if text.splitlines()[0] == table.name]
+    described = [name.strip("`") for cell in cells(section) for name in cell.split(", ") if name != "column"]
+    assert sorted(described) == sorted(table.columns.keys())
+    for index in table.indexes:
+        columns = ", ".join(index.columns.keys())
+        assert f"`({columns})`" in section or f"`{columns}`" in section
+
+
+def test_every_revision_is_documented() -> None:
+    text = (ROOT / "docs/migrating.md").read_text(encoding="utf-8")
+    documented = [cell for cell in cells(text) if cell.split()[0] in REVISIONS]
+    scripts = reversed(list(script_directory().walk_revisions()))
+    assert documented == [f"{script.revision} {script.doc}" for script in scripts]
