@@ -251,3 +251,16 @@ def test_a_driver_that_cannot_be_interrupted_is_refused() -> None:
     url = sa.make_url(URL).set(drivername="postgresql+pg8000")
     with pytest.raises(ConfigurationError, match="psycopg and psycopg2"):
         Standbys().options(url, {"connect_args": {}})
+
+
+def test_a_tenants_listings_from_a_standby_are_the_tenants(db: PostgresDb, replicated: tuple[str, str]) -> None:
+    primary, standby = replicated
+    with PostgresDb(primary, read_url=standby, tenant_id="acme") as acme:
+        append(acme, "s", "theirs")
+        caught_up(primary, standby)
+        with reads(acme) as sent:
+            assert listed(acme) == ["s"]
+            assert [found.run_id for found in acme.get_runs(session_id="s")] == ["theirs"]
+        assert len(sent) == 3
+
+    assert runs(db) == ["r0"]
