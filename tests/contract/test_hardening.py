@@ -93,6 +93,8 @@ def test_a_run_of_a_session_that_is_handed_over_meanwhile_is_not_deleted(opened:
     hand_over = lambda: other.reassign_session_owner("s", previous_user_id="alice", user_id="bob")  # noqa: E731
     meanwhile(db, "agent_sessions_runs", hand_over)
 
+    # Without the session's name it is found first; with it, nothing is looked at before the session is locked.
+    assert db.delete_run("r", user_id="alice") is False
     assert db.delete_run("r", session_id="s", user_id="alice") is False
     assert db.get_run("r", user_id="bob") is not None
 

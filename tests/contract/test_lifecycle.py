@@ -36,6 +36,7 @@ def test_the_url_chooses_the_class(fresh_url: str, backend: str) -> None:
         assert type(one) is type(two) is CLASSES[backend]
 
 
+@pytest.mark.own_pool
 def test_closing_gives_the_connections_back(opened: Callable[..., Any]) -> None:
     db = opened()
     append(db, "s", "r")
@@ -47,6 +48,7 @@ def test_closing_gives_the_connections_back(opened: Callable[..., Any]) -> None:
     assert engine.pool.checkedout() == 0
 
 
+@pytest.mark.own_pool
 def test_stores_of_one_url_share_their_connections_until_the_last_is_closed(opened: Callable[..., Any]) -> None:
     one, two, three = opened(), opened(), opened(table_name="other")
     append(one, "s", "r")
@@ -71,6 +73,7 @@ def test_a_store_can_be_opened_again_after_all_were_closed(opened: Callable[...,
     assert run_ids(opened(), "s") == ["r"]
 
 
+@pytest.mark.own_pool
 def test_a_store_is_closed_by_an_error_too(fresh_url: str) -> None:
     db: Any = open_db(fresh_url)
     append(db, "s", "r")
@@ -80,6 +83,7 @@ def test_a_store_is_closed_by_an_error_too(fresh_url: str) -> None:
     assert db.db_engine.pool.checkedin() == 0
 
 
+@pytest.mark.own_pool
 def test_no_connection_is_kept_after_a_call(db: Any) -> None:
     append(db, "s", "r")
     db.get_session("s")
