@@ -65,8 +65,7 @@ class Database(Operations):
         self._options = {"table_name": names.sessions, "auto_upgrade_schema": auto_upgrade_schema}
         self._options |= {"id": id, "lock_timeout": lock_timeout, "extend": extend, "versions": versions}
         self._options |= {"on_conflict": on_conflict, "tenant_id": tenant_id}
-        if pooler is not None:
-            self._options["pooler"] = pooler
+        self._options |= {} if pooler is None else {"pooler": pooler}
         if names.schema is not None:
             self._options["db_schema"] = names.schema
         self._pooled = pooler is not None

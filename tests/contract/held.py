@@ -13,11 +13,11 @@ import sqlalchemy as sa
 def within(db: Any, connection: sa.Connection) -> Iterator[None]:
     """Have the calls of a store be part of the transaction on a connection, and not committed."""
 
-    def run(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def run(_changes: bool, _repeatable: bool, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return work(connection, *args, **kwargs)
 
-    db._read = db._write = db._list = run
+    db._run = run
     try:
         yield
     finally:
-        del db._read, db._write, db._list
+        del db._run

@@ -222,6 +222,10 @@ def test_stores_share_the_standbys_connections_and_close_them(replicated: tuple[
     with reads(db) as found:
         assert runs(db) == ["r0"]
     assert found
+    engine: Any = db.read_engine
+    assert engine.pool.checkedin() == 1
+    db.close()
+    assert engine.pool.checkedin() == 0
 
 
 def test_a_store_with_a_standby_can_be_pickled(db: PostgresDb) -> None:
