@@ -41,9 +41,9 @@ def told_of(names: Names, scripts: Iterable[Script], left: str) -> Iterator[None
         for script in scripts:
             line = line_in(script.path, error.__traceback__)
             if line is not None:
+                what = ": ".join(filter(None, (type(error).__name__, str(error))))
                 raise SchemaError(
-                    f"{names}: revision {script.revision} failed in line {line} of {script.path}: "
-                    f"{type(error).__name__}: {error}. {left}",
+                    f"{names}: revision {script.revision} failed in line {line} of {script.path}: {what}. {left}",
                     store=str(names),
                     head=HEAD,
                 ) from error

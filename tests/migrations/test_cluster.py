@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from agno_store import MySQLDb, UpgradeLocked, open_db
 from agno_store.dialects import cluster
 from agno_store.dialects.cluster import LEASE
-from agno_store.errors import DatabaseError
+from agno_store.errors import DatabaseError, SchemaError
 from agno_store.migrations import Migrator
 from agno_store.migrations.running import Running
 from tests.migrations.sessions import ADD_COLUMN, application, session
@@ -213,7 +213,7 @@ def test_the_variables_of_a_callers_only_connection_are_as_before(
     if ending == "upgraded":
         assert store.upgrade_schema() == EVERY
     elif ending == "failed":
-        with pytest.raises(RuntimeError):
+        with pytest.raises(SchemaError, match="RuntimeError"):
             store.upgrade_schema()
     else:
         with open_db(fresh_urls[1]) as other, Migrator.of(other).running(), pytest.raises(UpgradeLocked):

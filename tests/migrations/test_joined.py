@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from agno_store import ConfigurationError, MySQLDb, PostgresDb, SchemaConflict, SqliteDb, UpgradeLocked, open_db
 from agno_store.dialects.base import autocommits
-from agno_store.errors import DatabaseError
+from agno_store.errors import DatabaseError, SchemaError
 from agno_store.migrations import Migrator
 from agno_store.tables import HEAD, REVISIONS
 from tests.migrations.conftest import contents, fill
@@ -321,7 +321,7 @@ def test_the_engine_of_a_caller_without_transactions_gets_them_for_an_upgrade(
     store = CLASSES[backend](db_engine=engine)
     fill(store)
     store = CLASSES[backend](db_engine=engine, versions=versions)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(SchemaError, match="RuntimeError"):
         store.upgrade_schema()
     with engine.connect() as connection:
         assert autocommits(connection)
