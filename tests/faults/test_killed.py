@@ -27,6 +27,8 @@ pytestmark = pytest.mark.timeout(1800 if THOROUGH else 300)
 
 ROUNDS = 12 if THOROUGH else 2
 WRITERS = 6
+EACH = 12
+"""Runs, at least, that are acknowledged before each time the server is killed, and after the last."""
 
 
 class Writer(threading.Thread):
@@ -65,6 +67,17 @@ class Writer(threading.Thread):
         self.counted += 1
 
 
+def wait_for(writers: list[Writer], more: int) -> None:
+    """Wait until so many more runs are acknowledged."""
+
+    def acknowledged() -> int:
+        return sum(len(writer.acknowledged) for writer in writers)
+
+    goal, deadline = acknowledged() + more, time.monotonic() + 60
+    while acknowledged() < goal and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
 @pytest.mark.backends("postgresql", "mysql")
 def test_what_was_acknowledged_is_there_once_after_the_server_was_killed(
     durable: Server, opened: Callable[..., Any], told: Callable[[str], None]
@@ -76,11 +89,12 @@ def test_what_was_acknowledged_is_there_once_after_the_server_was_killed(
     for writer in writers:
         writer.start()
     for _ in range(ROUNDS):
-        time.sleep(random.uniform(0.3, 1.0))
+        wait_for(writers, EACH)
+        time.sleep(random.uniform(0.0, 0.2))
         durable.kill()
         time.sleep(random.uniform(0.0, 0.5))
         durable.restart()
-    time.sleep(0.5)
+    wait_for(writers, EACH)
     over.set()
     for writer in writers:
         writer.join()
@@ -92,7 +106,7 @@ def test_what_was_acknowledged_is_there_once_after_the_server_was_killed(
     assert sorted(stored.values()) == list(range(len(stored)))
     counted, unknown = sum(writer.counted for writer in writers), sum(writer.unknown for writer in writers)
     assert counted <= db.get_session("s").session_data["session_state"]["n"] <= counted + unknown
-    assert len(acknowledged) > ROUNDS * WRITERS
+    assert len(acknowledged) >= (ROUNDS + 1) * EACH
     failures = sum(len(writer.failures) for writer in writers)
     told(
         f"killed the server {ROUNDS} times under {WRITERS} writers: {len(acknowledged)} runs and {counted} changes "
