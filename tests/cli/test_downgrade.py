@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from agno_store.migrations.chain import chain
+from agno_store.migrations.layouts import shape
 from agno_store.tables import HEAD, REVISIONS
 from tests.cli.program import run, run_installed
 from tests.cli.stores import NAMES, connected, contents, filled
@@ -29,6 +31,13 @@ REFUSED = "Nothing was changed. Add --yes to do it without being asked."
 def lines(target: str) -> list[str]:
     """What is said before anything is dropped."""
     return [f"  {table} goes, and {rows} with it" for table, rows in LOST[target].items()]
+
+
+def columns_lost(target: str) -> list[str]:
+    """What is said of columns that go from the tables that stay."""
+    head, kept = (shape(NAMES, chain(), None if revision == "base" else revision) for revision in (HEAD, target))
+    gone = ((table, column) for table in kept for column in head[table][0] - kept[table][0])
+    return sorted(f"  lost for good: all that {table}.{column} holds" for table, column in gone)
 
 
 def rows(url: str) -> dict[str, list[dict[str, Any]]]:
@@ -53,7 +62,9 @@ def test_downgrade_without_yes_and_without_a_terminal_says_what_goes_and_changes
     answer = run("downgrade", "--to", target, "--db-url", fresh_url)
     assert answer.code == 1
     assert REFUSED in answer.complaint
-    assert answer.out.splitlines() == lines(target)
+    said = answer.out.splitlines()
+    assert said[: len(LOST[target])] == lines(target)
+    assert sorted(said[len(LOST[target]) :]) == columns_lost(target)
     assert contents(fresh_url) == before
 
 

@@ -33,7 +33,7 @@ def disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def revisions_in(text: str) -> list[str]:
     """Return the revisions in the order in which a script runs them; those it takes back with a minus."""
-    found = re.findall(r"^-- (Revision|Back from revision) (\w+): \w+$", text, re.MULTILINE)
+    found = re.findall(r"^-- (Revision|Back from revision) (\w+): .+$", text, re.MULTILINE)
     return [("" if way == "Revision" else "-") + revision for way, revision in found]
 
 
