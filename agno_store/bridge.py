@@ -21,8 +21,20 @@ from datetime import datetime
 from types import FunctionType, ModuleType
 from typing import Any
 
+from agno_store.encoding import LEFT, corrupt, is_corrupt
 from agno_store.errors import CorruptRow, InvalidArgument
-from agno_store.records import Run, RunUpdate, Session, Snapshot, Summary, checked_type
+from agno_store.records import (
+    TYPES,
+    Run,
+    RunUpdate,
+    Session,
+    Snapshot,
+    Summary,
+    checked_type,
+    run_type,
+    stand_in,
+    type_by_component,
+)
 
 BASE_MODULE = "agno.db.base"
 
@@ -115,6 +127,7 @@ _SESSIONS = {
     "team": ("agno.session.team", "TeamSession"),
     "workflow": ("agno.session.workflow", "WorkflowSession"),
 }
+_SUMMARIES = {"summary": ("agno.session.summary", "SessionSummary")}
 _RUNS = {
     "agent": ("agno.run.agent", "RunOutput"),
     "team": ("agno.run.team", "TeamRunOutput"),
@@ -134,7 +147,24 @@ def session_kind(value: Any) -> str | None:
 
 def run_record(value: Any) -> Run:
     """Return what a caller saves, whichever form it has, as a record."""
-    return Run.of(value, _kind(value, _RUNS))
+    kind = _kind(value, _RUNS)
+    return Run.of(value if kind is None else _dictionary(value), kind)
+
+
+def is_agnos(value: Any) -> bool:
+    """Whether a caller saves an object of agno's."""
+    return any(_kind(value, classes) is not None for classes in (_RUNS, _SESSIONS, _SUMMARIES))
+
+
+def _dictionary(run: Any) -> dict[str, Any]:
+    """Return a run of agno's as a dictionary."""
+    try:
+        entries: dict[str, Any] = run.to_dict()
+    except Exception:  # noqa: BLE001 - it copies every value, and a lock, a client or a circle cannot be copied
+        # Its parts, for the encoder to do the same with each, and to find the one that cannot be stored.
+        entries = {f.name: getattr(run, f.name) for f in dataclasses.fields(run)}
+        return {name: value for name, value in entries.items() if value is not None}
+    return entries
 
 
 def snapshot_of(value: Any) -> Snapshot | None:
@@ -167,10 +197,13 @@ def _class(module: str, name: str) -> Any:
 # -- rows to the caller's objects --------------------------------------------------------------------
 
 
-def session_object(entries: dict[str, Any], session_type: Any, snapshot: Snapshot) -> Any:
+def session_object(
+    entries: dict[str, Any], session_type: Any, snapshot: Snapshot, unreadable: list[str] | None = None
+) -> Any:
     """Return a decoded session, runs included, as agno's object, or as our record without agno.
 
     ``session_type`` chooses agno's class; without it the stored type does. It carries ``snapshot`` along.
+    Raises CorruptRow for what agno cannot read, or notes it in ``unreadable`` and gives what can be read.
     """
     runs = entries.pop("runs")
     if not loaded():
@@ -180,12 +213,68 @@ def session_object(entries: dict[str, Any], session_type: Any, snapshot: Snapsho
             runs=None if runs is None else [Run(**row) for row in runs],
             snapshot=snapshot,
         )
-    cls = _class(*_SESSIONS[checked_type(session_type or entries["session_type"])])
-    entries["summary"] = _agnos_summary(entries["summary"])
-    entries["runs"] = None if runs is None else [row["run_data"] for row in runs]
-    session = _read(cls, entries, f"session {entries['session_id']!r}")
+    cls = _class(*_SESSIONS[checked_type(session_type or _stored_type(entries, unreadable))])
+    if unreadable is None:
+        session = _session(cls, entries, None if runs is None else [row["run_data"] for row in runs])
+    else:
+        session = _session_in_parts(cls, entries, runs or [], unreadable)
     remember(session, snapshot)
     return session
+
+
+def _stored_type(entries: Mapping[str, Any], unreadable: list[str] | None) -> str:
+    kind, where = entries["session_type"], f"session {entries['session_id']!r}"
+    if kind in TYPES:
+        return str(kind)
+    if unreadable is None:
+        problem = f"{where}: its session_type {kind!r} is not one of {', '.join(TYPES)}. {LEFT}"
+        raise CorruptRow(problem, row=where, column="session_type")
+    unreadable.append(f"{where}, session_type")
+    return type_by_component(entries)
+
+
+def _session(cls: Any, entries: Mapping[str, Any], runs: Any) -> Any:
+    def read() -> Any:
+        return cls.from_dict({**entries, "summary": _agnos_summary(entries.get("summary")), "runs": runs})
+
+    return _read(read, f"session {entries['session_id']!r}")
+
+
+def _session_in_parts(cls: Any, entries: dict[str, Any], runs: Sequence[dict[str, Any]], unreadable: list[str]) -> Any:
+    """Return a session with all of it that agno can read, which it reads as a whole or not at all."""
+    try:
+        session = _session(cls, entries, None)
+    except CorruptRow as error:
+        # The summary: everything else is taken as it is. A session without one does not change what is stored.
+        unreadable.append(f"{error.row}, summary")
+        session = _session(cls, {**entries, "summary": None}, None)
+    session.runs = [run for row in runs for run in _runs_of_one(cls, row, unreadable)]
+    return session
+
+
+def _runs_of_one(cls: Any, row: dict[str, Any], unreadable: list[str]) -> list[Any]:
+    """Return a row as the run that a session of this class has of it; no run, where agno passes over it."""
+    if not is_corrupt(row["run_data"].get("content")):
+        try:
+            runs: list[Any] = _session(cls, {"session_id": row["session_id"]}, [row["run_data"]]).runs
+        except CorruptRow as error:
+            return [_replaced(row, error, unreadable)]
+        return runs
+    of_workflow = cls is _class(*_SESSIONS["workflow"])
+    return [run_object(row, unreadable)] if of_workflow == (_run_type(row) == "workflow") else []
+
+
+def _run_type(row: Mapping[str, Any]) -> str:
+    return str(row["run_type"]) if row["run_type"] in _RUNS else run_type(row)
+
+
+def _replaced(row: Mapping[str, Any], error: CorruptRow, unreadable: list[str]) -> Any:
+    unreadable.append(f"{_place(row)}, run_data")
+    return _class(*_RUNS[_run_type(row)]).from_dict(stand_in(row, corrupt(str(error))))
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    return f"run {row['run_id']!r} of session {row['session_id']!r}"
 
 
 def _agnos_summary(summary: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -201,23 +290,30 @@ def _agnos_summary(summary: dict[str, Any] | None) -> dict[str, Any] | None:
     return {**known, "updated_at": moment} if isinstance(moment, str) else known
 
 
-def _read(cls: Any, entries: dict[str, Any], where: str) -> Any:
+def _read(read: Callable[[], Any], where: str) -> Any:
     try:
-        return cls.from_dict(entries)
-    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        return read()
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, OSError, RuntimeError) as error:
         raise CorruptRow(
-            f"{where}: agno cannot read what is stored ({type(error).__name__}: {error}). It was left as it is; "
-            "deserialize=False shows it.",
+            f"{where}: agno cannot read what is stored ({type(error).__name__}: {error}); deserialize=False shows it. "
+            f"{LEFT}",
             row=where,
         ) from error
 
 
-def run_object(row: dict[str, Any]) -> Any:
-    """Return a decoded run as agno's object, or as our record without agno."""
+def run_object(row: dict[str, Any], unreadable: list[str] | None = None) -> Any:
+    """Return a decoded run as agno's object, or as our record without agno.
+
+    Raises CorruptRow for what agno cannot read, or notes it in ``unreadable`` and gives what its columns say.
+    """
     if not loaded():
         return Run(**row)
-    where = f"run {row['run_id']!r} of session {row['session_id']!r}"
-    return _read(_class(*_RUNS[row["run_type"]]), row["run_data"], where)
+    try:
+        return _read(lambda: _class(*_RUNS[row["run_type"]]).from_dict(row["run_data"]), _place(row))
+    except CorruptRow as error:
+        if unreadable is None:
+            raise
+        return _replaced(row, error, unreadable)
 
 
 def run_update(outcome: RunUpdate) -> Any:
@@ -227,16 +323,20 @@ def run_update(outcome: RunUpdate) -> Any:
     return _class("agno.run.status_persist", "RunPersistOutcome")(outcome.value)
 
 
-def run_dictionaries(runs: Any) -> list[dict[str, Any]] | None:
-    """Return the runs that a session object carries as dictionaries."""
+def check_runs(runs: Any) -> None:
+    """Raise InvalidArgument for what cannot be the runs that a session comes with."""
     if runs is None:
-        return None
+        return
     if not isinstance(runs, (list, tuple)):
         raise InvalidArgument(f"The runs of a session must be a list, not {type(runs).__name__}.")
     for run in runs:
         if not isinstance(run, dict) and not callable(getattr(run, "to_dict", None)):
             raise InvalidArgument(f"The runs of a session must be runs, and {run!r} is none.")
-    return [run if isinstance(run, dict) else run.to_dict() for run in runs]
+
+
+def run_dictionaries(runs: Any) -> list[dict[str, Any]] | None:
+    """Return the runs that a session object carries as dictionaries."""
+    return None if runs is None else [run if isinstance(run, dict) else _dictionary(run) for run in runs]
 
 
 def with_runs(session: Any, runs: Any) -> Any:

@@ -25,6 +25,7 @@ from agno_store.errors import AccessDenied, ConfigurationError, InvalidArgument
 from agno_store.names import Names
 from agno_store.operations import Operations
 from agno_store.saving import checked_policy
+from agno_store.shapes import checked_choice
 from agno_store.standby import NotNow, Standby, writes
 from agno_store.store import Store
 from agno_store.tables import Extend
@@ -55,6 +56,7 @@ class Database(Operations):
         lock_timeout: float,
         on_conflict: str,
         tenant_id: str | None,
+        unstorable: str | None,
         extend: Extend | None,
         versions: str | Path | None,
         pooler: str | None = None,
@@ -64,10 +66,9 @@ class Database(Operations):
         self._refuse_mistakes(pooler, lock_timeout)
         self._options = {"table_name": names.sessions, "auto_upgrade_schema": auto_upgrade_schema}
         self._options |= {"id": id, "lock_timeout": lock_timeout, "extend": extend, "versions": versions}
-        self._options |= {"on_conflict": on_conflict, "tenant_id": tenant_id}
-        self._options |= {} if pooler is None else {"pooler": pooler}
-        if names.schema is not None:
-            self._options["db_schema"] = names.schema
+        self._options |= {"on_conflict": on_conflict, "tenant_id": tenant_id, "unstorable": unstorable}
+        where = {"pooler": pooler, "db_schema": names.schema}
+        self._options |= {option: value for option, value in where.items() if value is not None}
         self._pooled = pooler is not None
         self._owns_engine = engine is None
         self._engine = engine if engine is not None else self._own_engine(url)
@@ -80,6 +81,7 @@ class Database(Operations):
         self.auto_upgrade_schema = auto_upgrade_schema
         self.lock_timeout = lock_timeout
         self.on_conflict = checked_policy(on_conflict)
+        self.unstorable = checked_choice(unstorable)
         self.extend = extend
         self.versions = None if versions is None else Path(versions).absolute()
         tables.metadata(names, extend)  # what cannot work is to be said now

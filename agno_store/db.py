@@ -66,6 +66,7 @@ class SqliteDb(Database):
         lock_timeout: float = 60.0,
         on_conflict: str = MERGE,
         tenant_id: str | None = None,
+        unstorable: str | None = None,
         extend: Extend | None = None,
         versions: str | Path | None = None,
     ) -> None:
@@ -83,6 +84,7 @@ class SqliteDb(Database):
             lock_timeout=lock_timeout,
             on_conflict=on_conflict,
             tenant_id=tenant_id,
+            unstorable=unstorable,
             extend=extend,
             versions=versions,
         )
@@ -102,6 +104,7 @@ class _ServerDb(Database):
         lock_timeout: float = 60.0,
         on_conflict: str = MERGE,
         tenant_id: str | None = None,
+        unstorable: str | None = None,
         extend: Extend | None = None,
         versions: str | Path | None = None,
         pooler: str | None = None,
@@ -117,6 +120,7 @@ class _ServerDb(Database):
             lock_timeout=lock_timeout,
             on_conflict=on_conflict,
             tenant_id=tenant_id,
+            unstorable=unstorable,
             extend=extend,
             versions=versions,
             pooler=pooler,

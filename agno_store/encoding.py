@@ -4,8 +4,8 @@ Payloads are JSON text, the same on every database. Two things are added, both r
 
 *   What JSON cannot say (a set, a Decimal, a datetime, NaN, a key that is no string ...) is written as
     ``{"$agno_store": "<kind>", "value": ...}`` and comes back as what it was. ``docs/encoding.md`` has the table.
-*   NUL and lone surrogates, which PostgreSQL and UTF-8 refuse, are written behind U+001A (SUBSTITUTE):
-    NUL as U+001A ``0``, a surrogate as U+001A and its four hexadecimal digits, U+001A itself twice.
+    What nothing says how to store is refused, or has a mark of that form in its place.
+*   NUL and lone surrogates, which PostgreSQL and UTF-8 refuse, are written as ``escapes`` says.
 
 So every stored payload is valid JSON to the database too: ``run_data ->> 'content'`` and casts to jsonb work.
 """
@@ -16,8 +16,8 @@ import base64
 import dataclasses
 import json
 import math
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -25,31 +25,48 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
+from agno_store import escapes
 from agno_store.errors import EncodingError
 
 TAG = "$agno_store"
+UNSTORABLE, CORRUPT = "unstorable", "corrupt"
+"""Kinds that stand for what was not stored, and for what cannot be read."""
+
 DEEPEST = 250
 """Levels of nesting; json's own encoder and decoder need Python's stack."""
 
-_LONG = 2_000
-"""Bits of an integer, fewer than the 640 digits that Python agrees to print however it is set up.
+_LONG = 1_000
+"""Bits of an integer: MySQL reads no number over 1.8e308, and Python may be set up to print 640 digits at the most.
 https://docs.python.org/3/library/stdtypes.html#integer-string-conversion-length-limitation"""
 
-_ESCAPE = "\x1a"
+LEFT = "It was left as it is."
+"""How a message about what cannot be read ends, and a mark of it is told from whatever else looks like one."""
+
+_SHOWN = 200
+"""Characters of a path in a message."""
 
 
-def encode(value: Any, path: str) -> str:
+def encode(value: Any, path: str, marks: list[str] | None = None) -> str:
     """Return ``value`` as JSON text that every database stores unchanged.
 
-    Raises EncodingError, naming the place inside ``path``, for a value that has no documented encoding.
+    Raises EncodingError, naming the place inside ``path``, for a value that has no documented encoding. With
+    ``marks`` a mark is written in its place instead, and the place and the reason are added to the list.
     """
     try:
-        if not _is_plain(value, path, DEEPEST):
-            value = _plain(value, path, DEEPEST)
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        if _is_plain(value, DEEPEST):
+            return escapes.protect(_written(value))
+    except (RuntimeError, TypeError, ValueError):
+        # Deeper than the stack, or changed by another thread while it was looked at: what follows takes a copy.
+        pass
+    try:
+        [plain] = _Plain(marks).each([(path, value)], DEEPEST + 1)
+        return escapes.protect(_written(plain))
     except RecursionError as error:
         raise EncodingError(f"{path} is nested too deeply for what is left of Python's stack.", path=path) from error
-    return _protect(text)
+
+
+def _written(plain: Any) -> str:
+    return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def decode(text: str) -> Any:
@@ -57,83 +74,16 @@ def decode(text: str) -> Any:
 
     Raises ValueError for text that is no JSON.
     """
-    if "\\u001a" in text:
-        text = _PROTECTED.sub(_unprotected, text)
+    text = escapes.unprotect(text)
     if f'"{TAG}"' in text:
         return json.loads(text, object_hook=_restored)
     return json.loads(text)
 
 
-def escape(text: str) -> str:
-    """Return an id as text that every database stores unchanged."""
-    if text.isascii() and "\x00" not in text and _ESCAPE not in text:
-        return text
-    return _UNSTORABLE.sub(_escaped, text)
-
-
-def unescape(text: str) -> str:
-    """Return the id that ``escape`` was given."""
-    return _ESCAPED.sub(_unescaped, text) if _ESCAPE in text else text
-
-
-# -- characters that databases refuse ------------------------------------------------------------------
-
-_UNSTORABLE = re.compile("[\x00\x1a\ud800-\udfff]")
-_ESCAPED = re.compile("\x1a(?:(0)|(\x1a)|(d[89a-f][0-9a-f]{2}))")
-# In JSON text: `\\.` takes every other escape whole, so that the `u0000` of `\\u0000` is not one.
-_REFUSED = re.compile("\\\\u0000|\\\\u001a|\\\\.|[\ud800-\udfff]")
-_PROTECTED = re.compile(r"\\u001a(?:(0)|(\\u001a)|(d[89a-f][0-9a-f]{2}))|\\.")
-
-
-def _protect(text: str) -> str:
-    if "\\u0000" not in text and "\\u001a" not in text and _is_utf8(text):
-        return text
-    return _REFUSED.sub(_protected, text)
-
-
-def _is_utf8(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _protected(match: re.Match[str]) -> str:
-    found = match[0]
-    if found == "\\u0000":
-        return "\\u001a0"
-    if found == "\\u001a":
-        return "\\u001a\\u001a"
-    return found if found[0] == "\\" else f"\\u001a{ord(found):04x}"
-
-
-def _unprotected(match: re.Match[str]) -> str:
-    nul, escape_itself, surrogate = match.groups()
-    if surrogate:
-        # The character itself, not its \u escape: json would join two neighbours into one character.
-        return chr(int(surrogate, 16))
-    return "\\u0000" if nul else "\\u001a" if escape_itself else match[0]
-
-
-def _escaped(match: re.Match[str]) -> str:
-    found = match[0]
-    if found == "\x00":
-        return f"{_ESCAPE}0"
-    return _ESCAPE * 2 if found == _ESCAPE else f"{_ESCAPE}{ord(found):04x}"
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    nul, _, surrogate = match.groups()
-    return chr(int(surrogate, 16)) if surrogate else "\x00" if nul else _ESCAPE
-
-
 # -- values that JSON cannot say -----------------------------------------------------------------------
 
 
-def _is_plain(value: Any, path: str, levels: int) -> bool:
+def _is_plain(value: Any, levels: int) -> bool:
     """Whether json writes ``value`` in a way that reads back equal."""
     kind = type(value)
     if kind is str or kind is bool or value is None:
@@ -142,9 +92,8 @@ def _is_plain(value: Any, path: str, levels: int) -> bool:
         return bool(value.bit_length() < _LONG)
     if kind is float:
         return math.isfinite(value)
-    if kind is not dict and kind is not list:
+    if (kind is not dict and kind is not list) or levels <= 0:
         return False
-    _refuse_depth(path, levels)
     if kind is dict:
         for key in value:
             if type(key) is not str:
@@ -154,82 +103,203 @@ def _is_plain(value: Any, path: str, levels: int) -> bool:
         value = value.values()
     # A loop and not all(...): half as many frames, and so twice as deep a value.
     for item in value:  # noqa: SIM110
-        if not _is_plain(item, path, levels - 1):
+        if not _is_plain(item, levels - 1):
             return False
     return True
 
 
-def _plain(value: Any, path: str, levels: int) -> Any:
-    """Return a value that json can write, with tags where it could not write the one given."""
-    if isinstance(value, Enum):
-        return _plain(value.value, path, levels)
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, str):
-        return str.__str__(value)
-    if isinstance(value, int):
-        return int(value) if value.bit_length() < _LONG else _tagged("int", hex(value))
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else _tagged("float", repr(float(value)))
-    _refuse_depth(path, levels)
-    if isinstance(value, Mapping):
-        return _plain_mapping(value, path, levels)
-    if isinstance(value, list):
-        return _plain_items(value, path, levels)
-    for kind, name, rewrite in _SCALARS:
-        if isinstance(value, kind):
-            return _tagged(name, rewrite(value))
-    for sequence, name in _SEQUENCES:
-        if isinstance(value, sequence):
-            return _tagged(name, _plain_items(value, path, levels))
-    return _plain(_fields(value, path), path, levels - 1)
+class _Unstorable(Exception):
+    """Why a value cannot be stored, as the end of a sentence about it."""
 
 
-def _plain_items(values: Iterable[Any], path: str, levels: int) -> list[Any]:
-    items = []
-    for n, item in enumerate(values):
-        items.append(_plain(item, f"{path}[{n}]", levels - 1))
-    return items
+class _Plain:
+    """One payload on its way to JSON: a copy that json can write, with tags where it could not write the value."""
+
+    def __init__(self, marks: list[str] | None) -> None:
+        self.marks = marks
+        self.inside: set[int] = set()
+
+    def each(self, places: Iterable[tuple[str, Any]], levels: int) -> list[Any]:
+        """Return the values at these places as json can write them, or with marks, where that is asked for."""
+        plain = []
+        for path, value in places:
+            try:
+                plain.append(self.of(value, path, levels - 1))
+            except Exception as error:  # noqa: BLE001 - a value's own code, which may raise anything
+                plain.append(self.instead(value, path, error))
+        return plain
+
+    def of(self, value: Any, path: str, levels: int) -> Any:
+        """Return one value, whose parts are marked and which itself raises."""
+        if isinstance(value, Enum):
+            return self.of(value.value, path, levels)
+        if isinstance(value, bool) or value is None:
+            return value
+        if isinstance(value, str):
+            return str.__str__(value)
+        if isinstance(value, int):
+            return int(value) if value.bit_length() < _LONG else _tagged("int", hex(value))
+        if isinstance(value, float):
+            return float(value) if math.isfinite(value) else _tagged("float", repr(float(value)))
+        for kind, name, rewrite in _SCALARS:
+            if isinstance(value, kind):
+                return _tagged(name, rewrite(value))
+        if _is_mark(value):
+            return {TAG: UNSTORABLE, "value": dict(value["value"])}
+        if id(value) in self.inside:
+            raise _Unstorable("it contains itself")
+        if levels <= 0:
+            raise _Unstorable(f"it is nested deeper than {DEEPEST} levels")
+        self.inside.add(id(value))
+        try:
+            if isinstance(value, Mapping):
+                entries = list(value.items())
+                keys, paths = self.keys([key for key, _ in entries], path, levels)
+                items = self.each(zip(paths, (item for _, item in entries), strict=True), levels)
+                return _mapping(keys, items)
+            sequence = next((name for kind, name in _SEQUENCES if isinstance(value, kind)), None)
+            if sequence is None:
+                return self.of(_stands_for(value), path, levels - 1)
+            return _sequence(sequence, self.each(((f"{path}[{n}]", item) for n, item in enumerate(value)), levels))
+        finally:
+            self.inside.discard(id(value))
+
+    def keys(self, keys: list[Any], path: str, levels: int) -> tuple[list[Any], list[str]]:
+        """Return the keys of a dict as json can write them, and the paths of what stands behind them."""
+        names = [key.value if isinstance(key, Enum) else key for key in keys]
+        if _can_be_names(names):
+            return [str.__str__(name) for name in names], [f"{path}.{name}" for name in names]
+        places = [(f"{path}[key {n}]", key) for n, key in enumerate(keys)]
+        plain = self.each(places, levels)
+        for n in _doubles(keys, plain):
+            plain[n] = self.instead(keys[n], places[n][0], _Unstorable("it would become the same key as another one"))
+        return plain, [f"{path}[{key!r}]" for key in plain]
+
+    def instead(self, value: Any, path: str, error: Exception) -> dict[str, Any]:
+        """Return the mark of what cannot be stored, or raise where nothing is to be marked."""
+        if isinstance(error, EncodingError) or (self.marks is None and isinstance(error, RecursionError)):
+            raise error
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        reason = str(error) if isinstance(error, _Unstorable) else f"it raised {type(error).__name__}"
+        if self.marks is None:
+            raise EncodingError(
+                f"{path} is a {kind}, which cannot be stored: {reason}. Nothing was written. Keep it outside the "
+                "session, or give it a to_dict() method.",
+                path=path,
+            ) from error
+        # Neither its text nor its repr: they may hold a secret.
+        self.marks.append(f"{path if len(path) <= _SHOWN else path[:_SHOWN] + '...'} ({kind}: {reason})")
+        return _tagged(UNSTORABLE, {"type": kind, "reason": reason})
 
 
-def _plain_mapping(value: Mapping[Any, Any], path: str, levels: int) -> Any:
-    names = [key.value if isinstance(key, Enum) else key for key in value]
-    if all(isinstance(name, str) and name != TAG for name in names) and len(set(names)) == len(names):
-        entries = {}
-        for name, item in zip(names, value.values(), strict=True):
-            entries[str.__str__(name)] = _plain(item, f"{path}.{name}", levels - 1)
-        return entries
-    # A key that is no text, our own tag, or two keys that would become one.
-    pairs = []
-    for n, (key, item) in enumerate(value.items()):
-        plain_key = _plain(key, f"{path}[key {n}]", levels - 1)
-        pairs.append([plain_key, _plain(item, f"{path}[{plain_key!r}]", levels - 1)])
-    if len({repr(key) for key, _ in pairs}) < len(pairs):
-        raise EncodingError(f"{path} has keys that would become one: {list(value)!r}. Nothing was written.", path=path)
-    return _tagged("dict", pairs)
+def _mapping(keys: list[Any], items: list[Any]) -> dict[str, Any]:
+    if _can_be_names(keys):
+        return dict(zip(keys, items, strict=True))
+    return _tagged("dict", [list(pair) for pair in zip(keys, items, strict=True)])
 
 
-def _refuse_depth(path: str, levels: int) -> None:
-    if levels <= 0:
-        raise EncodingError(f"{path} is nested deeper than {DEEPEST} levels, or contains itself.", path=path)
+def _sequence(name: str, items: list[Any]) -> Any:
+    if name == "list":
+        return items
+    # A set in one order, so that one that was not changed has the text it had.
+    return _tagged(name, items if name == "tuple" else sorted(items, key=_written))
+
+
+def _can_be_names(keys: list[Any]) -> bool:
+    """Whether keys can be those of a JSON object, without meaning a tag, or another entry."""
+    return all(isinstance(key, str) and key != TAG for key in keys) and len(set(keys)) == len(keys)
+
+
+def _doubles(keys: list[Any], plain: list[Any]) -> Iterator[int]:
+    """Tell which keys would be read as one that stands before them."""
+    seen = set()
+    for n, (key, written) in enumerate(zip(keys, plain, strict=True)):
+        read = key if written is key else json.loads(json.dumps(written), object_hook=_restored)
+        try:
+            if read in seen:
+                yield n
+            seen.add(read)
+        except TypeError:
+            return  # one that cannot be hashed: they come back as a list of pairs, and may be alike
 
 
 def _tagged(name: str, value: Any) -> dict[str, Any]:
     return {TAG: name, "value": value}
 
 
+def _is_mark(value: Any) -> bool:
+    """Whether a value is a mark as it was read, which is written as it stands."""
+    if not isinstance(value, dict) or [*value] != [TAG, "value"] or value[TAG] != UNSTORABLE:
+        return False
+    why = value["value"]
+    return isinstance(why, dict) and [*why] == ["type", "reason"] and all(type(part) is str for part in why.values())
+
+
+def _stands_for(value: Any) -> Any:
+    """Return an object as the plain value that stands for it."""
+    if isinstance(value, (type, PurePath)):
+        return str(value)
+    failed = None
+    for name in ("to_dict", "model_dump", "tolist"):  # agno, pydantic, numpy
+        method = getattr(value, name, None)
+        if callable(method):
+            try:
+                return method()
+            except Exception as error:  # noqa: BLE001 - a value's own code, which may raise anything
+                failed = failed or f"its {name}() raised {type(error).__name__}"
+    if dataclasses.is_dataclass(value):
+        entries = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        # As to_dict() of agno's would leave them out: a key that is there tells it what a run is.
+        return {name: item for name, item in entries.items() if item is not None} if failed else entries
+    raise _Unstorable(failed or "nothing says how")
+
+
+def corrupt(what: str) -> dict[str, Any]:
+    """Return what is given in the place of something that cannot be read; ``what`` says so, and ends with LEFT."""
+    return _tagged(CORRUPT, what)
+
+
+def is_corrupt(value: Any) -> bool:
+    """Whether a value is what ``corrupt`` made, and not just looks like a tag."""
+    return type(value) is dict and [*value] == [TAG, "value"] and _says_corrupt(value[TAG], value["value"])
+
+
+def _says_corrupt(kind: Any, what: Any) -> bool:
+    return type(kind) is str and kind == CORRUPT and type(what) is str and what.endswith(LEFT)
+
+
+def _moment(value: datetime | time, text: str) -> Any:
+    """Return a time with what ISO 8601 has no place for: that it is the second one of an hour that there is twice."""
+    return [text, value.fold] if value.fold else text
+
+
+def _of_moment(kind: Any, value: Any) -> Any:
+    return kind.fromisoformat(value) if isinstance(value, str) else kind.fromisoformat(value[0]).replace(fold=value[1])
+
+
 _SCALARS: tuple[tuple[type, str, Callable[[Any], Any]], ...] = (
-    (datetime, "datetime", datetime.isoformat),
+    (datetime, "datetime", lambda value: _moment(value, datetime.isoformat(value))),
     (date, "date", date.isoformat),
-    (time, "time", time.isoformat),
+    (time, "time", lambda value: _moment(value, time.isoformat(value))),
     (timedelta, "timedelta", lambda value: [value.days, value.seconds, value.microseconds]),
     (Decimal, "decimal", str),
     (UUID, "uuid", str),
     (bytes, "bytes", lambda value: base64.b64encode(value).decode()),
     (bytearray, "bytearray", lambda value: base64.b64encode(value).decode()),
+    (memoryview, "bytes", lambda value: base64.b64encode(value).decode()),
     (complex, "complex", lambda value: [repr(value.real), repr(value.imag)]),
 )
-_SEQUENCES: tuple[tuple[type[Iterable[Any]], str], ...] = ((tuple, "tuple"), (set, "set"), (frozenset, "frozenset"))
+_SEQUENCES: tuple[tuple[type[Iterable[Any]], str], ...] = (
+    (list, "list"),
+    (tuple, "tuple"),
+    (set, "set"),
+    (frozenset, "frozenset"),
+    (deque, "list"),
+    (range, "list"),
+    (KeysView, "list"),
+    (ValuesView, "list"),
+    (ItemsView, "list"),
+)
 
 
 def _hashing(kind: Callable[[Any], Any]) -> Callable[[list[Any]], Any]:
@@ -256,9 +326,9 @@ _RESTORE: dict[str, Callable[[Any], Any]] = {
     "frozenset": _hashing(frozenset),
     "int": lambda value: int(value, 16),
     "float": float,
-    "datetime": datetime.fromisoformat,
+    "datetime": lambda value: _of_moment(datetime, value),
     "date": date.fromisoformat,
-    "time": time.fromisoformat,
+    "time": lambda value: _of_moment(time, value),
     "timedelta": lambda value: timedelta(*value),
     "decimal": Decimal,
     "uuid": UUID,
@@ -272,21 +342,3 @@ def _restored(value: dict[str, Any]) -> Any:
     """Undo one tag; leave one that a later release writes as it stands."""
     restore = _RESTORE.get(value[TAG]) if TAG in value and len(value) == 2 else None
     return restore(value["value"]) if restore else value
-
-
-def _fields(value: Any, path: str) -> Any:
-    """Return an object as the plain value that stands for it, or say where it is and what to do."""
-    if isinstance(value, type):
-        return str(value)
-    if isinstance(value, PurePath):
-        return str(value)
-    for method in ("model_dump", "to_dict", "tolist"):  # pydantic, agno, numpy
-        if callable(getattr(value, method, None)):
-            return getattr(value, method)()
-    if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    raise EncodingError(
-        f"{path} is a {type(value).__module__}.{type(value).__qualname__}, which cannot be stored. Nothing was "
-        "written. Keep it outside the session, or give it a to_dict() method.",
-        path=path,
-    )

@@ -32,6 +32,9 @@ class Operations(abc.ABC):
     on_conflict: str
     """What saving a session does where somebody else has saved it since it was read."""
 
+    unstorable: str | None
+    """What becomes of a value that cannot be stored: see ``docs/encoding.md``."""
+
     _store: Store
 
     @abc.abstractmethod
@@ -102,7 +105,7 @@ class Operations(abc.ABC):
         found, runs, total = self._list(
             self._store.sessions, which, paging, with_runs=include_runs, with_total=not deserialize
         )
-        sessions = [shapes.session(row, runs.get(row["session_id"]), session_type, deserialize) for row in found]
+        sessions = shapes.sessions(found, runs, session_type, deserialize)
         return sessions if deserialize else (sessions, total)
 
     def upsert_session(self, session: Any, deserialize: bool | None = True, *, on_conflict: str | None = None) -> Any:
@@ -114,7 +117,7 @@ class Operations(abc.ABC):
         Of a dict the keys it has are written as they stand. ``created_at`` and the type stay as first stored.
         A session without an owner can be claimed; one of another user raises OwnerMismatch.
         """
-        save = shapes.prepared(session, self._policy(on_conflict))
+        save = shapes.prepared(session, self.unstorable, self._policy(on_conflict))
         run = self._put if save.may_be_repeated else self._write
         return self._saved(run(self._store.save_session, save), save, session, deserialize)
 
@@ -130,7 +133,9 @@ class Operations(abc.ABC):
 
         Each is stored as ``upsert_session`` does. ``preserve_updated_at`` keeps the times the sessions come with.
         """
-        saves = shapes.prepared_all(sessions, self._policy(on_conflict), keeps_updated_at=preserve_updated_at)
+        saves = shapes.prepared_all(
+            sessions, self.unstorable, self._policy(on_conflict), keeps_updated_at=preserve_updated_at
+        )
 
         def work(connection: Any) -> list[Any]:
             # In the order of their ids, so that two such calls cannot wait for each other.
@@ -144,7 +149,7 @@ class Operations(abc.ABC):
 
     def insert_session_if_absent(self, session: Any) -> bool:
         """Store a session unless there is one of its id; return whether it was stored."""
-        save = shapes.prepared(session)
+        save = shapes.prepared(session, self.unstorable)
         row = self._write(self._store.save_session, save, only_new=True)
         if row is not None:
             bridge.remember(session, save.snapshot(row))
@@ -170,13 +175,11 @@ class Operations(abc.ABC):
         key = rows.id_text(session_id, "session_id")
         if session_type is not None:
             checked_type(session_type)
-        data = self._put(
-            self._store.change_session_data,
-            key,
-            rows.owner_filter(user_id),
-            lambda data: {**data, "session_name": session_name},
-        )
-        return None if data is None else self.get_session(key, session_type, user_id, deserialize)
+        owner = rows.owner_filter(user_id)
+        name = shapes.storable(session_name, "session_data.session_name", self.unstorable)
+        data = self._put(self._store.change_session_data, key, owner, lambda data: {**data, "session_name": name})
+        found = None if data is None else self._read(self._store.session, key, owner)
+        return None if found is None else shapes.written(found[0], found[1], session_type, deserialize)
 
     def update_session_state(
         self,
@@ -196,7 +199,8 @@ class Operations(abc.ABC):
             changed = fn(state)
             if changed is not None and not isinstance(changed, Mapping):
                 raise InvalidArgument(f"fn must return the state, a dict, or None; not {type(changed).__name__}.")
-            return {**data, "session_state": state if changed is None else changed}
+            new = shapes.storable(state if changed is None else changed, "session_data.session_state", self.unstorable)
+            return {**data, "session_state": new}
 
         key = rows.id_text(session_id, "session_id")
         data = self._write(self._store.change_session_data, key, rows.owner_filter(user_id), change)
@@ -275,7 +279,7 @@ class Operations(abc.ABC):
         }
         filters = {name: rows.id_text(value, name) for name, value in asked.items() if value is not None}
         found, total = self._list(self._store.runs, filters, paging, with_total=not deserialize)
-        runs = [shapes.run(row, deserialize) for row in found]
+        runs = shapes.runs(found, deserialize)
         return runs if deserialize else (runs, total)
 
     def upsert_run(
@@ -300,9 +304,8 @@ class Operations(abc.ABC):
         receipt = self._write(self._store.save_run, columns, None, only_new=True)
         return None if receipt is None else receipt.is_new
 
-    @staticmethod
-    def _prepared_run(run: Any, session_id: str, user_id: str | None) -> dict[str, Any]:
-        return rows.run_columns(bridge.run_record(run), session_id, user_id, now())
+    def _prepared_run(self, run: Any, session_id: str, user_id: str | None) -> dict[str, Any]:
+        return shapes.prepared_run(run, session_id, user_id, now(), self.unstorable)
 
     def cancel_pending_run(
         self,
@@ -341,10 +344,7 @@ class Operations(abc.ABC):
         Answers UPDATED, MISSING, STALE_ATTEMPT (a later attempt owns the run) or TERMINAL_REFUSED (it is
         completed or cancelled already): agno's ``RunPersistOutcome``, or ``agno_store.RunUpdate``.
         """
-        shapes.check_run_fields(fields, run_id, session_data)
-        if fields.get("status") is not None:
-            status = getattr(fields["status"], "value", fields["status"])
-            fields = {**fields, "status": str(status).upper()}
+        fields, session_data = shapes.run_fields(fields, run_id, session_data, self.unstorable)
         outcome = self._write(
             self._store.change_run,
             rows.id_text(session_id, "session_id"),
@@ -381,7 +381,7 @@ class Operations(abc.ABC):
 
         Raises NotFound where there is no such session, OwnerMismatch where it is another user's.
         """
-        columns = rows.summary_columns(Summary.of(summary))
+        columns = shapes.prepared_summary(session_id, summary, self.unstorable)
         key = rows.id_text(session_id, "session_id")
         return self._put(self._store.save_summary, key, rows.owner_filter(user_id), columns)
 

@@ -164,7 +164,7 @@ class Session:
             entries = {name: getattr(value, name) for name in names if hasattr(value, name)}
         if entries.get("session_id") is None:
             raise InvalidArgument("A session must have a session_id.")
-        kind = session_type or entries.get("session_type") or _type_by_component(entries)
+        kind = session_type or entries.get("session_type") or type_by_component(entries)
         entries["session_type"] = checked_type(kind)
         if entries.get("summary") is not None:
             entries["summary"] = Summary.of(entries["summary"])
@@ -173,9 +173,7 @@ class Session:
     @property
     def session_name(self) -> str | None:
         """The name in ``session_data``, where it has one."""
-        data = self.session_data
-        name = data.get("session_name") if isinstance(data, Mapping) else None
-        return None if name is None else str(name)
+        return name_of(self.session_data)
 
 
 @dataclass(frozen=True)
@@ -202,6 +200,20 @@ class RunUpdate(str, Enum):
     TERMINAL_REFUSED = "terminal_refused"
 
 
+def stand_in(row: Mapping[str, Any], mark: Any) -> dict[str, Any]:
+    """Return what is given of a run whose payload cannot be read: what its columns say, and a mark as its content."""
+    names = ("run_id", "session_id", "parent_run_id", "agent_id", "team_id", "workflow_id", "user_id", "status")
+    said = {name: row[name] for name in (*names, "created_at") if row[name] is not None}
+    return {**said, "content": mark}
+
+
+def name_of(session_data: Any) -> str | None:
+    """Return the name of a session in its data."""
+    name = session_data.get("session_name") if isinstance(session_data, Mapping) else None
+    # By its type, which cannot answer for itself. The text of any other object may hold a secret, and an address.
+    return str(name) if issubclass(type(name), (str, int, float)) else None
+
+
 def given(value: Any) -> frozenset[str]:
     """Tell which fields a session comes with: saving changes those, and no others."""
     names = {f.name for f in fields(Session)}
@@ -226,7 +238,8 @@ def run_type(entries: Mapping[str, Any]) -> str:
     return "workflow"
 
 
-def _type_by_component(entries: Mapping[str, Any]) -> str:
+def type_by_component(entries: Mapping[str, Any]) -> str:
+    """Tell the type of a session that names none."""
     return next((kind for kind in TYPES if entries.get(f"{kind}_id")), "agent")
 
 

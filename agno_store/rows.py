@@ -12,9 +12,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from agno_store import encoding, types
-from agno_store.errors import CorruptRow, InvalidArgument
-from agno_store.records import SESSION_PAYLOADS, Receipt, Run, Session, Snapshot, Summary, checked_type
+from agno_store import encoding, escapes, types
+from agno_store.errors import CorruptRow, EncodingError, InvalidArgument
+from agno_store.records import (
+    SESSION_PAYLOADS,
+    Receipt,
+    Run,
+    Session,
+    Snapshot,
+    Summary,
+    checked_type,
+    name_of,
+    stand_in,
+)
 
 SECOND = 1_000_000
 
@@ -56,7 +66,7 @@ def new_id(value: Any, name: str) -> str:
     text = id_text(value, name)
     if not text and name in ("session_id", "run_id", "user_id"):
         raise InvalidArgument(f"{name} is empty.")
-    length = len(encoding.escape(text))
+    length = len(escapes.escape(text))
     if length > types.ID_LENGTH:
         raise InvalidArgument(
             f"{name} has {length} characters; the limit is {types.ID_LENGTH}. Nothing was written. "
@@ -116,31 +126,41 @@ def fold(name: Any) -> str:
     return _UNSEARCHABLE.sub("\ufffd", folded)
 
 
-def _payload(value: Any, path: str) -> str | None:
-    return None if value is None else encoding.encode(value, path)
+def _payload(value: Any, path: str, marks: list[str] | None) -> str | None:
+    return None if value is None else encoding.encode(value, path, marks)
 
 
-def _mapping(value: Any, name: str) -> str | None:
+def _mapping(value: Any, name: str, marks: list[str] | None) -> str | None:
     if value is not None and not isinstance(value, Mapping):
         raise InvalidArgument(f"{name} must be a dict, not {type(value).__name__}.")
-    return _payload(value, name)
+    return _payload(value, name, marks)
 
 
 # -- records to columns ------------------------------------------------------------------------------
 
 
-def session_columns(session: Session, fields: frozenset[str]) -> dict[str, Any]:
-    """Return the columns of those ``fields`` that a session comes with; times are left out."""
+def unreadable_payloads(session: Session) -> list[str]:
+    """Name the payloads of a listed session that could not be read: saving it leaves them as they are stored."""
+    return [name for name in SESSION_PAYLOADS if encoding.is_corrupt(getattr(session, name))]
+
+
+def session_columns(session: Session, fields: frozenset[str], marks: list[str] | None = None) -> dict[str, Any]:
+    """Return the columns of those ``fields`` that a session comes with; times are left out.
+
+    So is a payload that could not be read when the session was listed: what is stored stays. With ``marks`` a value
+    that cannot be stored is marked, and noted there; without, it raises EncodingError.
+    """
+    fields -= frozenset(unreadable_payloads(session))
     columns: dict[str, Any] = {"session_id": new_id(session.session_id, "session_id")}
     columns["session_type"] = checked_type(session.session_type)
     columns["user_id"] = optional_id(session.user_id, "user_id")
     for name in _COMPONENTS:
         columns[name] = optional_id(getattr(session, name), name)
     workflow = session.workflow_name
-    columns["workflow_name"] = None if workflow is None else encoding.escape(str(workflow))
+    columns["workflow_name"] = None if workflow is None else escapes.escape(str(workflow))
     for name in SESSION_PAYLOADS:
         if name in fields:
-            columns[name] = _mapping(getattr(session, name), name)
+            columns[name] = _mapping(getattr(session, name), name, marks)
     if "session_data" in fields:
         columns |= name_columns(session.session_name)
     return columns
@@ -154,8 +174,7 @@ def name_columns(name: str | None) -> dict[str, str | None]:
 def stored_name(session_data: str | None) -> dict[str, str | None]:
     """The same for a name that stands in an encoded ``session_data``."""
     data = None if session_data is None else encoding.decode(session_data)
-    name = data.get("session_name") if isinstance(data, Mapping) else None
-    return name_columns(None if name is None else str(name))
+    return name_columns(name_of(data))
 
 
 def summary_texts(columns: Mapping[Any, Any]) -> dict[str, Any]:
@@ -169,8 +188,14 @@ def snapshot(row: Mapping[Any, Any]) -> Snapshot:
     return Snapshot(row["version"], payloads, None if row["summary"] is None else summary_texts(row))
 
 
-def run_columns(run: Run, session_id: str, user_id: str | None, now: int) -> dict[str, Any]:
-    """Return the columns of a run; its position is the store's to give."""
+def run_columns(
+    run: Run, session_id: str, user_id: str | None, now: int, marks: list[str] | None = None
+) -> dict[str, Any]:
+    """Return the columns of a run; its position is the store's to give.
+
+    Raises EncodingError for a run that was given in the place of one that cannot be read, and as encode() does.
+    """
+    _refuse_corrupt(run.content, "run_data")
     status = getattr(run.status, "value", run.status)
     return {
         "session_id": new_id(session_id, "session_id"),
@@ -180,7 +205,7 @@ def run_columns(run: Run, session_id: str, user_id: str | None, now: int) -> dic
         **{name: optional_id(getattr(run, name), name) for name in _COMPONENTS},
         "user_id": optional_id(run.user_id if user_id is None else user_id, "user_id"),
         "status": optional_id(status, "status"),
-        "run_data": encoding.encode(run.run_data, "run_data"),
+        "run_data": encoding.encode(run.run_data, "run_data", marks),
         "created_at": microseconds(run.created_at, "created_at", now),
         "updated_at": now,
     }
@@ -192,48 +217,68 @@ def run_receipt(columns: Mapping[str, Any], run_index: int, version: int = 1, *,
     return Receipt(columns["session_id"], version, moment, columns["run_id"], run_index, is_new)
 
 
-def summary_columns(summary: Summary) -> dict[str, Any]:
-    """Return the columns of a summary; times are left out."""
+def summary_columns(summary: Summary, marks: list[str] | None = None) -> dict[str, Any]:
+    """Return the columns of a summary; times are left out.
+
+    Raises EncodingError for a summary that could not be read in full, and as encode() does.
+    """
+    _refuse_corrupt(summary.topics, "summary.topics")
     if summary.topics is not None and not isinstance(summary.topics, (list, tuple)):
         raise InvalidArgument(f"The topics of a summary must be a list, not {type(summary.topics).__name__}.")
     entries = {**summary.data, "updated_at": summary.updated_at}
     rest = {name: value for name, value in entries.items() if value is not None}
     return {
-        "summary": encoding.escape(summary.summary),
-        "topics": _payload(None if summary.topics is None else list(summary.topics), "summary.topics"),
-        "summary_data": _payload(rest or None, "summary"),
+        "summary": escapes.escape(summary.summary),
+        "topics": _payload(None if summary.topics is None else list(summary.topics), "summary.topics", marks),
+        "summary_data": _payload(rest or None, "summary", marks),
         "run_index": optional_count(summary.run_index, "run_index"),
     }
 
 
+def _refuse_corrupt(value: Any, path: str) -> None:
+    if encoding.is_corrupt(value):
+        raise EncodingError(
+            f"{path} is not what is stored, which could not be read: {value['value']} Nothing was written, because "
+            "that would be lost.",
+            path=path,
+        )
+
+
 # -- rows to dictionaries ----------------------------------------------------------------------------
 
+Unreadable = list[str]
+"""What could not be read of the rows of a listing. Where there is none, what cannot be read raises CorruptRow."""
 
-def session_dict(row: Mapping[Any, Any]) -> dict[str, Any]:
+
+def session_dict(row: Mapping[Any, Any], unreadable: Unreadable | None = None) -> dict[str, Any]:
     """Return a session's row decoded, under agno's names, without runs.
 
-    Raises CorruptRow, naming the session and the column, where a payload cannot be read.
+    Raises CorruptRow, naming the session and the column, where a payload cannot be read, or notes that in
+    ``unreadable`` and gives a mark in its place.
     """
     entries = dict(row)
     where = f"session {row['session_id']!r}"
     for name in SESSION_PAYLOADS:
-        entries[name] = _decoded(row[name], where, name)
+        entries[name] = _decoded(row[name], where, name, unreadable, dict)
     if entries["workflow_name"] is not None:
-        entries["workflow_name"] = encoding.unescape(entries["workflow_name"])
+        entries["workflow_name"] = escapes.unescape(entries["workflow_name"])
     text, topics, rest = (entries.pop(name) for name in ("summary", "topics", "summary_data"))
-    entries["summary"] = None if text is None else _summary(text, topics, rest, where).to_dict()
-    return _seconds(entries)
+    entries["summary"] = None if text is None else _summary(text, topics, rest, where, unreadable).to_dict()
+    return _seconds(entries, where, unreadable)
 
 
-def run_dict(row: Mapping[Any, Any]) -> dict[str, Any]:
+def run_dict(row: Mapping[Any, Any], unreadable: Unreadable | None = None) -> dict[str, Any]:
     """Return a run's row decoded.
 
-    Raises CorruptRow, naming the run, where its payload cannot be read.
+    Raises CorruptRow, naming the run, where its payload cannot be read, or notes that in ``unreadable`` and gives
+    in its place what the columns say, with a mark as the content.
     """
     entries = {name: value for name, value in row.items() if name != "session_created_at"}
     where = f"run {row['run_id']!r} of session {row['session_id']!r}"
-    entries["run_data"] = _decoded(row["run_data"], where, "run_data")
-    return _seconds(entries)
+    _seconds(entries, where, unreadable)
+    payload = _decoded(row["run_data"], where, "run_data", unreadable, dict)
+    entries["run_data"] = stand_in(entries, payload) if encoding.is_corrupt(payload) else payload
+    return entries
 
 
 def summary_record(row: Mapping[Any, Any]) -> Summary:
@@ -252,32 +297,49 @@ def summary_record(row: Mapping[Any, Any]) -> Summary:
     )
 
 
-def _summary(text: str, topics: str | None, rest: str | None, where: str, **more: Any) -> Summary:
-    data = _decoded(rest, where, "summary_data") or {}
+def _summary(
+    text: str, topics: str | None, rest: str | None, where: str, unreadable: Unreadable | None = None, **more: Any
+) -> Summary:
+    listed = _decoded(topics, where, "topics", unreadable)
+    data = _decoded(rest, where, "summary_data", unreadable, dict) or {}
+    if encoding.is_corrupt(data):
+        # Where agno's own summaries have a place for it, so that none is saved over what is stored.
+        listed, data = data, {}
     return Summary(
-        encoding.unescape(text),
-        topics=_decoded(topics, where, "topics"),
+        escapes.unescape(text),
+        topics=listed,
         updated_at=data.pop("updated_at", None),
         data=data,
         **more,
     )
 
 
-def _seconds(entries: dict[str, Any]) -> dict[str, Any]:
+def _seconds(entries: dict[str, Any], where: str, unreadable: Unreadable | None) -> dict[str, Any]:
     for name in ("created_at", "updated_at"):
-        entries[name] //= SECOND
+        try:
+            entries[name] //= SECOND
+        except TypeError as error:  # SQLite stores a text in any column
+            _corrupt(error, where, name, unreadable)
+            entries[name] = None
     return entries
 
 
-def _decoded(text: str | None, where: str, column: str) -> Any:
+def _decoded(text: str | None, where: str, column: str, unreadable: Unreadable | None, kind: type | None = None) -> Any:
     if text is None:
         return None
     try:
+        # A dict may come back as a list of pairs, so that its text is what tells.
+        if kind is dict and not text.lstrip().startswith("{"):
+            raise ValueError("it is no JSON object")
         return encoding.decode(text)
     except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise CorruptRow(
-            f"{where}: what is stored in {column} cannot be read ({type(error).__name__}: {error}). "
-            "It was left as it is.",
-            row=where,
-            column=column,
-        ) from error
+        return _corrupt(error, where, column, unreadable)
+
+
+def _corrupt(error: Exception, where: str, column: str, unreadable: Unreadable | None) -> dict[str, Any]:
+    """Return a mark that says what cannot be read and why, or raise CorruptRow where none is wanted."""
+    problem = f"{where}: what is stored in {column} cannot be read ({type(error).__name__}: {error}). {encoding.LEFT}"
+    if unreadable is None:
+        raise CorruptRow(problem, row=where, column=column) from error
+    unreadable.append(f"{where}, {column}")
+    return encoding.corrupt(problem)

@@ -2,42 +2,125 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agno_store import bridge, rows
-from agno_store.errors import EncodingError, InvalidArgument
-from agno_store.records import Session, given
+from agno_store import bridge, encoding, rows
+from agno_store.errors import ConfigurationError, EncodingError, InvalidArgument
+from agno_store.records import Run, Session, Summary, given
 from agno_store.saving import MERGE, SessionSave
 
+log = logging.getLogger("agno_store")
 
-def prepared(session: Any, on_conflict: str = MERGE, *, keeps_updated_at: bool = False) -> SessionSave:
+MARK, RAISE = "mark", "raise"
+NAMED = 5
+"""Places that a warning names; it counts the others."""
+
+
+def checked_choice(unstorable: Any) -> str | None:
+    """Return what to do with a value that cannot be stored.
+
+    Raises ConfigurationError for what is neither "mark", "raise" nor None.
+    """
+    if unstorable not in (None, MARK, RAISE):
+        raise ConfigurationError(f"unstorable={unstorable!r}: it must be {MARK!r} or {RAISE!r}, or be left out.")
+    return None if unstorable is None else str(unstorable)
+
+
+def _marks(value: Any, unstorable: str | None) -> list[str] | None:
+    """Return a list for the places that are marked, or None where the caller is to get an EncodingError.
+
+    agno logs an error of a save and goes on, so what it saves is better stored with a mark than not at all.
+    """
+    return [] if unstorable == MARK or (unstorable is None and bridge.is_agnos(value)) else None
+
+
+def _tell_marked(where: str, marks: list[str] | None) -> None:
+    if marks:
+        log.warning(
+            "%s is stored with a mark in the place of what cannot be stored: %s. Keep that outside the session, give "
+            "its class a to_dict() method, or have it refused with unstorable='raise'.",
+            where,
+            _some(marks),
+        )
+
+
+def _some(places: Sequence[str]) -> str:
+    return "; ".join(places[:NAMED]) + (f"; and {len(places) - NAMED} more" if len(places) > NAMED else "")
+
+
+def storable(value: Any, path: str, unstorable: str | None) -> Any:
+    """Return a value that is to be part of a payload, marked where all callers want marks."""
+    marks = _marks(None, unstorable)
+    if marks is None:
+        return value
+    text = encoding.encode(value, path, marks)
+    _tell_marked(path, marks)
+    return encoding.decode(text) if marks else value
+
+
+def prepared(
+    session: Any, unstorable: str | None, on_conflict: str = MERGE, *, keeps_updated_at: bool = False
+) -> SessionSave:
     """Return a session ready to be stored, with what its caller had read of it."""
     record: Session = bridge.session_record(session)
-    bridge.run_dictionaries(runs_of(session))
+    bridge.check_runs(runs_of(session))
+    marks = _marks(session, unstorable)
     base = bridge.snapshot_of(session)
     version = record.version if base is None or base.version is None else base.version
-    return SessionSave(
-        columns=rows.session_columns(record, given(session)),
-        summary=None if record.summary is None else rows.summary_columns(record.summary),
+    save = SessionSave(
+        columns=rows.session_columns(record, given(session), marks),
+        summary=None if record.summary is None else _prepared_summary(record.summary, marks),
         base=base,
         version=rows.optional_count(version, "version"),
         on_conflict=on_conflict,
         created_at=_moment(record.created_at, "created_at"),
         updated_at=_moment(record.updated_at, "updated_at") if keeps_updated_at else None,
     )
+    _tell_marked(f"session {record.session_id!r}", marks)
+    _tell_left(record)
+    return save
 
 
 def _moment(value: Any, name: str) -> int | None:
     return None if value is None else rows.microseconds(value, name, 0)
 
 
-def prepared_all(sessions: Iterable[Any], on_conflict: str, *, keeps_updated_at: bool) -> list[SessionSave]:
+def _prepared_summary(summary: Summary, marks: list[str] | None) -> dict[str, Any] | None:
+    return None if encoding.is_corrupt(summary.topics) else rows.summary_columns(summary, marks)
+
+
+def _tell_left(record: Session) -> None:
+    if left := rows.unreadable_payloads(record):
+        log.warning("session %r: %s could not be read and is left as it is stored", record.session_id, ", ".join(left))
+
+
+def prepared_summary(session_id: Any, summary: Any, unstorable: str | None) -> dict[str, Any]:
+    """Return a summary's columns."""
+    marks = _marks(summary, unstorable)
+    columns = rows.summary_columns(Summary.of(summary), marks)
+    _tell_marked(f"summary of session {session_id!r}", marks)
+    return columns
+
+
+def prepared_run(run: Any, session_id: str, user_id: str | None, now: int, unstorable: str | None) -> dict[str, Any]:
+    """Return a run's columns."""
+    record: Run = bridge.run_record(run)
+    marks = _marks(run, unstorable)
+    columns = rows.run_columns(record, session_id, user_id, now, marks)
+    _tell_marked(f"run {record.run_id!r} of session {session_id!r}", marks)
+    return columns
+
+
+def prepared_all(
+    sessions: Iterable[Any], unstorable: str | None, on_conflict: str, *, keeps_updated_at: bool
+) -> list[SessionSave]:
     """The same of several sessions; an error says which of them it is about."""
     ready: list[SessionSave] = []
     for session in sessions:
         try:
-            ready.append(prepared(session, on_conflict, keeps_updated_at=keeps_updated_at))
+            ready.append(prepared(session, unstorable, on_conflict, keeps_updated_at=keeps_updated_at))
         except (EncodingError, InvalidArgument) as error:
             found = session.get("session_id") if isinstance(session, Mapping) else getattr(session, "session_id", None)
             error.args = (f"Session {found!r}, number {len(ready) + 1} of those given: {error}",)
@@ -50,14 +133,21 @@ def runs_of(session: Any) -> Any:
     return session.get("runs") if isinstance(session, Mapping) else getattr(session, "runs", None)
 
 
-def check_run_fields(fields: Any, run_id: str, session_data: Any) -> None:
-    """Raise InvalidArgument for a change of a run that is no dict, or would make it another run."""
+def run_fields(fields: Any, run_id: str, session_data: Any, unstorable: str | None) -> tuple[Any, Any]:
+    """Return a change of a run, and of its session's data, ready to be stored.
+
+    Raises InvalidArgument for one that is no dict, or would make it another run.
+    """
     if not isinstance(fields, Mapping):
         raise InvalidArgument(f"fields must be a dict, not {type(fields).__name__}.")
     if fields.get("run_id") not in (None, run_id):
         raise InvalidArgument(f"fields would make run {run_id!r} another one: {fields['run_id']!r}.")
     if session_data is not None and not isinstance(session_data, Mapping):
         raise InvalidArgument(f"session_data must be a dict, not {type(session_data).__name__}.")
+    if fields.get("status") is not None:
+        status = getattr(fields["status"], "value", fields["status"])
+        fields = {**fields, "status": str(status).upper()}
+    return storable(fields, "run_data", unstorable), storable(session_data, "session_data", unstorable)
 
 
 def parent(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,27 +156,69 @@ def parent(run: Mapping[str, Any]) -> dict[str, Any]:
     return {**{name: run[name] for name in names}, "session_type": run["run_type"]}
 
 
-def session(row: Any, runs: Sequence[Any] | None, session_type: Any, deserialize: bool | None) -> Any:
-    """Return a stored session with its runs, as an object or a dict; ``runs`` is None where none were read."""
-    entries = rows.session_dict(row)
-    decoded = None if runs is None else [rows.run_dict(run) for run in runs]
+def session(
+    row: Any,
+    runs: Sequence[Any] | None,
+    session_type: Any,
+    deserialize: bool | None,
+    unreadable: rows.Unreadable | None = None,
+) -> Any:
+    """Return a stored session with its runs, as an object or a dict; ``runs`` is None where none were read.
+
+    Raises CorruptRow for what cannot be read, or notes it in ``unreadable`` and gives a mark in its place.
+    """
+    entries = rows.session_dict(row, unreadable)
+    decoded = None if runs is None else [rows.run_dict(run, unreadable) for run in runs]
     if deserialize:
-        return bridge.session_object({**entries, "runs": decoded}, session_type, rows.snapshot(row))
+        snapshot = rows.snapshot(row)
+        return bridge.session_object({**entries, "runs": decoded}, session_type, snapshot, unreadable)
     entries["runs"] = None if decoded is None else [run["run_data"] for run in decoded]
     return entries
 
 
-def run(row: Any, deserialize: bool | None) -> Any:
-    """Return a stored run, as an object or as its row."""
-    entries = rows.run_dict(row)
-    return bridge.run_object(entries) if deserialize else entries
+def sessions(
+    found: Iterable[Any], runs: Mapping[str, Sequence[Any]], session_type: Any, deserialize: bool | None
+) -> list[Any]:
+    """Return a listing: one damaged row among them does not keep the others away, and is warned of."""
+    unreadable: rows.Unreadable = []
+    given = [session(row, runs.get(row["session_id"]), session_type, deserialize, unreadable) for row in found]
+    _tell_unreadable(unreadable)
+    return given
+
+
+def run(row: Any, deserialize: bool | None, unreadable: rows.Unreadable | None = None) -> Any:
+    """Return a stored run, as an object or as its row.
+
+    Raises CorruptRow for what cannot be read, or notes it in ``unreadable`` and gives a mark in its place.
+    """
+    entries = rows.run_dict(row, unreadable)
+    return bridge.run_object(entries, unreadable) if deserialize else entries
+
+
+def runs(found: Iterable[Any], deserialize: bool | None) -> list[Any]:
+    """The same of a listing of runs."""
+    unreadable: rows.Unreadable = []
+    given = [run(row, deserialize, unreadable) for row in found]
+    _tell_unreadable(unreadable)
+    return given
+
+
+def written(row: Any, runs: Sequence[Any] | None, session_type: Any, deserialize: bool | None) -> Any:
+    """Return a session that has just been written to; what was damaged before does not make that a failure."""
+    return sessions([row], {} if runs is None else {row["session_id"]: runs}, session_type, deserialize)[0]
+
+
+def _tell_unreadable(unreadable: rows.Unreadable) -> None:
+    if unreadable:
+        log.warning(
+            "What is stored cannot be read, and is given as a mark: %s. Reading the row alone says why.",
+            _some(unreadable),
+        )
 
 
 def saved(row: Any, session: Any, deserialize: bool | None) -> Any:
     """Return a session as stored, with the runs that it came with."""
     runs = runs_of(session)
-    entries = rows.session_dict(row)
     if not deserialize:
-        return {**entries, "runs": bridge.run_dictionaries(runs)}
-    kind = bridge.session_kind(session)
-    return bridge.with_runs(bridge.session_object({**entries, "runs": None}, kind, rows.snapshot(row)), runs)
+        return {**written(row, None, None, False), "runs": bridge.run_dictionaries(runs)}
+    return bridge.with_runs(written(row, None, bridge.session_kind(session), True), runs)

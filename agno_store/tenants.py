@@ -16,11 +16,11 @@ from typing import Any
 
 from sqlalchemy.engine.interfaces import Dialect
 
-from agno_store import encoding, types
+from agno_store import escapes, types
 from agno_store.errors import ConfigurationError, InvalidArgument
 
 SEPARATOR = "\x1a:"
-"""Between tenant and session_id: no id holds it, because ``encoding.escape`` writes U+001A twice."""
+"""Between tenant and session_id: no id holds it, because ``escapes.escape`` writes U+001A twice."""
 
 LONGEST = 100
 """Characters of a tenant_id; what is left of the column is its sessions'."""
@@ -37,7 +37,7 @@ def checked(tenant_id: Any) -> str | None:
         return None
     if not isinstance(tenant_id, str) or not tenant_id:
         raise ConfigurationError(f"tenant_id={tenant_id!r}: it must be a str with something in it, or be left out.")
-    length = len(encoding.escape(tenant_id))
+    length = len(escapes.escape(tenant_id))
     if length > LONGEST:
         raise ConfigurationError(f"tenant_id has {length} characters; the limit is {LONGEST}. Use a shorter one.")
     return tenant_id
@@ -45,12 +45,12 @@ def checked(tenant_id: Any) -> str | None:
 
 def prefix(tenant_id: str | None) -> str:
     """Return what stands in front of the keys of a tenant's sessions."""
-    return "" if tenant_id is None else encoding.escape(tenant_id) + SEPARATOR
+    return "" if tenant_id is None else escapes.escape(tenant_id) + SEPARATOR
 
 
 def refuse_too_long(session_id: str, tenant_id: str | None) -> None:
     """Raise InvalidArgument for a session_id that has no room behind its tenant."""
-    length, room = len(encoding.escape(session_id)), types.ID_LENGTH - len(prefix(tenant_id))
+    length, room = len(escapes.escape(session_id)), types.ID_LENGTH - len(prefix(tenant_id))
     if length > room:
         raise InvalidArgument(
             f"session_id has {length} characters; the limit of this tenant's is {room}. Nothing was written. "
@@ -74,7 +74,7 @@ class SessionKey(types.Id):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else f"{_prefix.get()}{encoding.escape(value)}"
+        return None if value is None else f"{_prefix.get()}{escapes.escape(value)}"
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         if value is None:
@@ -82,4 +82,4 @@ class SessionKey(types.Id):
         own = _prefix.get()
         if not value.startswith(own) or SEPARATOR in value[len(own) :]:
             raise RuntimeError("A statement has read a session of another tenant; it was not given to the caller.")
-        return encoding.unescape(value[len(own) :])
+        return escapes.unescape(value[len(own) :])

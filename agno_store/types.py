@@ -14,7 +14,7 @@ from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ColumnElement
 
-from agno_store import encoding
+from agno_store import escapes
 from agno_store.errors import ConfigurationError
 
 ID_LENGTH = 255
@@ -55,10 +55,10 @@ class Id(sa.types.TypeDecorator[str]):
         return _ID
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else encoding.escape(value)
+        return None if value is None else escapes.escape(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else encoding.unescape(value)
+        return None if value is None else escapes.unescape(value)
 
 
 _LONGTEXT = mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin")

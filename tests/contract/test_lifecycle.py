@@ -1,9 +1,8 @@
-"""The life of a store: opening, sharing, closing, odd names, foreign engines, damaged rows."""
+"""The life of a store: opening, sharing, closing, odd names, foreign engines."""
 
 from __future__ import annotations
 
 import copy
-import json
 import pickle
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,9 +12,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
-from agno_store import CorruptRow, EncodingError, MySQLDb, PostgresDb, SqliteDb, open_db
+from agno_store import EncodingError, MySQLDb, PostgresDb, SqliteDb, open_db
 from agno_store.names import LONGEST
-from tests.contract.database import dump, overwrite, stored
+from tests.contract.database import dump
 from tests.contract.processes import together
 from tests.contract.samples import append, listed, positions, run, run_ids, session
 
@@ -258,99 +257,3 @@ def test_every_operation_works_under_any_name(db: Any, name: str) -> None:
     assert db.delete_run("r1") is True
     assert db.delete_session("s", user_id="v") is True
     assert dump(db) == {"sessions": [], "runs": [], "summaries": []}
-
-
-# -- damaged rows ------------------------------------------------------------------------------------
-
-DAMAGED = {
-    "an unreadable decimal": {"$agno_store": "decimal", "value": "ten"},
-    "an unreadable date": {"$agno_store": "date", "value": "yesterday"},
-    "a number as a date": {"$agno_store": "datetime", "value": 5},
-    "a number as a uuid": {"$agno_store": "uuid", "value": 5},
-    "half a complex number": {"$agno_store": "complex", "value": ["1"]},
-    "a number as a set": {"$agno_store": "set", "value": 5},
-    "pairs of three": {"$agno_store": "dict", "value": [[1, 2, 3]]},
-    "unreadable bytes": {"$agno_store": "bytes", "value": "é"},
-    "an unreadable integer": {"$agno_store": "int", "value": "0xyz"},
-    "an endless duration": {"$agno_store": "timedelta", "value": [1e30]},
-}
-PLACES = {
-    "run_data": ("runs", "run_data"),
-    "session_data": ("sessions", "session_data"),
-    "metadata": ("sessions", "metadata"),
-    "topics": ("summaries", "topics"),
-    "summary_data": ("summaries", "summary_data"),
-}
-
-
-SUMMARY = {"summary": "text", "topics": ["a"], "more": 1}
-
-
-@pytest.fixture
-def furnished(db: Any) -> Any:
-    for session_id in ("whole", "damaged"):
-        db.upsert_session(session(session_id, session_data={}, metadata={}, summary=SUMMARY))
-        append(db, session_id, f"r of {session_id}")
-    return db
-
-
-def assert_damage_is_named(db: Any, column: str) -> None:
-    reads: list[Callable[[], object]] = [
-        lambda: db.get_session("damaged"),
-        lambda: db.get_sessions(),
-        lambda: db.get_sessions(deserialize=False),
-    ]
-    for read in reads:
-        with pytest.raises(CorruptRow) as found:
-            read()
-        assert "'damaged'" in found.value.row
-        assert found.value.row in str(found.value)
-        assert found.value.column == column
-    assert db.get_session("whole").session_data == {}
-
-
-@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED.keys())
-def test_a_value_that_cannot_be_read_is_named(furnished: Any, damage: dict[str, Any]) -> None:
-    text = json.dumps({"content": damage})
-    overwrite(furnished, "runs", "run_data", text, run_id="r of damaged")
-
-    assert_damage_is_named(furnished, "run_data")
-    with pytest.raises(CorruptRow, match="'r of damaged' of session 'damaged'"):
-        furnished.get_run("r of damaged")
-    assert stored(furnished, "runs", "run_data", run_id="r of damaged") == text
-
-
-@pytest.mark.parametrize(("table", "column"), PLACES.values(), ids=PLACES.keys())
-def test_a_damaged_column_is_named(furnished: Any, table: str, column: str) -> None:
-    overwrite(furnished, table, column, json.dumps([DAMAGED["an unreadable decimal"]]), session_id="damaged")
-
-    assert_damage_is_named(furnished, column)
-
-
-@pytest.mark.backends("sqlite", "mysql")
-@pytest.mark.parametrize("text", ["", "{", "{'a': 1}", "[" * 100_000], ids=["empty", "cut off", "python", "too deep"])
-@pytest.mark.parametrize(("table", "column"), PLACES.values(), ids=PLACES.keys())
-def test_text_that_is_no_json_is_named(furnished: Any, table: str, column: str, text: str) -> None:
-    overwrite(furnished, table, column, text, session_id="damaged")
-
-    assert_damage_is_named(furnished, column)
-
-
-def test_a_damaged_session_can_be_overwritten_and_deleted(furnished: Any) -> None:
-    damage = json.dumps(DAMAGED["an unreadable decimal"])
-    overwrite(furnished, "sessions", "metadata", damage, session_id="damaged")
-    overwrite(furnished, "runs", "run_data", damage, session_id="damaged")
-    furnished.upsert_session(session("damaged", metadata={"new": True}))
-    furnished.upsert_run(run("r of damaged", content="new"), "damaged")
-
-    assert furnished.get_session("damaged").metadata == {"new": True}
-    overwrite(furnished, "sessions", "metadata", damage, session_id="damaged")
-    assert furnished.delete_session("damaged") is True
-    assert listed(furnished) == ["whole"]
-
-
-def test_a_tag_of_a_later_release_is_left_as_it_stands(furnished: Any) -> None:
-    later = {"$agno_store": "quaternion", "value": [1, 2, 3, 4]}
-    overwrite(furnished, "runs", "run_data", json.dumps({"content": later}), run_id="r of damaged")
-
-    assert furnished.get_run("r of damaged").content == later

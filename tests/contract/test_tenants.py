@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agno_store import ConfigurationError, InvalidArgument, open_db
-from agno_store.encoding import escape
+from agno_store.escapes import escape
 from agno_store.tenants import LONGEST, SEPARATOR, prefix
 from tests.contract.database import dump, overwrite, statements
 from tests.contract.processes import together

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime, time, timedelta, timezone
+from decimal import Decimal
 from typing import Any
 
 from hypothesis import strategies as st
+
+from agno_store.encoding import CORRUPT, TAG, UNSTORABLE
 
 EMOJI = "🎉 👩‍👩‍👧‍👦 é e\u0301 \u202e עברית"
 NASTY_TEXTS = {
@@ -72,6 +76,47 @@ values = st.recursive(
 objects = st.dictionaries(texts, values, max_size=5)
 
 
+# -- values that JSON cannot say -----------------------------------------------------------------------
+
+_zones = st.integers(-1439, 1439).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+_maybe_zones = st.none() | _zones
+keys = st.one_of(
+    st.none(),
+    st.booleans(),
+    texts,
+    st.integers(-(2**70), 2**70) | st.integers(2**990, 2**1010),
+    st.floats(),
+    st.decimals().filter(lambda number: not number.is_snan()),
+    st.datetimes(timezones=_maybe_zones),
+    st.dates(),
+    st.times(timezones=_maybe_zones),
+    st.timedeltas(),
+    st.uuids(),
+    st.binary(max_size=8),
+    st.complex_numbers(),
+    st.tuples(texts, st.integers()),
+    st.frozensets(st.integers() | texts, max_size=3),
+)
+"""What can be a key of a dict, or in a set."""
+
+lookalikes = st.fixed_dictionaries(
+    {TAG: st.sampled_from(["set", "dict", "decimal", UNSTORABLE, CORRUPT, "unheard of"]) | texts, "value": values}
+)
+"""What looks like a tag of ours and is a caller's own."""
+
+anything = st.recursive(
+    keys | numbers | lookalikes | st.binary(max_size=4).map(bytearray) | st.just(Decimal("sNaN")),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.lists(inner, max_size=3).map(tuple),
+        st.dictionaries(texts, inner, max_size=3),
+        st.dictionaries(keys, inner, max_size=3),
+        st.sets(keys, max_size=3),
+    ),
+    max_leaves=6,
+)
+
+
 def exact(value: Any) -> Any:
     """``value`` with types, the order of keys and every bit of a float visible to ``==``."""
     if isinstance(value, float):
@@ -80,6 +125,10 @@ def exact(value: Any) -> Any:
         return dict, [(exact(key), exact(item)) for key, item in value.items()]
     if isinstance(value, (list, tuple)):
         return type(value), [exact(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return type(value), sorted(repr(exact(item)) for item in value)
+    if isinstance(value, (Decimal, complex, datetime, time)):
+        return type(value), repr(value)  # digits, signs of zero and zones, which == does not see
     return type(value), value
 
 

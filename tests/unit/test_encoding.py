@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 
 from agno_store import EncodingError
-from agno_store.encoding import DEEPEST, TAG, decode, encode, escape, unescape
+from agno_store.encoding import DEEPEST, TAG, decode, encode
+from agno_store.escapes import escape, unescape
 from tests.contract.values import NASTY_TEXTS, ODD_NUMBERS, exact, nested, texts, values
 
 quickly = settings(max_examples=300, deadline=None)

@@ -1,0 +1,310 @@
+"""Rows that somebody or something has damaged: read alone they are named, in a listing they are marked.
+
+Nothing that is done with a listing writes over what could not be read.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from agno_store import CorruptRow, EncodingError
+from tests.contract.database import dump, overwrite, stored, tables
+from tests.contract.samples import append, listed, run, session
+
+DAMAGED = {
+    "an unreadable decimal": {"$agno_store": "decimal", "value": "ten"},
+    "an unreadable date": {"$agno_store": "date", "value": "yesterday"},
+    "a number as a date": {"$agno_store": "datetime", "value": 5},
+    "a number as a uuid": {"$agno_store": "uuid", "value": 5},
+    "half a complex number": {"$agno_store": "complex", "value": ["1"]},
+    "a number as a set": {"$agno_store": "set", "value": 5},
+    "pairs of three": {"$agno_store": "dict", "value": [[1, 2, 3]]},
+    "unreadable bytes": {"$agno_store": "bytes", "value": "é"},
+    "an unreadable integer": {"$agno_store": "int", "value": "0xyz"},
+    "an endless duration": {"$agno_store": "timedelta", "value": [1e30]},
+}
+PLACES = {
+    "run_data": ("runs", "run_data"),
+    "session_data": ("sessions", "session_data"),
+    "metadata": ("sessions", "metadata"),
+    "topics": ("summaries", "topics"),
+    "summary_data": ("summaries", "summary_data"),
+}
+
+
+SUMMARY = {"summary": "text", "topics": ["a"], "more": 1}
+
+
+@pytest.fixture
+def furnished(db: Any) -> Any:
+    for session_id in ("whole", "damaged"):
+        db.upsert_session(session(session_id, session_data={}, metadata={}, summary=SUMMARY))
+        append(db, session_id, f"r of {session_id}")
+    return db
+
+
+def assert_damage_is_named(db: Any, column: str) -> None:
+    reads: list[Callable[[], object]] = [
+        lambda: db.get_session("damaged"),
+        lambda: db.get_session("damaged", deserialize=False),
+    ]
+    if column == "run_data":
+        reads.append(lambda: db.get_run("r of damaged"))
+    if column in ("topics", "summary_data"):
+        reads.append(lambda: db.get_summary("damaged"))
+    for read in reads:
+        with pytest.raises(CorruptRow) as found:
+            read()
+        assert "'damaged'" in found.value.row
+        assert found.value.row in str(found.value)
+        assert found.value.column == column
+    assert db.get_session("whole").session_data == {}
+
+
+# -- read alone ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_value_that_cannot_be_read_is_named(furnished: Any, damage: dict[str, Any]) -> None:
+    text = json.dumps({"content": damage})
+    overwrite(furnished, "runs", "run_data", text, run_id="r of damaged")
+
+    assert_damage_is_named(furnished, "run_data")
+    with pytest.raises(CorruptRow, match="'r of damaged' of session 'damaged'"):
+        furnished.get_run("r of damaged")
+    assert stored(furnished, "runs", "run_data", run_id="r of damaged") == text
+
+
+@pytest.mark.parametrize(("table", "column"), PLACES.values(), ids=PLACES.keys())
+def test_a_damaged_column_is_named(furnished: Any, table: str, column: str) -> None:
+    overwrite(furnished, table, column, json.dumps([DAMAGED["an unreadable decimal"]]), session_id="damaged")
+
+    assert_damage_is_named(furnished, column)
+
+
+@pytest.mark.backends("sqlite", "mysql")
+@pytest.mark.parametrize("text", ["", "{", "{'a': 1}", "[" * 100_000], ids=["empty", "cut off", "python", "too deep"])
+@pytest.mark.parametrize(("table", "column"), PLACES.values(), ids=PLACES.keys())
+def test_text_that_is_no_json_is_named(furnished: Any, table: str, column: str, text: str) -> None:
+    overwrite(furnished, table, column, text, session_id="damaged")
+
+    assert_damage_is_named(furnished, column)
+
+
+def test_a_damaged_session_can_be_overwritten_and_deleted(furnished: Any) -> None:
+    damage = json.dumps(DAMAGED["an unreadable decimal"])
+    overwrite(furnished, "sessions", "metadata", damage, session_id="damaged")
+    overwrite(furnished, "runs", "run_data", damage, session_id="damaged")
+    furnished.upsert_session(session("damaged", metadata={"new": True}))
+    furnished.upsert_run(run("r of damaged", content="new"), "damaged")
+
+    assert furnished.get_session("damaged").metadata == {"new": True}
+    overwrite(furnished, "sessions", "metadata", damage, session_id="damaged")
+    assert furnished.delete_session("damaged") is True
+    assert listed(furnished) == ["whole"]
+
+
+def test_a_tag_of_a_later_release_is_left_as_it_stands(furnished: Any) -> None:
+    later = {"$agno_store": "quaternion", "value": [1, 2, 3, 4]}
+    overwrite(furnished, "runs", "run_data", json.dumps({"content": later}), run_id="r of damaged")
+
+    assert furnished.get_run("r of damaged").content == later
+
+
+@pytest.mark.parametrize("text", ["[1]", '"text"', "1", "null"])
+@pytest.mark.parametrize("column", ["session_data", "metadata", "run_data", "summary_data"])
+def test_json_that_is_no_object_is_named_where_one_belongs(furnished: Any, column: str, text: str) -> None:
+    overwrite(furnished, PLACES[column][0], column, text, session_id="damaged")
+
+    assert_damage_is_named(furnished, column)
+
+
+@pytest.mark.backends("sqlite")
+@pytest.mark.parametrize("table", ["sessions", "runs"])
+def test_a_time_that_is_none_is_named(furnished: Any, table: str) -> None:
+    overwrite_as_it_stands(furnished, table, "updated_at", "'yesterday'")
+    with pytest.raises(CorruptRow, match="'damaged'"):
+        furnished.get_session("damaged")
+
+    [found, _] = by_id(furnished.get_sessions())
+    assert (found.updated_at if table == "sessions" else found.runs[0].updated_at) is None
+
+
+def overwrite_as_it_stands(db: Any, table: str, column: str, sql: str) -> None:
+    source = tables(db)[table]
+    with db.db_engine.begin() as connection:
+        connection.execute(source.update().where(source.c.session_id == "damaged").values({column: sa.text(sql)}))
+
+
+# -- listed --------------------------------------------------------------------------------------------
+
+
+def by_id(sessions: list[Any]) -> list[Any]:
+    return sorted(sessions, key=lambda entry: str(entry["session_id"] if isinstance(entry, dict) else entry.session_id))
+
+
+@pytest.fixture
+def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """The warnings of agno_store since the last question."""
+
+    def take() -> list[str]:
+        found = [r.getMessage() for r in caplog.records if r.name == "agno_store" and r.levelno == logging.WARNING]
+        caplog.clear()
+        return found
+
+    return take
+
+
+def is_mark(value: Any, *words: str) -> bool:
+    return value.keys() == {"$agno_store", "value"} and all(word in value["value"] for word in ("'damaged'", *words))
+
+
+BROKEN = json.dumps({"v": DAMAGED["an unreadable decimal"]})
+MARKED: dict[str, Callable[[Any], Any]] = {
+    "session_data": lambda entries: entries["session_data"],
+    "metadata": lambda entries: entries["metadata"],
+    "run_data": lambda entries: entries["runs"][0]["content"],
+    "topics": lambda entries: entries["summary"]["topics"],
+    "summary_data": lambda entries: entries["summary"]["topics"],
+}
+
+
+@pytest.mark.parametrize("column", PLACES)
+def test_a_damaged_row_does_not_take_a_listing_down(
+    furnished: Any, warnings: Callable[[], list[str]], column: str
+) -> None:
+    overwrite(furnished, PLACES[column][0], column, BROKEN, session_id="damaged")
+    entries, total = furnished.get_sessions(deserialize=False)
+    [warning] = warnings()
+    [damaged, whole] = by_id(entries)
+
+    assert total == 2
+    assert is_mark(MARKED[column](damaged), column)
+    assert f"'damaged', {column}" in warning
+    assert "ten" not in warning
+    assert (whole["session_data"], whole["metadata"], whole["summary"]["more"]) == ({}, {}, 1)
+    assert whole["runs"][0]["content"] == "hello"
+    if column != "run_data":
+        assert damaged["runs"][0]["content"] == "hello"
+
+
+@pytest.mark.parametrize("column", PLACES)
+def test_a_damaged_row_is_marked_in_the_objects_of_a_listing_too(furnished: Any, column: str) -> None:
+    overwrite(furnished, PLACES[column][0], column, BROKEN, session_id="damaged")
+    [damaged, whole] = by_id(furnished.get_sessions())
+    marked = {
+        "run_data": damaged.runs[0].content,
+        "topics": damaged.summary.topics,
+        "summary_data": damaged.summary.topics,
+    }
+
+    assert is_mark(marked[column] if column in marked else getattr(damaged, column), column)
+    assert damaged.summary.summary == whole.summary.summary == "text"
+    assert whole.runs[0].content == "hello"
+
+
+def test_a_damaged_run_is_listed_with_what_its_columns_say(furnished: Any, warnings: Callable[[], list[str]]) -> None:
+    overwrite(furnished, "runs", "run_data", BROKEN, run_id="r of damaged")
+    rows, total = furnished.get_runs(deserialize=False)
+    damaged, whole = sorted(rows, key=lambda row: str(row["run_id"]))
+    [warning] = warnings()
+
+    assert total == 2
+    assert is_mark(damaged["run_data"].pop("content"), "run_data", "ConversionSyntax")
+    assert damaged["run_data"] == {
+        "run_id": "r of damaged",
+        "session_id": "damaged",
+        "agent_id": "helper",
+        "status": "COMPLETED",
+        "created_at": damaged["created_at"],
+    }
+    assert whole["run_data"]["content"] == "hello"
+    assert "run 'r of damaged' of session 'damaged', run_data" in warning
+    assert is_mark(furnished.get_runs(session_id="damaged")[0].content)
+
+
+def test_one_warning_tells_of_a_whole_listing(db: Any, warnings: Callable[[], list[str]]) -> None:
+    for n in range(20):
+        db.upsert_session(session(f"s{n}", metadata={}))
+        overwrite(db, "sessions", "metadata", BROKEN, session_id=f"s{n}")
+
+    assert len(db.get_sessions()) == 20
+    [warning] = warnings()
+    assert "and 15 more" in warning
+
+
+@pytest.mark.parametrize("column", ["session_data", "metadata", "topics", "summary_data"])
+@pytest.mark.parametrize("form", ["objects", "dicts", "dicts by way of JSON"])
+def test_saving_a_listed_session_leaves_what_could_not_be_read(
+    furnished: Any, warnings: Callable[[], list[str]], column: str, form: str
+) -> None:
+    overwrite(furnished, PLACES[column][0], column, BROKEN, session_id="damaged")
+    before = stored(furnished, PLACES[column][0], column, session_id="damaged")
+    found = furnished.get_sessions(deserialize=form == "objects", include_runs=False)
+    [damaged, _] = by_id(found if form == "objects" else found[0])
+    if form == "dicts by way of JSON":
+        damaged = json.loads(json.dumps(damaged))
+    warnings()
+    if form == "objects":
+        furnished.upsert_session(damaged)
+    else:
+        furnished.upsert_session({**damaged, "agent_data": {"new": 1}})
+        assert furnished.get_sessions(deserialize=False)[0] != []
+        assert stored(furnished, "sessions", "agent_data", session_id="damaged") == '{"new":1}'
+
+    assert stored(furnished, PLACES[column][0], column, session_id="damaged") == before
+    if column in ("session_data", "metadata"):
+        assert f"{column} could not be read and is left as it is stored" in warnings()[0]
+
+
+def test_a_run_or_summary_given_for_a_damaged_one_is_not_stored(furnished: Any) -> None:
+    overwrite(furnished, "runs", "run_data", BROKEN, run_id="r of damaged")
+    overwrite(furnished, "summaries", "topics", BROKEN, session_id="damaged")
+    before = dump(furnished)
+    [row] = furnished.get_runs(session_id="damaged", deserialize=False)[0]
+    [found] = furnished.get_runs(session_id="damaged")
+    summary = by_id(furnished.get_sessions())[0].summary
+    for given in (row, row["run_data"], found):
+        with pytest.raises(EncodingError, match="is not what is stored"):
+            furnished.upsert_run(given, "damaged")
+    with pytest.raises(EncodingError, match="is not what is stored"):
+        furnished.upsert_summary("damaged", summary)
+
+    assert dump(furnished) == before
+
+
+def test_a_write_beside_a_damaged_payload_is_no_failure(furnished: Any) -> None:
+    overwrite(furnished, "sessions", "metadata", BROKEN, session_id="damaged")
+    overwrite(furnished, "runs", "run_data", BROKEN, run_id="r of damaged")
+
+    assert is_mark(furnished.upsert_session(session("damaged", session_data={"n": 1})).metadata)
+    overwrite(furnished, "sessions", "metadata", "{}", session_id="damaged")
+    renamed = furnished.rename_session("damaged", None, "name")
+    assert (renamed.session_name, is_mark(renamed.runs[0].content)) == ("name", True)
+    assert listed(furnished, session_name="name") == ["damaged"]
+    with pytest.raises(CorruptRow):
+        furnished.update_run_in_session("damaged", "r of damaged", {"status": "COMPLETED"})
+    assert furnished.delete_run("r of damaged") is True
+
+
+def test_a_type_that_nobody_knows_does_not_take_a_listing_down(furnished: Any) -> None:
+    overwrite(furnished, "sessions", "session_type", "swarm", session_id="damaged")
+    overwrite(furnished, "runs", "run_type", "swarm", session_id="damaged")
+
+    assert [found.session_type for found in by_id(furnished.get_sessions())] == ["swarm", "agent"]
+    assert sorted(str(found.run_type) for found in furnished.get_runs()) == ["agent", "swarm"]
+    assert furnished.get_sessions(deserialize=False)[1] == 2
+
+
+def test_what_only_looks_like_a_mark_is_a_value_like_any_other(db: Any) -> None:
+    likeness = {"$agno_store": "corrupt", "value": "my own"}
+    db.upsert_session(session("s", metadata=likeness))
+    db.upsert_run(run("r", content=likeness), "s")
+
+    assert db.get_session("s").metadata == db.get_run("r").content == likeness
