@@ -5,9 +5,11 @@
 
     agent = Agent(db=SqliteDb(db_file="tmp/agents.db"), add_history_to_context=True)
 
-``SqliteDb``, ``PostgresDb`` and ``MySQLDb`` are agno's ``db=`` objects and just as usable without agno.
+``SqliteDb``, ``PostgresDb`` and ``MySQLDb`` are agno's ``db=`` objects and just as usable without agno;
+``AsyncSqliteDb``, ``AsyncPostgresDb`` and ``AsyncMySQLDb`` are the same for programs in an event loop.
 """
 
+from agno_store.aio import AsyncMySQLDb, AsyncPostgresDb, AsyncSqliteDb, open_async_db
 from agno_store.beside import include_name
 from agno_store.db import MySQLDb, PostgresDb, SqliteDb, open_db
 from agno_store.errors import (
@@ -41,6 +43,9 @@ from agno_store.schema import SchemaStatus
 __all__ = [
     "AccessDenied",
     "AgnoStoreError",
+    "AsyncMySQLDb",
+    "AsyncPostgresDb",
+    "AsyncSqliteDb",
     "ConfigurationError",
     "CorruptRow",
     "DatabaseError",
@@ -72,5 +77,6 @@ __all__ = [
     "UpgradeLocked",
     "__version__",
     "include_name",
+    "open_async_db",
     "open_db",
 ]

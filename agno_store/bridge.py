@@ -40,7 +40,8 @@ BASE_MODULE = "agno.db.base"
 
 _SNAPSHOT = "_agno_store_snapshot"
 
-_classes: list[type] = []
+_classes: dict[type, str] = {}
+"""Ours, each with the name of the class of agno's that it stands for."""
 
 
 def loaded() -> bool:
@@ -51,15 +52,20 @@ def loaded() -> bool:
 # -- becoming a db= object ---------------------------------------------------------------------------
 
 
-def connect(cls: type) -> type:
+def connect(cls: type, base: str = "BaseDb") -> type:
     """Make ``cls`` acceptable as agno's ``db=``, now or when agno is imported. Usable as a decorator."""
-    _classes.append(cls)
-    base = sys.modules.get(BASE_MODULE)
-    if base is not None and hasattr(base, "BaseDb"):
-        _complete(cls, base)
+    _classes[cls] = base
+    module = sys.modules.get(BASE_MODULE)
+    if module is not None and hasattr(module, base):
+        _complete(cls, getattr(module, base))
     elif not any(isinstance(finder, _WhenImported) for finder in sys.meta_path):
         sys.meta_path.insert(0, _WhenImported())
     return cls
+
+
+def connect_async(cls: type) -> type:
+    """The same for a class whose methods are coroutine functions."""
+    return connect(cls, "AsyncBaseDb")
 
 
 class _WhenImported(importlib.abc.MetaPathFinder):
@@ -88,35 +94,39 @@ def _after(loader: Any, act: Callable[[ModuleType], None]) -> None:
     loader.exec_module = exec_module
 
 
-def _complete_all(base: ModuleType) -> None:
-    for cls in _classes:
-        _complete(cls, base)
+def _complete_all(module: ModuleType) -> None:
+    for cls, base in _classes.items():
+        _complete(cls, getattr(module, base))
 
 
 def _complete(cls: type, base: Any) -> None:
-    for name, member in vars(base.BaseDb).items():
+    for name, member in vars(base).items():
         if not isinstance(member, FunctionType) or name.startswith("_") or hasattr(cls, name):
             continue
         abstract = getattr(member, "__isabstractmethod__", False)
         setattr(cls, name, _missing(name, member) if abstract else member)
     # agno reads the names of all its tables from every db; None says that there is no such table here.
-    for name in base.BaseDb.__init__.__code__.co_names:
+    for name in base.__init__.__code__.co_names:
         if name.endswith("_table_name") and not hasattr(cls, name):
             setattr(cls, name, None)
-    base.BaseDb.register(cls)
+    base.register(cls)
 
 
 def _missing(name: str, original: FunctionType) -> Callable[..., Any]:
-    def method(self: Any, *_args: Any, **_kwargs: Any) -> Any:
+    def refuse(self: Any, *_args: Any, **_kwargs: Any) -> Any:
         raise NotImplementedError(
             f"agno_store keeps sessions, runs and summaries; {type(self).__name__}.{name}() is not among them. "
             "Give the feature that called it a db of agno's own."
         )
 
+    async def refuse_when_awaited(self: Any, *args: Any, **kwargs: Any) -> Any:
+        refuse(self, *args, **kwargs)
+
+    method: Any = refuse_when_awaited if inspect.iscoroutinefunction(original) else refuse
     method.__name__, method.__qualname__ = name, f"agno_store.{name}"
-    method.__doc__ = f"Not kept here: raises NotImplementedError. See agno's BaseDb.{name}."
-    method.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
-    return method
+    method.__doc__ = f"Not kept here: raises NotImplementedError. See agno's {original.__qualname__}."
+    method.__signature__ = inspect.signature(original)
+    return method  # type: ignore[no-any-return]
 
 
 # -- agno's objects to records -----------------------------------------------------------------------

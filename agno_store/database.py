@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +20,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from agno_store import engines, failures, schema, tables, tenants, urls
 from agno_store.attempts import Attempts
 from agno_store.dialects import Dialect, Scope, parse_url
+from agno_store.dialects.waiting import Lock, caller, whole
 from agno_store.errors import AccessDenied, ConfigurationError, InvalidArgument
 from agno_store.names import Names
 from agno_store.operations import Operations
@@ -70,12 +70,12 @@ class Database(Operations):
         where = {"pooler": pooler, "db_schema": names.schema}
         self._options |= {option: value for option, value in where.items() if value is not None}
         self._pooled = pooler is not None
-        self._owns_engine = engine is None
+        self._owns_engine = self._recycles = engine is None
         self._engine = engine if engine is not None else self._own_engine(url)
         self._store = Store(names, tenants.checked(tenant_id))
         self._standby = None if read_url is None else self._opened_standby(read_url, names, read_your_writes)
-        self._first_use = threading.RLock()
-        self._here = threading.local()
+        self._first_use = Lock()
+        self._busy: set[object] = set()
         self._ready = False
         self.names = names
         self.auto_upgrade_schema = auto_upgrade_schema
@@ -109,8 +109,11 @@ class Database(Operations):
             "read_your_writes": read_your_writes,
         }
         engine = engines.acquire(parsed, dialect, pooled=self._pooled, standby=True)
-        where = f"{names}: the standby at {urls.redacted(parsed)}"
-        return Standby(engine, self._engine, dialect, where=where, reads_own_writes=read_your_writes)
+        return self._standby_over(engine, names, read_your_writes)
+
+    def _standby_over(self, engine: Engine, names: Names, read_your_writes: bool) -> Standby:
+        where = f"{names}: the standby at {urls.redacted(engine.url)}"
+        return Standby(engine, self._engine, self.dialect, where=where, reads_own_writes=read_your_writes)
 
     def _stable_id(self) -> str:
         url = self._engine.url
@@ -229,19 +232,22 @@ class Database(Operations):
         With ``connection`` the revisions are part of the transaction on it, and are committed or rolled back
         with it. MySQL and MariaDB, which commit at every CREATE and ALTER, cannot do that: ConfigurationError.
         """
+        self._refuse_to_wait_for_itself()
+        with self._first_use:
+            return self._upgrade(revision, connection)
+
+    def _upgrade(self, revision: str = "head", connection: Connection | None = None) -> list[str]:
         from agno_store.migrations import Migrator
 
-        self._refuse_to_wait_for_itself()
         migrator = Migrator.of(self)
-        with self._first_use:
-            try:
-                if connection is None:
-                    done = self._looked(lambda: migrator.upgrade(revision))
-                else:
-                    with failures.translated(self):
-                        done = migrator.upgrade(revision, connection=connection)
-            finally:
-                writes.add()  # a standby has the new tables later
+        try:
+            if connection is None:
+                done = self._looked(lambda: migrator.upgrade(revision))
+            else:
+                with failures.translated(self):
+                    done = migrator.upgrade(revision, connection=connection)
+        finally:
+            writes.add()  # a standby has the new tables later
         if done:
             log.info("%s: upgraded through %s", self.names, ", ".join(done))
         return done
@@ -270,31 +276,33 @@ class Database(Operations):
 
     def _ensure(self) -> None:
         """Look at the version once; build what is missing, upgrade what is behind if that was asked for."""
-        if self._ready:
-            return
-        with self._first_use:
-            status = self.schema_status()
-            upgrades = _said_by_the_operator()
-            builds = upgrades is not False
-            upgrades = self.auto_upgrade_schema if upgrades is None else upgrades
-            if status.state == schema.BEHIND and not upgrades:
-                status = self._settled(status)
-            if (status.state == schema.MISSING and builds) or (status.state == schema.BEHIND and upgrades):
-                self._upgrade_from(status)
-            else:
-                status.raise_unless_usable()
-            if status.state == schema.AHEAD:
-                log.warning(
-                    "%s is at revision %s, ahead of this release, which works with it", self.names, status.current
-                )
-            self._ready = True
+        if not self._ready:
+            with self._first_use:
+                if not self._ready:  # somebody else may have looked meanwhile
+                    self._look()
+
+    def _look(self) -> None:
+        status = self.schema_status()
+        upgrades = _said_by_the_operator()
+        builds = upgrades is not False
+        upgrades = self.auto_upgrade_schema if upgrades is None else upgrades
+        if status.state == schema.BEHIND and not upgrades:
+            status = self._settled(status)
+        if (status.state == schema.MISSING and builds) or (status.state == schema.BEHIND and upgrades):
+            self._upgrade_from(status)
+        else:
+            status.raise_unless_usable()
+        if status.state == schema.AHEAD:
+            log.warning("%s is at revision %s, ahead of this release, which works with it", self.names, status.current)
+        self._ready = True
 
     def _upgrade_from(self, status: schema.SchemaStatus) -> None:
+        if status.state != schema.MISSING:
+            self._upgrade()
+            return
         try:
-            self.upgrade_schema()
+            whole(self._upgrade)  # half built, it would be behind for the next one
         except AccessDenied as error:
-            if status.state != schema.MISSING:
-                raise
             raise AccessDenied(
                 f"{self.names} has no tables yet, and whoever is connected may not make them. {error}"
             ) from error.__cause__
@@ -342,11 +350,11 @@ class Database(Operations):
 
     def _recycle(self) -> None:
         """Have new connections made, where the pool is ours."""
-        if self._owns_engine:
+        if self._recycles:
             self._engine.dispose()
 
     def _refuse_to_wait_for_itself(self) -> None:
-        if getattr(self._here, "busy", False):
+        if caller() in self._busy:
             raise InvalidArgument(
                 "The function given to update_session_state() called the store, and would wait for itself. Nothing "
                 "was written. Call the store before or after it."
@@ -357,11 +365,12 @@ class Database(Operations):
             tenants.acting_for(self.tenant_id),
             self.dialect.transaction(self._engine, writes=changes) as connection,
         ):
-            self._here.busy = True
+            me = caller()
+            self._busy.add(me)
             try:
                 result = work(connection, *args, **kwargs)
             finally:
-                self._here.busy = False
+                self._busy.discard(me)
             attempts.committing = changes
         return result
 

@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL, Engine
 
 from agno_store import bridge
 from agno_store.database import Database
-from agno_store.dialects import MYSQL, POSTGRESQL, SQLITE, of, parse_url
+from agno_store.dialects import MYSQL, POSTGRESQL, SQLITE, Dialect, of, parse_url
 from agno_store.errors import ConfigurationError
 from agno_store.names import DEFAULT, Names
 from agno_store.saving import MERGE
@@ -22,10 +22,10 @@ def _names(table_name: str | None, session_table: str | None, db_schema: str | N
     return Names(table_name or session_table or DEFAULT, db_schema)
 
 
-def _checked_url(cls: type[Database], url: str | URL | None, engine: Engine | None) -> URL | None:
+def checked_url(cls: Any, url: str | URL | None, engine: Any, *, asynchronous: bool = False) -> URL | None:
     """Return the URL to connect to, or None for a caller's engine.
 
-    Raises ConfigurationError for neither, both, or a database of another kind.
+    Raises ConfigurationError for neither, both, a database of another kind, or an engine of the other colour.
     """
     if (url is None) == (engine is None):
         raise ConfigurationError(f"{cls.__name__} needs either db_url= or db_engine=, and not both.")
@@ -33,14 +33,32 @@ def _checked_url(cls: type[Database], url: str | URL | None, engine: Engine | No
         found, parsed = of(engine), None
     else:
         assert url is not None
-        parsed, found = parse_url(url)
+        parsed, found = parse_url(url, asynchronous=asynchronous)
+    prefix, opens = ("Async", "open_async_db") if asynchronous else ("", "open_db")
     if found is not cls.dialect:
-        right = next(other.__name__ for other in CLASSES if other.dialect is found)
+        right = prefix + next(other.__name__ for other in CLASSES if other.dialect is found)
         raise ConfigurationError(
             f"{cls.__name__} keeps its tables in {cls.dialect.title}, but this is {found.title}. Use {right}, or "
-            "open_db(url), which chooses the class by the URL."
+            f"{opens}(url), which chooses the class by the URL."
         )
+    if engine is not None and hasattr(engine, "sync_engine") is not asynchronous:
+        wanted = (
+            "an AsyncEngine, as create_async_engine() makes it" if asynchronous else "an Engine, not an AsyncEngine"
+        )
+        raise ConfigurationError(f"{cls.__name__} needs {wanted}.")
     return parsed
+
+
+def sqlite_url(cls: Any, file: str | Path | None, url: str | URL | None, engine: object) -> str | URL | None:
+    """Return the URL that one of the three ways to say where a SQLite store is leads to; None for an engine.
+
+    Raises ConfigurationError for a file and one of the others.
+    """
+    if file is not None and (url is not None or engine is not None):
+        raise ConfigurationError(f"{cls.__name__} needs one of db_file=, db_url= and db_engine=, not several.")
+    if url is None and engine is None:
+        return URL.create("sqlite", database=str(file or "agno.db"))
+    return url
 
 
 @bridge.connect
@@ -70,13 +88,9 @@ class SqliteDb(Database):
         extend: Extend | None = None,
         versions: str | Path | None = None,
     ) -> None:
-        if db_file is not None and (db_url is not None or db_engine is not None):
-            raise ConfigurationError("SqliteDb needs one of db_file=, db_url= and db_engine=, not several.")
-        if db_url is None and db_engine is None:
-            db_url = URL.create("sqlite", database=str(db_file or "agno.db"))
-        url = _checked_url(type(self), db_url, db_engine)
+        url = checked_url(type(self), sqlite_url(type(self), db_file, db_url, db_engine), db_engine)
         self._open(
-            None if url is None else _absolute(url),
+            None if url is None else absolute(url),
             db_engine,
             _names(table_name, session_table, None),
             id=id,
@@ -112,7 +126,7 @@ class _ServerDb(Database):
         read_your_writes: bool = True,
     ) -> None:
         self._open(
-            _checked_url(type(self), db_url, db_engine),
+            checked_url(type(self), db_url, db_engine),
             db_engine,
             _names(table_name, session_table, db_schema),
             id=id,
@@ -158,19 +172,25 @@ def open_db(url: str | URL, **options: Any) -> SqliteDb | PostgresDb | MySQLDb:
     """
     parsed, dialect = parse_url(url)
     cls: Any = next(cls for cls in CLASSES if cls.dialect is dialect)
-    if cls is SqliteDb:
-        for option, lacks in (
-            ("db_schema", "schemas: leave db_schema= (--schema)"),
-            ("pooler", "poolers: leave pooler="),
-            ("read_url", "standbys: leave read_url="),
-        ):
-            if options.pop(option, None) is not None:
-                raise ConfigurationError(f"SQLite has no {lacks} out.")
-    db: SqliteDb | PostgresDb | MySQLDb = cls(db_url=parsed, **options)
+    db: SqliteDb | PostgresDb | MySQLDb = cls(db_url=parsed, **suited(options, dialect))
     return db
 
 
-def _absolute(url: URL) -> URL:
+def suited(options: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
+    """Return the options without those that say nothing. Raises ConfigurationError for what a database lacks."""
+    if dialect is not SQLITE:
+        return options
+    for option, lacks in (
+        ("db_schema", "schemas: leave db_schema= (--schema)"),
+        ("pooler", "poolers: leave pooler="),
+        ("read_url", "standbys: leave read_url="),
+    ):
+        if options.get(option) is not None:
+            raise ConfigurationError(f"SQLite has no {lacks} out.")
+    return {name: value for name, value in options.items() if name not in ("db_schema", "pooler", "read_url")}
+
+
+def absolute(url: URL) -> URL:
     """Return a file's URL with its whole path, so that a later chdir changes nothing."""
     database = url.database or ":memory:"
     if database == ":memory:" or database.startswith("file:"):

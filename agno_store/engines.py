@@ -25,12 +25,12 @@ _shared: dict[tuple[str, bool, bool], _Shared] = {}
 def acquire(url: URL, dialect: Dialect, *, pooled: bool, standby: bool = False) -> Engine:
     """Return the engine of ``url``, made at the first call. Sends no SQL. Each call needs its ``release``."""
     if not dialect.shares(url):
-        return _make(url, dialect, pooled=pooled, standby=standby)
+        return make(url, dialect, pooled=pooled, standby=standby)
     key = (url.render_as_string(hide_password=False), pooled, standby)
     with _lock:
         entry = _shared.get(key)
         if entry is None:
-            entry = _shared[key] = _Shared(_make(url, dialect, pooled=pooled, standby=standby))
+            entry = _shared[key] = _Shared(make(url, dialect, pooled=pooled, standby=standby))
         entry.users += 1
         return entry.engine
 
@@ -48,7 +48,8 @@ def release(engine: Engine) -> None:
     engine.dispose()
 
 
-def _make(url: URL, dialect: Dialect, *, pooled: bool, standby: bool) -> Engine:
+def make(url: URL, dialect: Dialect, *, pooled: bool, standby: bool) -> Engine:
+    """Return a new engine of our own. Sends no SQL."""
     options = dialect.engine_options(url, pooled=pooled)
     if standby and dialect.standbys is not None:
         options = dialect.standbys.options(url, options)

@@ -38,11 +38,12 @@ def of(engine: Engine) -> Dialect:
     return by_name(engine.dialect.name)
 
 
-def parse_url(url: str | URL) -> tuple[URL, Dialect]:
+def parse_url(url: str | URL, *, asynchronous: bool = False) -> tuple[URL, Dialect]:
     """Return ``url`` with its driver named, and the dialect it belongs to.
 
-    Raises ConfigurationError for a URL that cannot be read or is of another database, and MissingDriver
-    where the driver is not installed. No message repeats the URL: it may hold a password.
+    Raises ConfigurationError for a URL that cannot be read or is of another database, or whose driver is not
+    ``asynchronous`` as the class needs it; MissingDriver where the driver is not installed. No message repeats the
+    URL: it may hold a password.
     """
     try:
         parsed = make_url(url)
@@ -59,20 +60,51 @@ def parse_url(url: str | URL) -> tuple[URL, Dialect]:
         )
     name, _, driver = parsed.drivername.partition("+")
     dialect = by_name(name)
-    parsed = parsed.set(drivername=f"{dialect.driver_names[name]}+{driver or dialect.default_driver}")
+    return (_asynchronous if asynchronous else _synchronous)(
+        parsed, dialect, dialect.driver_names[name], driver
+    ), dialect
+
+
+def _synchronous(url: URL, dialect: Dialect, name: str, driver: str) -> URL:
+    url = url.set(drivername=f"{name}+{driver or dialect.default_driver}")
     try:
-        chosen = parsed.get_dialect()
+        chosen = url.get_dialect()
         if chosen.is_async:
             raise ConfigurationError(
-                f"{parsed.drivername} is an asynchronous driver; this class needs a synchronous one, such as "
-                f"{dialect.driver_names[name]}+{dialect.default_driver}."
+                f"{url.drivername} is an asynchronous driver; this class needs a synchronous one, such as "
+                f"{name}+{dialect.default_driver}."
             )
         chosen.import_dbapi()
     except NoSuchModuleError:
-        raise ConfigurationError(f"{parsed.drivername} is not a driver that SQLAlchemy knows.") from None
+        raise ConfigurationError(f"{url.drivername} is not a driver that SQLAlchemy knows.") from None
     except ImportError as error:
         raise MissingDriver(
-            f"{dialect.title} needs the Python package of {parsed.drivername}: {error}. "
+            f"{dialect.title} needs the Python package of {url.drivername}: {error}. "
             f"Install it with: {dialect.install_hint(driver or dialect.default_driver)}"
         ) from error
-    return parsed, dialect
+    return url
+
+
+def _asynchronous(url: URL, dialect: Dialect, name: str, driver: str) -> URL:
+    known = dialect.async_drivers
+    if driver and driver not in known:
+        raise ConfigurationError(
+            f"{url.drivername} is not a driver that the asynchronous classes work with. Write "
+            f"{' or '.join(f'{name}+{each}' for each in known)} in the URL, or {name} alone."
+        )
+    url = url.set(drivername=f"{name}+{known[driver or next(iter(known))]}")
+    try:
+        import greenlet  # noqa: F401
+
+        url.get_dialect().import_dbapi()
+    except ImportError as error:
+        raise MissingDriver(
+            f"The asynchronous classes need greenlet, and for {dialect.title} the Python package of {url.drivername}: "
+            f'{error}. Install them with: pip install "agno-store[async]"'
+        ) from error
+    return url
+
+
+def synchronous_twin(url: URL, dialect: Dialect) -> URL:
+    """Return the URL with which a synchronous class reaches the same database as an asynchronous one."""
+    return url.set(drivername=f"{url.get_backend_name()}+{dialect.default_driver}")

@@ -20,7 +20,8 @@ def bound(driver: Any, record: Any) -> None:
     """Give up on a server that does not answer; for the event in which a pool has a new connection."""
     import psycopg
 
-    if not isinstance(driver, psycopg.Connection):
+    driver = getattr(driver, "driver_connection", driver)  # SQLAlchemy wraps what is asynchronous
+    if not isinstance(driver, (psycopg.Connection, psycopg.AsyncConnection)):
         return
     patched: Any = driver
     this, info = weakref.ref(driver), record.info
@@ -60,5 +61,5 @@ def _watched(answer: Generator[Any, Any, Any], connection: Any) -> Generator[Any
         if ready:
             heard = time.monotonic()
         elif time.monotonic() - heard > LONGEST:
-            connection.close()
+            connection.pgconn.finish()
             raise psycopg.OperationalError(f"the server did not answer within {LONGEST:g} seconds")

@@ -47,6 +47,12 @@ class Dialect(abc.ABC):
 
     default_driver: ClassVar[str]
 
+    async_drivers: ClassVar[Mapping[str, str]]
+    """The drivers of the asynchronous classes, the default one first, with SQLAlchemy's name for each."""
+
+    interruptible: ClassVar[bool] = True
+    """Whether a task that is cancelled may be interrupted in the middle of a statement."""
+
     packages: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """What pip calls a driver, where it is another name."""
 
@@ -88,6 +94,10 @@ class Dialect(abc.ABC):
     @abc.abstractmethod
     def engine_options(self, url: URL, *, pooled: bool) -> dict[str, Any]:
         """Keyword arguments of ``create_engine``; ``pooled`` says that a transaction pooler is in between."""
+
+    def abandon(self, driver: Any) -> None:
+        """Close an asynchronous driver's own connection where no event loop runs that could do it."""
+        driver.close()
 
     def prepare(self, pool: Pool) -> None:
         """Set up the connections of an engine of our own."""
@@ -345,6 +355,6 @@ def refuse_to_join(names: Names) -> ConfigurationError:
 def autocommits(connection: Connection) -> bool:
     """Whether a connection has no transactions."""
     # The driver knows best: a caller may have said it to SQLAlchemy or to the driver itself.
-    driver: Any = connection.connection.dbapi_connection
+    driver: Any = connection.connection.driver_connection
     said = driver.get_autocommit() if hasattr(driver, "get_autocommit") else getattr(driver, "autocommit", False)
     return said is True

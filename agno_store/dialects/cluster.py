@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from agno_store.dialects.waiting import attempts
+from agno_store.dialects.waiting import Flag, attempts, beside
 from agno_store.errors import UpgradeLocked
 from agno_store.names import Names
 
@@ -69,7 +68,7 @@ class Lease:
         self._names = names
         self._is_transient = is_transient
         self._holder = uuid.uuid4().hex
-        self._over = threading.Event()
+        self._over = Flag()
         self._lost = False
         self._touched = time.monotonic()
         self._table = sa.Table(
@@ -93,14 +92,13 @@ class Lease:
         self._connection.commit()
         self._take(timeout)
         self._touched = time.monotonic()
-        toucher = threading.Thread(target=self._touch, name="agno_store lease", daemon=True)
-        toucher.start()
+        touched_no_more = beside(self._touch, "agno_store lease")
         self._connection.info["agno_store lease"] = self
         try:
             yield
         finally:
             self._over.set()
-            toucher.join()
+            touched_no_more()
             self._connection.rollback()
             self._connection.info.pop("agno_store lease", None)  # not there if the connection was lost
             self._patiently(sa.delete(self._table).where(self._table.c.holder == self._holder))

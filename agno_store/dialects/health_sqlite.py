@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from agno_store.dialects.findings import ERROR, OK, WARNING, Check, Finding, Health, Look, size
 from agno_store.dialects.rights_sqlite import file_of
-from agno_store.dialects.sqlite import BUSY
+from agno_store.dialects.sqlite_driver import BUSY
 from agno_store.dialects.writer import writer
 
 LITTLE_SPACE, NO_SPACE = 256 * 1024**2, 16 * 1024**2

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -39,6 +41,10 @@ FULL = frozenset({3, 1021, 1114})
 READ_ONLY = frozenset({1290, 1792, 1836})
 """--read-only and --super-read-only, a transaction that only reads, a read-only mode."""
 
+
+CONNECTION_ERROR = 2003
+"""https://dev.mysql.com/doc/mysql-errors/8.4/en/client-error-reference.html"""
+
 # A server without strict mode would cut a value that is too long and only warn.
 _STRICT = "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"
 
@@ -54,6 +60,12 @@ _TRANSACTIONS = sa.text(
 
 _LOCK_PREFIX = "agno_store."
 
+# connect_timeout does not bound the greeting of a server that hangs; PyMySQL's read_timeout does.
+_TIMEOUTS: Mapping[str, Mapping[str, int]] = {
+    "pymysql": {"connect_timeout": 10, "read_timeout": 300, "write_timeout": 300},
+    "asyncmy": {"connect_timeout": 10, "read_timeout": 300},
+    "aiomysql": {"connect_timeout": 10},
+}
 
 _PROCESS = sa.text(
     "SELECT user, host, lower(command) AS doing, utc_timestamp() - INTERVAL time SECOND AS since "
@@ -65,6 +77,7 @@ class MySQL(Dialect):
     title = "MySQL/MariaDB"
     driver_names: ClassVar[Mapping[str, str]] = {"mysql": "mysql", "mariadb": "mariadb"}
     default_driver = "pymysql"
+    async_drivers: ClassVar[Mapping[str, str]] = {"asyncmy": "asyncmy", "aiomysql": "aiomysql"}
     packages: ClassVar[Mapping[str, str]] = {"mysqldb": "mysqlclient", "mysqlconnector": "mysql-connector-python"}
     ddl_rolls_back = False
     rights = MySQLRights()
@@ -72,18 +85,27 @@ class MySQL(Dialect):
     clock = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
 
     def engine_options(self, url: URL, *, pooled: bool) -> dict[str, Any]:
+        driver = url.get_driver_name()
         arguments: dict[str, Any] = {"charset": "utf8mb4", "init_command": _STRICT}
-        if url.get_driver_name() == "pymysql":
-            # connect_timeout does not bound the greeting of a server that hangs; read_timeout does.
-            arguments |= {"connect_timeout": 10, "read_timeout": 300, "write_timeout": 300}
+        arguments |= _TIMEOUTS.get(driver, {})
+        arguments = {name: value for name, value in arguments.items() if name not in url.query}
+        if driver in self.async_drivers:
+            adapted = url.get_dialect().import_dbapi()
+            arguments["async_creator_fn"] = partial(_connected, getattr(adapted, driver).connect, adapted)
+        if driver == "asyncmy":
+            arguments["cursor_cls"] = _without_warnings(adapted.asyncmy.cursors.Cursor)
         return {
-            "connect_args": {name: value for name, value in arguments.items() if name not in url.query},
+            "connect_args": arguments,
             # REPEATABLE READ locks the gaps between rows, and two first writes would deadlock there.
             "isolation_level": "READ COMMITTED",
             "pool_pre_ping": True,
             "pool_recycle": 1800,
             **POOL,
         }
+
+    def abandon(self, driver: Any) -> None:
+        with suppress(RuntimeError):  # its event loop is closed, and the socket goes with the connection
+            driver.close()
 
     def is_transient(self, error: DBAPIError) -> bool:
         return _code(error) in (DEADLOCK, LOCK_WAIT_TIMEOUT, ERROR_DURING_COMMIT, ROLLED_BACK_AT_COMMIT)
@@ -221,6 +243,24 @@ class MySQL(Dialect):
 
 def _code(error: DBAPIError) -> Any:
     return error.orig.args[0] if error.orig is not None and error.orig.args else None
+
+
+def _without_warnings(cursor: Any) -> Any:
+    """Return a class of cursors that asks for no warnings: asyncmy would fetch and log each of them."""
+    show_none = {"_show_warnings": lambda _cursor, _connection: asyncio.sleep(0)}
+    return type("Cursor", (cursor,), show_none)
+
+
+async def _connected(
+    connect: Callable[..., Any], errors: Any, *args: Any, connect_timeout: float, **kwargs: Any
+) -> Any:
+    """Connect with an asynchronous driver, the server's greeting included in the time there is."""
+    try:
+        return await asyncio.wait_for(connect(*args, connect_timeout=connect_timeout, **kwargs), connect_timeout)
+    except asyncio.TimeoutError as error:
+        raise errors.OperationalError(
+            CONNECTION_ERROR, f"the server did not answer within {connect_timeout:g} seconds"
+        ) from error
 
 
 def _quoted(text: str) -> str:

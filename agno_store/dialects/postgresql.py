@@ -87,6 +87,7 @@ class PostgreSQL(Dialect):
     title = "PostgreSQL"
     driver_names: ClassVar[Mapping[str, str]] = {"postgresql": "postgresql", "postgres": "postgresql"}
     default_driver = "psycopg"
+    async_drivers: ClassVar[Mapping[str, str]] = {"psycopg": "psycopg_async", "psycopg_async": "psycopg_async"}
     packages: ClassVar[Mapping[str, str]] = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}
     ddl_rolls_back = True
     has_poolers = True
@@ -107,6 +108,9 @@ class PostgreSQL(Dialect):
 
     def prepare(self, pool: Pool) -> None:
         event.listen(pool, "connect", answers.bound)
+
+    def abandon(self, driver: Any) -> None:
+        driver.pgconn.finish()
 
     def is_transient(self, error: DBAPIError) -> bool:
         return _sqlstate(error) in (SERIALIZATION_FAILURE, DEADLOCK, LOCK_NOT_AVAILABLE)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sqlite3
-import threading
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
@@ -15,13 +14,28 @@ import sqlalchemy as sa
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.pool import Pool, QueuePool, StaticPool
+from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool, QueuePool, StaticPool
 
 from agno_store.dialects.base import POOL, Dialect, Scope, refuse_to_join
 from agno_store.dialects.generated import generated_columns, without_generated
 from agno_store.dialects.limits import Limit
 from agno_store.dialects.locks import SQLITE
 from agno_store.dialects.rights_sqlite import SQLiteRights
+from agno_store.dialects.sqlite_driver import (
+    BUSY,
+    BUSY_RECOVERY,
+    BUSY_SNAPSHOT,
+    FULL,
+    LOCKED,
+    PROTOCOL,
+    asked,
+    begun_by_hand,
+    code,
+    own,
+    roll_back,
+    set_up,
+)
+from agno_store.dialects.waiting import Lock, attempts, in_task, stop_if_asked
 from agno_store.dialects.writer import writer
 from agno_store.errors import DatabaseError, DatabaseUnreachable, SchemaConflict, UpgradeLocked
 from agno_store.names import Names
@@ -29,10 +43,6 @@ from agno_store.names import Names
 BUSY_SECONDS = 30.0
 """How long a statement waits for another process's write transaction."""
 
-
-BUSY, LOCKED, FULL, PROTOCOL = 5, 6, 13, 15
-BUSY_RECOVERY, BUSY_SNAPSHOT = BUSY | 1 << 8, BUSY | 2 << 8
-"""https://www.sqlite.org/rescode.html"""
 
 LARGEST = Limit(1_000_000_000)
 """Of a value and of a row, where Python does not tell a connection's own: https://www.sqlite.org/limits.html"""
@@ -45,23 +55,29 @@ class SQLite(Dialect):
     title = "SQLite"
     driver_names: ClassVar[Mapping[str, str]] = {"sqlite": "sqlite"}
     default_driver = "pysqlite"
+    async_drivers: ClassVar[Mapping[str, str]] = {"aiosqlite": "aiosqlite"}
     ddl_rolls_back = True
+    interruptible = False
     rights = SQLiteRights()
     locks = SQLITE
     notices_after = 0.11  # waiting writers look again every 0.1 seconds, and nobody queues
     clock = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
 
     def __init__(self) -> None:
-        self._turns: weakref.WeakKeyDictionary[Pool, threading.RLock] = weakref.WeakKeyDictionary()
+        self._turns: weakref.WeakKeyDictionary[Pool, Lock] = weakref.WeakKeyDictionary()
 
     def engine_options(self, url: URL, *, pooled: bool) -> dict[str, Any]:
         options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": BUSY_SECONDS}}
         if self.shares(url):
-            return {**options, "poolclass": QueuePool, **POOL}
+            queue = AsyncAdaptedQueuePool if url.get_dialect().is_async else QueuePool
+            return {**options, "poolclass": queue, **POOL}
         return {**options, "poolclass": StaticPool}
 
+    def abandon(self, driver: Any) -> None:
+        driver.stop()  # its thread closes the file
+
     def prepare(self, pool: Pool) -> None:
-        event.listen(pool, "connect", _set_up)
+        event.listen(pool, "connect", set_up)
 
     def shares(self, url: URL) -> bool:
         database = url.database or ":memory:"
@@ -80,22 +96,23 @@ class SQLite(Dialect):
 
     @contextmanager
     def connected(self, engine: Engine) -> Iterator[Connection]:
-        # In memory all threads share one connection: nobody may so much as hand it back, which rolls
+        # In memory all threads and tasks share one connection: nobody may so much as hand it back, which rolls
         # back, while another one is in a transaction.
         with self._turn(engine.pool), super().connected(engine) as connection:
             yield connection
 
     @contextmanager
     def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
-        with self.connected(engine) as connection, _begun_by_hand(connection):
+        with self.connected(engine) as connection, begun_by_hand(connection):
             # IMMEDIATE takes the write lock at once: a transaction that first reads and then
             # writes could not wait for another writer, only fail.
             connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
             try:
                 yield connection
+                stop_if_asked()
                 connection.exec_driver_sql("COMMIT")
             except BaseException:
-                _roll_back(connection)
+                roll_back(connection)
                 raise
 
     def refuse_lookalike(self, connection: Connection, names: Names) -> None:
@@ -112,7 +129,7 @@ class SQLite(Dialect):
     def is_transient(self, error: DBAPIError) -> bool:
         # Any other BUSY comes after busy_timeout: to try again would only be to wait as long once more.
         whole = getattr(error.orig, "sqlite_errorcode", BUSY)
-        return whole in (BUSY_RECOVERY, BUSY_SNAPSHOT) or _code(error.orig) in (LOCKED, PROTOCOL)
+        return whole in (BUSY_RECOVERY, BUSY_SNAPSHOT) or code(error.orig) in (LOCKED, PROTOCOL)
 
     def is_full(self, error: DBAPIError) -> bool:
         return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == FULL
@@ -124,8 +141,9 @@ class SQLite(Dialect):
         return writer(connection)
 
     def largest(self, connection: Connection) -> Limit:
-        driver: Any = connection.connection.dbapi_connection
-        return Limit(driver.getlimit(sqlite3.SQLITE_LIMIT_LENGTH)) if hasattr(driver, "getlimit") else LARGEST
+        if not hasattr(sqlite3.Connection, "getlimit"):  # Python 3.11 has it
+            return LARGEST
+        return Limit(asked(connection, lambda driver: driver.getlimit(sqlite3.SQLITE_LIMIT_LENGTH)))
 
     def scope(self, *, pooled: bool) -> Scope:
         return Scope.UPGRADE
@@ -140,17 +158,18 @@ class SQLite(Dialect):
         # exclusive and all or nothing. Foreign keys are off meanwhile, because the DROP TABLE of a
         # batch rebuild would delete the children of every row it moves; SQLite ignores the switch
         # inside a transaction, so it comes before BEGIN.
-        with _begun_by_hand(connection):
+        with begun_by_hand(connection):
             run = connection.exec_driver_sql
-            waited, enforced = _wait(connection, timeout), run("PRAGMA foreign_keys").scalar()
+            waited, enforced = _wait(connection, 0 if in_task() else timeout), run("PRAGMA foreign_keys").scalar()
             run("PRAGMA foreign_keys = OFF")
             try:
                 _take_write_lock(connection, names, timeout)
                 try:
                     yield
                     _refuse_orphans(connection, names)
+                    stop_if_asked()
                 except BaseException:
-                    _roll_back(connection)
+                    roll_back(connection)
                     raise
                 run("COMMIT")
             finally:
@@ -229,67 +248,14 @@ class SQLite(Dialect):
         engine.dispose()
 
     def _turn(self, pool: Pool) -> Any:
-        """A lock for the one connection that all threads share in memory; nothing for a file."""
+        """A lock for the one connection that all threads and tasks share in memory; nothing for a file."""
         if not isinstance(pool, StaticPool):
             return nullcontext()
-        return self._turns.setdefault(pool, threading.RLock())
+        return self._turns.setdefault(pool, Lock())
 
 
 def _is_uri(url: URL) -> bool:
     return str(url.database).startswith("file:")
-
-
-def _code(error: BaseException | None) -> int:
-    """Return SQLite's primary result code; Python tells it from 3.11 on."""
-    return getattr(error, "sqlite_errorcode", BUSY) & 0xFF
-
-
-def _set_up(driver: sqlite3.Connection, _record: object) -> None:
-    cursor = driver.cursor()
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA synchronous = FULL")
-    # Switching to WAL needs the file to itself and does not wait for it, so it is only asked for
-    # where it is not on yet, and a failure means that another process is doing it right now.
-    if cursor.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
-        _use_write_ahead_log(cursor)
-    cursor.close()
-
-
-def _use_write_ahead_log(cursor: sqlite3.Cursor) -> None:
-    for wait in (0.01, 0.05, 0.2, 0.5, 1.0):
-        try:
-            cursor.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if _code(error) not in (BUSY, LOCKED):
-                return
-            threading.Event().wait(wait)
-    # A read-only file, or a file system without shared memory: the rollback journal does as well.
-
-
-@contextmanager
-def _begun_by_hand(connection: Connection) -> Iterator[None]:
-    """Keep sqlite3 from beginning and committing on its own; the pool undoes the isolation level."""
-    connection.execution_options(isolation_level="AUTOCOMMIT")
-    driver: Any = connection.connection.dbapi_connection
-    # Python 3.12's other way of saying it, which SQLAlchemy's AUTOCOMMIT does not switch.
-    switched = getattr(driver, "autocommit", None) is False
-    if switched:
-        driver.autocommit = True
-    if not connection.in_transaction():
-        connection.begin()
-        if driver.in_transaction:  # a listener of the caller's has sent a BEGIN of its own
-            driver.execute("ROLLBACK")
-    try:
-        yield
-    finally:
-        if switched:
-            driver.autocommit = False
-
-
-def _roll_back(connection: Connection) -> None:
-    if not connection.invalidated and connection.connection.dbapi_connection.in_transaction:  # type: ignore[union-attr]
-        connection.exec_driver_sql("ROLLBACK")
 
 
 def _wait(connection: Connection, seconds: float) -> int:
@@ -302,7 +268,7 @@ def _wait(connection: Connection, seconds: float) -> int:
 def _join(connection: Connection, names: Names, timeout: float) -> None:
     """Take the write lock in the caller's transaction, begun where sqlite3 would do so only before it writes rows."""
     waited = _wait(connection, timeout)
-    driver: Any = connection.connection.dbapi_connection
+    driver = own(connection)
     try:
         if driver.in_transaction:
             _become_writer(connection, names)
@@ -321,7 +287,7 @@ def _become_writer(connection: Connection, names: Names) -> None:
     try:
         run('CREATE TABLE "agno_store wants to write" (x)')
     except OperationalError as error:
-        if _code(error.orig) != BUSY:
+        if code(error.orig) != BUSY:
             raise
         # https://www.sqlite.org/rescode.html#busy_snapshot
         raise UpgradeLocked(
@@ -335,16 +301,20 @@ def _become_writer(connection: Connection, names: Names) -> None:
 
 
 def _take_write_lock(connection: Connection, names: Names, timeout: float) -> None:
-    try:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    except OperationalError as error:
-        if _code(error.orig) != BUSY:
-            raise
-        raise UpgradeLocked(
-            f"{names}: {writer(connection)} has been writing to this SQLite file for {timeout:g} seconds. Nothing was "
-            "changed. Run the upgrade again when it is done, or wait longer with a higher lock timeout.",
-            store=str(names),
-        ) from error
+    failure: OperationalError | None = None
+    for _ in attempts(timeout if in_task() else 0):  # a thread waits in SQLite, where a task could not be cancelled
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            return
+        except OperationalError as error:
+            if code(error.orig) != BUSY:
+                raise
+            failure = error
+    raise UpgradeLocked(
+        f"{names}: {writer(connection)} has been writing to this SQLite file for {timeout:g} seconds. Nothing was "
+        "changed. Run the upgrade again when it is done, or wait longer with a higher lock timeout.",
+        store=str(names),
+    ) from failure
 
 
 def _uncopied(connection: Connection, table: str) -> list[tuple[str, str]]:

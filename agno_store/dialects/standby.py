@@ -17,7 +17,7 @@ from agno_store.errors import ConfigurationError
 CONNECT_TIMEOUT = 3
 """Seconds; a standby that takes longer is not worth waiting for."""
 
-DRIVERS = ("psycopg", "psycopg2")
+DRIVERS = ("psycopg", "psycopg_async", "psycopg2")
 """Those that tell which socket they use; under another one a hung server could keep a reader for ever."""
 
 _HERE = "left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
@@ -50,7 +50,7 @@ class Standbys:
         Raises ConfigurationError for a driver that cannot be interrupted.
         """
         if url.get_driver_name() not in DRIVERS:
-            raise ConfigurationError(f"read_url= works with {' and '.join(DRIVERS)}: write postgresql+psycopg://...")
+            raise ConfigurationError("read_url= works with psycopg and psycopg2: write postgresql+psycopg://...")
         arguments = dict(usual["connect_args"])
         if "connect_timeout" not in url.query:
             arguments["connect_timeout"] = CONNECT_TIMEOUT

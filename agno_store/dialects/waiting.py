@@ -1,10 +1,95 @@
-"""Trying again until a moment has come."""
+"""Waiting: for a moment, for one's turn, and trying again until a moment has come.
+
+The same code runs in threads and, for the asynchronous classes, in tasks of an event loop. A thread that waits
+is put to sleep; a task gives way to the others of its loop meanwhile.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import random
+import threading
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import TypeVar
+
+from sqlalchemy.util import await_only, greenlet_spawn
+from sqlalchemy.util.concurrency import in_greenlet
+
+T = TypeVar("T")
+
+
+def in_task() -> bool:
+    """Whether the caller runs in a task of an event loop and can give way to the others."""
+    try:
+        asyncio.get_running_loop()
+        return in_greenlet()
+    except (RuntimeError, ImportError, ValueError):  # no loop runs here; there are no greenlets (2.1, 2.0)
+        return False
+
+
+def caller() -> object:
+    """Tell who is calling from everybody else who may be calling at the same time: a task or a thread."""
+    task = asyncio.current_task() if in_task() else None
+    return threading.get_ident() if task is None else task
+
+
+class Unhurried(asyncio.Task[T]):
+    """A task that ends, when it is cancelled, where ``stop_if_asked`` is called, and not in the middle of a statement.
+
+    SQLAlchemy throws a connection away on which a statement was interrupted: with SQLite in memory that would be the
+    database, and with a file its lock would be held until the statement is over all the same.
+    """
+
+    asked = False
+
+    def cancel(self, msg: object = None) -> bool:
+        """Ask the task to stop."""
+        self.asked = True
+        return not self.done()
+
+
+async def unhurried(work: Callable[[], T]) -> T:
+    """Run ``work`` in a greenlet, and if this is cancelled, wait until it has stopped."""
+    if isinstance(asyncio.current_task(), Unhurried):
+        return await greenlet_spawn(work)
+    task = Unhurried(greenlet_spawn(work), loop=asyncio.get_running_loop())
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+            task.cancel()
+    if cancelled is None:
+        return task.result()
+    if not task.cancelled():
+        task.exception()  # seen: the caller gets to know that it was cancelled
+    raise cancelled
+
+
+def whole(work: Callable[[], T]) -> T:
+    """Run ``work`` and return what it does; where the caller is a task that is cancelled meanwhile, to its end."""
+    if not in_task() or isinstance(asyncio.current_task(), Unhurried):
+        return work()
+    return await_only(unhurried(work))
+
+
+def stop_if_asked() -> None:
+    """Stop here where the caller is an unhurried task that was cancelled."""
+    if in_task() and getattr(asyncio.current_task(), "asked", False):
+        raise asyncio.CancelledError
+
+
+def pause(seconds: float) -> None:
+    """Wait so long."""
+    stop_if_asked()
+    if in_task():
+        await_only(asyncio.sleep(seconds))
+    else:
+        time.sleep(seconds)
 
 
 def attempts(timeout: float, *, every: float = 0.05) -> Iterator[int]:
@@ -23,6 +108,78 @@ def attempts(timeout: float, *, every: float = 0.05) -> Iterator[int]:
         pause(min(left, every * (1 + 2 * random.random())))
 
 
-def pause(seconds: float) -> None:
-    """Do nothing for some seconds."""
-    time.sleep(seconds)
+class Flag:
+    """Something that happens once, and can be waited for."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        """Let it have happened."""
+        self._event.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for it at most so long, and return whether it has happened."""
+        if not in_task():
+            return self._event.wait(seconds)
+        until = time.monotonic() + seconds
+        while not self._event.is_set() and time.monotonic() < until:
+            pause(0.02)
+        return self._event.is_set()
+
+
+def beside(work: Callable[[], None], name: str) -> Callable[[], None]:
+    """Start ``work`` in a thread, or in a task of the caller's loop; return what waits for its end."""
+    if in_task():
+        task = asyncio.get_running_loop().create_task(greenlet_spawn(work), name=name)
+        return lambda: await_only(task)
+    thread = threading.Thread(target=work, name=name, daemon=True)
+    thread.start()
+    return thread.join
+
+
+class Lock:
+    """A lock that threads and tasks take in the order they come, and its holder as often as it likes.
+
+    A ``threading.RLock`` would let all tasks of a thread in at once.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._holder: object = None
+        self._depth = 0
+        self._queue: deque[tuple[object, Future[None]]] = deque()
+
+    def __enter__(self) -> None:
+        me = caller()
+        with self._guard:
+            if self._holder in (None, me):
+                self._holder, self._depth = me, self._depth + 1
+                return
+            turn: Future[None] = Future()
+            self._queue.append((me, turn))
+        try:
+            if in_task():
+                await_only(asyncio.wrap_future(turn))
+            else:
+                turn.result()
+        except BaseException:
+            with self._guard:
+                given_up = turn.cancel()
+            if not given_up:  # it was handed over at the same moment
+                self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        with self._guard:
+            self._depth -= 1
+            if not self._depth:
+                self._hand_over()
+
+    def _hand_over(self) -> None:
+        self._holder = None
+        while self._queue and self._holder is None:
+            next_one, turn = self._queue.popleft()
+            if turn.set_running_or_notify_cancel():
+                self._holder, self._depth = next_one, 1
+                turn.set_result(None)

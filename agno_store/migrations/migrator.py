@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from agno_store import schema
 from agno_store.dialects import Dialect, Scope
-from agno_store.dialects.waiting import attempts
+from agno_store.dialects.waiting import attempts, pause
 from agno_store.errors import InvalidArgument, NotFound, SchemaConflict, SchemaDrifted, SchemaError, UpgradeLocked
 from agno_store.migrations import drift, layouts
 from agno_store.migrations.chain import Position, Target, chain, heads_of
@@ -283,7 +283,7 @@ class Migrator:
         failure: DBAPIError | None = None
         rest = 0.0
         for _ in attempts(self.lock_timeout):
-            time.sleep(rest)
+            pause(rest)
             began = time.monotonic()
             try:
                 with self.running(on_step, scope=scope) as running:

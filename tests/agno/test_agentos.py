@@ -19,8 +19,9 @@ from agno.tools import tool
 from agno.workflow import Step, StepOutput, Workflow
 from fastapi.testclient import TestClient
 
-from agno_store import open_db
+from agno_store import open_async_db, open_db
 from tests.agno.scripted import Call, Tape, scripted
+from tests.contract.stores import plain
 from tests.servers.plugin import fresh_database
 
 PATIENCE = 20  # seconds
@@ -46,17 +47,18 @@ class Office(NamedTuple):
         return answer.json() if answer.content and answer.headers["content-type"] == "application/json" else answer.text
 
 
-@pytest.fixture(scope="module")
-def office(backend, tmp_path_factory):
+@pytest.fixture(scope="module", params=["sync", "async"])
+def office(request, backend, tmp_path_factory):
     with fresh_database(backend, tmp_path_factory.mktemp("office")) as url, open_db(url) as db:
-        history = {"db": db, "add_history_to_context": True}
+        serving = open_async_db(plain(url)) if request.param == "async" else db
+        history = {"db": serving, "add_history_to_context": True}
         agents = [
             Agent(id="assistant", name="Assistant", model=scripted(), **history),
             Agent(id="payer", name="Payer", model=scripted(), tools=[pay], **history),
         ]
         member = Agent(id="researcher", name="Researcher", model=scripted())
         team = Team(id="team", name="Team", members=[member], model=scripted(), **history)
-        workflow = Workflow(id="letters", name="Letters", db=db, steps=[Step(name="shout", executor=shout)])
+        workflow = Workflow(id="letters", name="Letters", db=serving, steps=[Step(name="shout", executor=shout)])
         system = AgentOS(id="office", agents=agents, teams=[team], workflows=[workflow], telemetry=False)
         with TestClient(system.get_app()) as client:
             yield Office(client, db, agents[1].model.tape)

@@ -1,15 +1,41 @@
-"""A store that every test finds empty, and answers in our own records."""
+"""A store that every test finds empty, and answers in our own records. Every test that has one runs in both colours."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from agno_store import open_db
+from tests.contract import stores
 from tests.contract.database import empty
 from tests.servers.plugin import fresh_database
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend" in metafunc.fixturenames:
+        colours = getattr(metafunc.module, "COLOURS", ("sync", "async"))
+        metafunc.parametrize("colour", colours, scope="session", indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run the test, and not only its calls of a store, in the way of its colour."""
+    if not stores.is_async():
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    stores.run(pyfuncitem.obj, **{name: pyfuncitem.funcargs[name] for name in names})
+    return True
+
+
+@pytest.fixture(scope="session", autouse=True)
+def colour(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The colour of the stores under test; that of a test without a database is ``sync``."""
+    os.environ[stores.VARIABLE] = getattr(request, "param", "sync")
+    yield os.environ[stores.VARIABLE]
+    stores.end()
+    del os.environ[stores.VARIABLE]
 
 
 @pytest.fixture(autouse=True)
@@ -19,9 +45,9 @@ def records(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def shared(backend: str, colour: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """One store for each backend: building a database takes longer than most tests."""
-    with fresh_database(backend, tmp_path_factory.mktemp(backend)) as url, open_db(url) as store:
+    with fresh_database(backend, tmp_path_factory.mktemp(backend)) as url, stores.open_db(url) as store:
         store.upgrade_schema()
         yield store
 
@@ -29,19 +55,19 @@ def shared(backend: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
 @pytest.fixture
 def db(shared: Any) -> Any:
     """A store without rows, its tables built and its version looked at."""
-    empty(shared)
+    stores.run(empty, shared)
     return shared
 
 
 @pytest.fixture
 def opened(fresh_url: str) -> Iterator[Callable[..., Any]]:
     """Open stores in an empty database of the test's own: ``opened(table_name=...)``."""
-    stores: list[Any] = []
+    made: list[Any] = []
 
     def open_one(**options: Any) -> Any:
-        stores.append(open_db(fresh_url, **options))
-        return stores[-1]
+        made.append(stores.open_db(fresh_url, **options))
+        return made[-1]
 
     yield open_one
-    for store in stores:
+    for store in made:
         store.close()

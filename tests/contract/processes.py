@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from agno_store import open_db
+from tests.contract import stores
 from tests.contract.samples import append
 from tests.servers import via
 
@@ -16,7 +16,9 @@ T = TypeVar("T")
 
 
 def together(*jobs: Callable[[], T]) -> list[T]:
-    """Run each job in a thread of its own, all starting at once; their results in the order given."""
+    """Run each job in a thread or task of its own, all starting at once; their results in the order given."""
+    if stores.is_async():
+        return stores.together(*jobs)
     ready = threading.Barrier(len(jobs))
 
     def start(job: Callable[[], T]) -> T:
@@ -36,6 +38,6 @@ def in_processes(work: Callable[..., T], arguments: Sequence[tuple[Any, ...]]) -
 def append_runs(url: str, session_id: str, prefix: str, count: int) -> int:
     """Open the store at ``url`` and append so many runs to one session."""
     via.take()
-    with open_db(url) as db:
+    with stores.open_db(url) as db:
         append(db, session_id, *(f"{prefix}{n}" for n in range(count)))
     return count

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from agno_store import OwnerMismatch, SqliteDb, open_db
+from agno_store import OwnerMismatch, SqliteDb
 from tests.contract.database import dump
 from tests.contract.processes import append_runs, in_processes, together
 from tests.contract.samples import append, positions, run, run_ids, session
+from tests.contract.stores import open_db
 
 Told = Callable[[str, Any], None]
 

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
-from agno_store import open_db
 from tests.contract.database import statements
 from tests.contract.samples import append, run, session
+from tests.contract.stores import open_db
 
 CATALOG = re.compile(
     r"pg_catalog|pg_class|information_schema|sqlite_master|sqlite_schema|PRAGMA|\bSHOW\b|DESCRIBE", re.I

@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ from agno_store import (
     SchemaConflict,
     SchemaError,
     SqliteDb,
-    open_db,
 )
 from agno_store.migrations import Migrator
 from tests.contract.database import dump
+from tests.contract.processes import together
 from tests.contract.samples import run, session
+from tests.contract.stores import open_db
 
 
 def test_in_memory_no_thread_undoes_what_another_one_writes() -> None:
@@ -176,8 +177,7 @@ def test_the_default_schema_by_name_and_without_one_is_built_once(fresh_url: str
         with open_db(fresh_url, db_schema="public" if n % 2 else None) as db:
             db.upgrade_schema()
 
-    with ThreadPoolExecutor(6) as pool:
-        list(pool.map(build, range(6)))
+    together(*(partial(build, n) for n in range(6)))
 
 
 @pytest.mark.parametrize("revisions", [("0001", "0003"), ("0003", "0009")])
@@ -300,7 +300,7 @@ def test_a_read_only_file_is_opened_without_waiting(tmp_path: Path) -> None:
     uri = f"sqlite:///file:{tmp_path}/a.db?mode=ro&uri=true"
     waits: list[object] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threading.Event, "wait", lambda _event, timeout=None: waits.append(timeout))
+        patch.setattr("agno_store.dialects.sqlite.pause", waits.append)
         with open_db(uri) as db:
             db.schema_status()
     assert waits == [] or sys.version_info < (3, 11)

@@ -12,13 +12,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
-from agno_store import EncodingError, MySQLDb, PostgresDb, SqliteDb, open_db
+from agno_store import EncodingError
 from agno_store.names import LONGEST
 from tests.contract.database import dump
 from tests.contract.processes import together
 from tests.contract.samples import append, listed, positions, run, run_ids, session
-
-CLASSES = {"sqlite": SqliteDb, "postgresql": PostgresDb, "mysql": MySQLDb}
+from tests.contract.stores import class_of, create_engine, open_db
+from tests.contract.stores import run as run_in_colour
 
 # -- opening and closing -----------------------------------------------------------------------------
 
@@ -32,7 +32,7 @@ def test_what_was_stored_is_there_after_closing(fresh_url: str) -> None:
 
 def test_the_url_chooses_the_class(fresh_url: str, backend: str) -> None:
     with open_db(fresh_url) as one, open_db(sa.make_url(fresh_url)) as two:
-        assert type(one) is type(two) is CLASSES[backend]
+        assert type(one) is type(two) is class_of(backend)
 
 
 @pytest.mark.own_pool
@@ -125,15 +125,15 @@ ENGINES: dict[str, dict[str, Any]] = {
 @pytest.fixture(params=list(ENGINES.values()), ids=list(ENGINES))
 def engine(request: pytest.FixtureRequest, db: Any) -> Iterator[sa.Engine]:
     """An engine of the caller's own to the database of the shared store."""
-    made = sa.create_engine(db.db_engine.url, **request.param)
+    made = create_engine(db.db_engine.url, **request.param)
     yield made
-    made.dispose()
+    run_in_colour(made.dispose)
 
 
 @pytest.mark.parametrize("options", ENGINES.values(), ids=ENGINES.keys())
 def test_a_callers_engine_builds_the_tables(fresh_url: str, backend: str, options: dict[str, Any]) -> None:
-    engine = sa.create_engine(fresh_url, **options)
-    db = CLASSES[backend](db_engine=engine)
+    engine = create_engine(fresh_url, **options)
+    db = class_of(backend)(db_engine=engine)
     append(db, "s", "r")
 
     assert db.schema_status().in_step
@@ -142,7 +142,7 @@ def test_a_callers_engine_builds_the_tables(fresh_url: str, backend: str, option
 
 
 def test_a_callers_engine_serves_and_stays_open(engine: sa.Engine, backend: str) -> None:
-    with CLASSES[backend](db_engine=engine) as db:
+    with class_of(backend)(db_engine=engine) as db:
         assert db.db_engine is engine
         append(db, "s", "r1", "r2")
         db.update_session_state("s", lambda state: {"n": 1})
@@ -156,7 +156,7 @@ def test_a_callers_engine_serves_and_stays_open(engine: sa.Engine, backend: str)
 
 
 def test_a_callers_engine_writes_all_or_nothing(engine: sa.Engine, backend: str) -> None:
-    db = CLASSES[backend](db_engine=engine)
+    db = class_of(backend)(db_engine=engine)
     db.upsert_session(session("b", user_id="alice"))
     append(db, "b", "r", status="RUNNING")
     before = dump(db)
@@ -169,7 +169,7 @@ def test_a_callers_engine_writes_all_or_nothing(engine: sa.Engine, backend: str)
 
 
 def test_a_callers_engine_loses_no_concurrent_write(engine: sa.Engine, backend: str) -> None:
-    db = CLASSES[backend](db_engine=engine)
+    db = class_of(backend)(db_engine=engine)
     db.upsert_session(session("s"))
     together(*(partial(append, db, "s", *(f"{t}-{n}" for n in range(3))) for t in range(4)))
     together(*[partial(db.update_session_state, "s", lambda state: {"n": state.get("n", 0) + 1})] * 4)
@@ -190,7 +190,7 @@ def test_a_callers_engine_is_left_as_it_was(engine: sa.Engine, backend: str) -> 
             return connection.execute(sa.select(sa.func.count()).select_from(probe)).scalar_one()
 
     before = kept_after_rolling_back()
-    db = CLASSES[backend](db_engine=engine)
+    db = class_of(backend)(db_engine=engine)
     append(db, "s", "r")
     db.get_session("s")
 

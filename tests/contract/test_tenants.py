@@ -11,12 +11,13 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agno_store import ConfigurationError, InvalidArgument, open_db
+from agno_store import ConfigurationError, InvalidArgument
 from agno_store.escapes import escape
 from agno_store.tenants import LONGEST, SEPARATOR, prefix
 from tests.contract.database import dump, overwrite, statements
 from tests.contract.processes import together
 from tests.contract.samples import append, listed, positions, run, run_ids, session
+from tests.contract.stores import open_db
 from tests.contract.test_owners import CASES, OWNER, furnish, outcome
 from tests.package.documents import blocks
 from tests.package.source import ROOT

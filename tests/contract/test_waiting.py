@@ -13,6 +13,8 @@ from agno_store import open_db
 from tests.contract.held import within
 from tests.contract.samples import append, run, session
 
+COLOURS = ("sync",)  # one waits in a thread of its own
+
 DELETIONS: dict[str, Callable[[Any], Any]] = {
     "the run": lambda db: db.delete_run("r", session_id="s"),
     "the session": lambda db: db.delete_session("s"),

@@ -1,0 +1,92 @@
+"""SQLite's two drivers: sqlite3, and aiosqlite, which has one of its connections in a thread."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.util import await_only
+
+from agno_store.dialects.waiting import pause
+
+T = TypeVar("T")
+
+BUSY, LOCKED, FULL, PROTOCOL = 5, 6, 13, 15
+BUSY_RECOVERY, BUSY_SNAPSHOT = BUSY | 1 << 8, BUSY | 2 << 8
+"""https://www.sqlite.org/rescode.html"""
+
+
+def code(error: BaseException | None) -> int:
+    """Return SQLite's primary result code; Python tells it from 3.11 on."""
+    return getattr(error, "sqlite_errorcode", BUSY) & 0xFF
+
+
+def set_up(driver: sqlite3.Connection, _record: object) -> None:
+    cursor = driver.cursor()
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA synchronous = FULL")
+    # Switching to WAL needs the file to itself and does not wait for it, so it is only asked for
+    # where it is not on yet, and a failure means that another process is doing it right now.
+    cursor.execute("PRAGMA journal_mode")
+    if cursor.fetchone()[0] not in ("wal", "memory"):
+        _use_write_ahead_log(cursor)
+    cursor.close()
+
+
+def _use_write_ahead_log(cursor: sqlite3.Cursor) -> None:
+    for wait in (0.01, 0.05, 0.2, 0.5, 1.0):
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if code(error) not in (BUSY, LOCKED):
+                return
+            pause(wait)
+    # A read-only file, or a file system without shared memory: the rollback journal does as well.
+
+
+def own(connection: Connection) -> Any:
+    """Return sqlite3's own connection, which aiosqlite keeps in a thread: to be looked at, not to be used."""
+    driver: Any = connection.connection.driver_connection
+    return getattr(driver, "_conn", driver)
+
+
+def asked(connection: Connection, ask: Callable[[Any], T]) -> T:
+    """Ask sqlite3's own connection, in the thread that it is in."""
+    driver: Any = connection.connection.driver_connection
+    if own(connection) is driver:
+        return ask(driver)
+    answer: T = await_only(driver._execute(ask, driver._conn))
+    return answer
+
+
+def _switch_autocommit(connection: Connection, value: bool) -> None:
+    asked(connection, lambda driver: setattr(driver, "autocommit", value))
+
+
+@contextmanager
+def begun_by_hand(connection: Connection) -> Iterator[None]:
+    """Keep sqlite3 from beginning and committing on its own; the pool undoes the isolation level."""
+    connection.execution_options(isolation_level="AUTOCOMMIT")
+    # Python 3.12's other way of saying it, which SQLAlchemy's AUTOCOMMIT does not switch.
+    switched = getattr(own(connection), "autocommit", None) is False
+    if switched:
+        _switch_autocommit(connection, True)
+    if not connection.in_transaction():
+        connection.begin()
+        if own(connection).in_transaction:  # a listener of the caller's has sent a BEGIN of its own
+            connection.exec_driver_sql("ROLLBACK")
+    try:
+        yield
+    finally:
+        if switched and not connection.invalidated:
+            _switch_autocommit(connection, False)
+
+
+def roll_back(connection: Connection) -> None:
+    # A connection that was given up in the middle of a statement is closed, and its transaction over.
+    if not connection.invalidated and own(connection).in_transaction:
+        connection.exec_driver_sql("ROLLBACK")
