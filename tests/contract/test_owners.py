@@ -182,7 +182,7 @@ def test_every_operation_that_is_told_a_user_is_in_the_matrix() -> None:
     told = {"user_id", "previous_user_id", "session", "sessions"}
     operations = {
         name
-        for name, member in vars(Operations).items()
+        for name, member in inspect.getmembers(Operations)
         if not name.startswith("_") and callable(member) and told & set(inspect.signature(member).parameters)
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import threading
 import time
@@ -66,7 +67,7 @@ def test_every_call_succeeds_after_all_connections_were_killed(
 
 def test_no_call_is_left_out() -> None:
     answers_itself = {"update_approval_run_status", "get_latest_schema_version", "upsert_schema_version"}
-    calls = {name for name, value in vars(Operations).items() if callable(value) and not name.startswith("_")}
+    calls = {name for name, value in inspect.getmembers(Operations) if callable(value) and not name.startswith("_")}
     assert calls - answers_itself <= {*READS, *WRITES}
 
 

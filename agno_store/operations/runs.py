@@ -1,0 +1,158 @@
+"""Runs: read, listed, stored, changed, cancelled, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from agno_store import bridge, rows, shapes
+from agno_store.operations.base import Base
+from agno_store.records import Receipt
+from agno_store.records import RunUpdate as _RunUpdate
+from agno_store.run_changes import cancelled, fenced
+from agno_store.statements import RUN_SORTS, Page
+from agno_store.store import now
+
+
+class RunOperations(Base):
+    """What can be asked of runs."""
+
+    def get_run(
+        self,
+        run_id: str,
+        deserialize: bool | None = True,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+    ) -> Any:
+        """Return a run, or None. Writes nothing.
+
+        Raises InvalidArgument where several sessions have a run of that id and none is named.
+        """
+        row = self._read(
+            self._store.run,
+            rows.id_text(run_id, "run_id"),
+            None if session_id is None else rows.id_text(session_id, "session_id"),
+            rows.owner_filter(user_id),
+        )
+        return None if row is None else shapes.run(row, deserialize)
+
+    def get_runs(
+        self,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        team_id: str | None = None,
+        workflow_id: str | None = None,
+        status: Any = None,
+        limit: int | None = None,
+        page: int | None = None,
+        sort_by: str | None = None,
+        sort_order: Any = None,
+        deserialize: bool | None = True,
+    ) -> Any:
+        """Return the runs that fit, in their order: a list, or ``(list of dicts, total)``. Writes nothing.
+
+        Raises InvalidArgument as ``get_sessions`` does.
+        """
+        if sort_by is None and sort_order is not None:
+            sort_by = "created_at" if session_id is None else "run_index"
+        paging = Page.of(limit, page, sort_by, sort_order, RUN_SORTS)
+        asked = {
+            "session_id": session_id,
+            "user_id": user_id,
+            "agent_id": agent_id,
+            "team_id": team_id,
+            "workflow_id": workflow_id,
+            "status": getattr(status, "value", status),
+        }
+        filters = {name: rows.id_text(value, name) for name, value in asked.items() if value is not None}
+        found, total = self._list(self._store.runs, filters, paging, with_total=not deserialize)
+        runs = shapes.runs(found, deserialize)
+        return runs if deserialize else (runs, total)
+
+    def upsert_run(
+        self, run: Any, session_id: str, user_id: str | None = None, run_index: int | None = None
+    ) -> Receipt:
+        """Store a run, behind all others of its session if it is new, else where it stands; say where that is.
+
+        The position is the database's to give; ``run_index`` is accepted for agno's sake and not used, since
+        two runs at once come with the same one. A session that is not there yet is made.
+        Raises OwnerMismatch where the session belongs to another user.
+        """
+        columns = self._prepared_run(run, session_id, user_id)
+        receipt = self._put(self._store.save_run, columns, shapes.parent(columns))
+        assert receipt is not None
+        return receipt
+
+    def append_run_to_session_if_absent(
+        self, session_id: str, run_dict: Mapping[str, Any], user_id: str | None = None
+    ) -> bool | None:
+        """Store a run unless its session has it; return whether it was stored, or None without the session."""
+        columns = self._prepared_run(run_dict, session_id, user_id)
+        receipt = self._write(self._store.save_run, columns, None, only_new=True)
+        return None if receipt is None else receipt.is_new
+
+    def _prepared_run(self, run: Any, session_id: str, user_id: str | None) -> dict[str, Any]:
+        return shapes.prepared_run(run, session_id, user_id, now(), self.unstorable)
+
+    def cancel_pending_run(
+        self,
+        run_id: str,
+        *,
+        session_id: str,
+        reason: str,
+        user_id: str | None = None,
+        expected_status: str = "PENDING",
+    ) -> bool:
+        """Cancel a run whose status is still the one expected; return whether it was.
+
+        ``reason`` becomes the content of a run that has none.
+        """
+        outcome = self._write(
+            self._store.change_run,
+            rows.id_text(session_id, "session_id"),
+            rows.id_text(run_id, "run_id"),
+            rows.owner_filter(user_id),
+            cancelled(expected_status, reason),
+        )
+        return outcome is _RunUpdate.UPDATED
+
+    def update_run_in_session(
+        self,
+        session_id: str,
+        run_id: str,
+        fields: Mapping[str, Any],
+        expected_attempt: int | None = None,
+        user_id: str | None = None,
+        content_if_absent: str | None = None,
+        session_data: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Change ``fields`` of a run, and ``session_data`` with it, while nobody else can.
+
+        Answers UPDATED, MISSING, STALE_ATTEMPT (a later attempt owns the run) or TERMINAL_REFUSED (it is
+        completed or cancelled already): agno's ``RunPersistOutcome``, or ``agno_store.RunUpdate``.
+        """
+        fields, session_data = shapes.run_fields(fields, run_id, session_data, self.unstorable)
+        outcome = self._write(
+            self._store.change_run,
+            rows.id_text(session_id, "session_id"),
+            rows.id_text(run_id, "run_id"),
+            rows.owner_filter(user_id),
+            fenced(fields, expected_attempt, content_if_absent),
+            session_data,
+        )
+        return bridge.run_update(outcome)
+
+    def delete_run(self, run_id: str, *, session_id: str | None = None, user_id: str | None = None) -> bool:
+        """Delete a run; False where there is none. The positions of the others stay."""
+        return self._delete_runs([run_id], session_id, user_id) == 1
+
+    def delete_runs(self, run_ids: Iterable[str], *, session_id: str | None = None, user_id: str | None = None) -> None:
+        """Delete several runs, all or none of those that are there."""
+        self._delete_runs(run_ids, session_id, user_id)
+
+    def _delete_runs(self, run_ids: Iterable[str], session_id: str | None, user_id: str | None) -> int:
+        ids = rows.id_texts(run_ids, "run_id")
+        where = None if session_id is None else rows.id_text(session_id, "session_id")
+        return self._write(self._store.delete_runs, ids, where, rows.owner_filter(user_id)) if ids else 0

@@ -1,0 +1,191 @@
+"""Sessions: read, listed, saved, renamed, handed over, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from agno_store import bridge, rows, shapes
+from agno_store.errors import InvalidArgument
+from agno_store.operations.base import Base
+from agno_store.records import checked_type
+from agno_store.saving import SessionSave, checked_policy
+from agno_store.statements import SESSION_SORTS, Page, SessionFilter, is_count
+
+
+class SessionOperations(Base):
+    """What can be asked of sessions."""
+
+    def get_session(
+        self,
+        session_id: str,
+        session_type: Any = None,
+        user_id: str | None = None,
+        deserialize: bool | None = True,
+        runs_limit: int | None = None,
+    ) -> Any:
+        """Return a session with its runs in order, or None. Writes nothing.
+
+        ``session_type`` only chooses agno's class; the session is found whatever its type. ``runs_limit``
+        gives the last runs alone, without members' runs and those that were paused, cancelled or failed.
+        """
+        if runs_limit is not None and not is_count(runs_limit, 0):
+            raise InvalidArgument(f"runs_limit={runs_limit!r}: it must be a whole number from 0 on.")
+        key = rows.id_text(session_id, "session_id")
+        found = self._read(self._store.session, key, rows.owner_filter(user_id), runs_limit)
+        return None if found is None else shapes.session(found[0], found[1], session_type, deserialize)
+
+    def get_sessions(
+        self,
+        session_type: Any = None,
+        user_id: str | None = None,
+        component_id: str | None = None,
+        session_name: str | None = None,
+        start_timestamp: int | None = None,
+        end_timestamp: int | None = None,
+        limit: int | None = None,
+        page: int | None = None,
+        sort_by: str | None = None,
+        sort_order: Any = None,
+        deserialize: bool | None = True,
+        include_runs: bool = True,
+    ) -> Any:
+        """Return the sessions that fit, newest first: a list, or ``(list of dicts, total)``. Writes nothing.
+
+        ``component_id`` is an agent's, team's or workflow's id; ``session_name`` is looked for inside the
+        name, letter by letter but without case; the timestamps (seconds, both inclusive) bound
+        ``created_at``. Pages count from 1. Without ``include_runs`` the runs table is not read.
+        Raises InvalidArgument (a ValueError) for a page without a limit, or an unknown ``sort_by``.
+        """
+        paging = Page.of(limit, page, sort_by, sort_order, SESSION_SORTS)
+        which = SessionFilter(
+            session_type=None if session_type is None else checked_type(session_type),
+            user_id=rows.owner_filter(user_id),
+            component_id=None if component_id is None else rows.id_text(component_id, "component_id"),
+            name_folded=None if session_name is None else rows.name_columns(session_name)["name_folded"],
+            created_from=rows.second(start_timestamp, "start_timestamp"),
+            created_before=rows.second(end_timestamp, "end_timestamp", after=True),
+        )
+        found, runs, total = self._list(
+            self._store.sessions, which, paging, with_runs=include_runs, with_total=not deserialize
+        )
+        sessions = shapes.sessions(found, runs, session_type, deserialize)
+        return sessions if deserialize else (sessions, total)
+
+    def upsert_session(self, session: Any, deserialize: bool | None = True, *, on_conflict: str | None = None) -> Any:
+        """Store a session and return it as stored. Its runs are not touched: ``upsert_run`` stores those.
+
+        Of an object that was read from a store only what was changed since is written, and where somebody else
+        has saved the session meanwhile, the payloads are merged key by key. ``on_conflict="error"`` raises
+        StaleSession instead, ``"last_write_wins"`` writes all of it; without, the store's own setting counts.
+        Of a dict the keys it has are written as they stand. ``created_at`` and the type stay as first stored.
+        A session without an owner can be claimed; one of another user raises OwnerMismatch.
+        """
+        save = shapes.prepared(session, self.unstorable, self._policy(on_conflict))
+        run = self._put if save.may_be_repeated else self._write
+        return self._saved(run(self._store.save_session, save), save, session, deserialize)
+
+    def upsert_sessions(
+        self,
+        sessions: Sequence[Any],
+        deserialize: bool | None = True,
+        preserve_updated_at: bool = False,
+        *,
+        on_conflict: str | None = None,
+    ) -> list[Any]:
+        """Store several sessions, all or none, and return them in the order given.
+
+        Each is stored as ``upsert_session`` does. ``preserve_updated_at`` keeps the times the sessions come with.
+        """
+        saves = shapes.prepared_all(
+            sessions, self.unstorable, self._policy(on_conflict), keeps_updated_at=preserve_updated_at
+        )
+
+        def work(connection: Any) -> list[Any]:
+            # In the order of their ids, so that two such calls cannot wait for each other.
+            order = sorted(range(len(saves)), key=lambda n: saves[n].session_id)
+            saved = {n: self._store.save_session(connection, saves[n]) for n in order}
+            return [saved[n] for n in range(len(saves))]
+
+        run = self._put if all(save.may_be_repeated for save in saves) else self._write
+        stored = zip(run(work), saves, sessions, strict=True)
+        return [self._saved(row, save, session, deserialize) for row, save, session in stored]
+
+    def insert_session_if_absent(self, session: Any) -> bool:
+        """Store a session unless there is one of its id; return whether it was stored."""
+        save = shapes.prepared(session, self.unstorable)
+        row = self._write(self._store.save_session, save, only_new=True)
+        if row is not None:
+            bridge.remember(session, save.snapshot(row))
+        return row is not None
+
+    def _policy(self, on_conflict: str | None) -> str:
+        return self.on_conflict if on_conflict is None else checked_policy(on_conflict)
+
+    @staticmethod
+    def _saved(row: Any, save: SessionSave, session: Any, deserialize: bool | None) -> Any:
+        bridge.remember(session, save.snapshot(row))
+        return shapes.saved(row, session, deserialize)
+
+    def rename_session(
+        self,
+        session_id: str,
+        session_type: Any,
+        session_name: str,
+        user_id: str | None = None,
+        deserialize: bool | None = True,
+    ) -> Any:
+        """Name a session and return it with its runs; None where there is none of that user."""
+        key = rows.id_text(session_id, "session_id")
+        if session_type is not None:
+            checked_type(session_type)
+        owner = rows.owner_filter(user_id)
+        name = shapes.storable(session_name, "session_data.session_name", self.unstorable)
+        data = self._put(self._store.change_session_data, key, owner, lambda data: {**data, "session_name": name})
+        found = None if data is None else self._read(self._store.session, key, owner)
+        return None if found is None else shapes.written(found[0], found[1], session_type, deserialize)
+
+    def update_session_state(
+        self,
+        session_id: str,
+        fn: Callable[[dict[str, Any]], dict[str, Any] | None],
+        user_id: str | None = None,
+    ) -> dict[str, Any] | None:
+        """Change ``session_data["session_state"]`` with ``fn`` while nobody else can, and return it.
+
+        ``fn`` gets the state and returns the new one, or changes it in place and returns None. It may be
+        called again if the database asks for a second try, should be quick, and must not call the store.
+        None where there is no such session of that user.
+        """
+
+        def change(data: dict[str, Any]) -> dict[str, Any]:
+            state = data.get("session_state") or {}
+            changed = fn(state)
+            if changed is not None and not isinstance(changed, Mapping):
+                raise InvalidArgument(f"fn must return the state, a dict, or None; not {type(changed).__name__}.")
+            new = shapes.storable(state if changed is None else changed, "session_data.session_state", self.unstorable)
+            return {**data, "session_state": new}
+
+        key = rows.id_text(session_id, "session_id")
+        data = self._write(self._store.change_session_data, key, rows.owner_filter(user_id), change)
+        return None if data is None else data["session_state"]
+
+    def reassign_session_owner(self, session_id: str, *, previous_user_id: str, user_id: str | None) -> bool:
+        """Hand an idle session over; False where it is not ``previous_user_id``'s, or a run is not over."""
+        return self._write(
+            self._store.reassign_owner,
+            rows.id_text(session_id, "session_id"),
+            rows.id_text(previous_user_id, "previous_user_id"),
+            rows.optional_id(user_id, "user_id"),
+        )
+
+    def delete_session(self, session_id: str, user_id: str | None = None) -> bool:
+        """Delete a session with its runs and summary; False where there is none of that user."""
+        ids = [rows.id_text(session_id, "session_id")]
+        return self._write(self._store.delete_sessions, ids, rows.owner_filter(user_id)) == 1
+
+    def delete_sessions(self, session_ids: Iterable[str], user_id: str | None = None) -> None:
+        """Delete several sessions, all or none; those of other users are left as they are."""
+        ids = rows.id_texts(session_ids, "session_id")
+        if ids:
+            self._write(self._store.delete_sessions, ids, rows.owner_filter(user_id))
