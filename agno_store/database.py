@@ -63,7 +63,7 @@ class Database(Operations):
         read_url: str | URL | None = None,
         read_your_writes: bool = True,
     ) -> None:
-        self._refuse_mistakes(pooler, lock_timeout)
+        self._refuse_mistakes(names, extend, pooler, lock_timeout)
         self._options = {"table_name": names.sessions, "auto_upgrade_schema": auto_upgrade_schema}
         self._options |= {"id": id, "lock_timeout": lock_timeout, "extend": extend, "versions": versions}
         self._options |= {"on_conflict": on_conflict, "tenant_id": tenant_id, "unstorable": unstorable}
@@ -84,14 +84,14 @@ class Database(Operations):
         self.unstorable = checked_choice(unstorable)
         self.extend = extend
         self.versions = None if versions is None else Path(versions).absolute()
-        tables.metadata(names, extend)  # what cannot work is to be said now
         self.id = id or self._stable_id()
 
-    def _refuse_mistakes(self, pooler: str | None, lock_timeout: float) -> None:
+    def _refuse_mistakes(self, names: Names, extend: Extend | None, pooler: str | None, lock_timeout: float) -> None:
         if pooler not in (None, "transaction") or (pooler and not self.dialect.has_poolers):
             raise ConfigurationError(f"pooler={pooler!r}: it must be 'transaction', for PostgreSQL, or be left out.")
         if isinstance(lock_timeout, bool) or not isinstance(lock_timeout, (int, float)) or not lock_timeout >= 0:
             raise ConfigurationError(f"lock_timeout={lock_timeout!r}: it must be seconds, from 0 on.")
+        tables.metadata(names, extend)  # raises for what cannot work
 
     def _own_engine(self, url: URL | None) -> Engine:
         assert url is not None
