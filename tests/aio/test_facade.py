@@ -138,7 +138,13 @@ def test_a_class_refuses_what_belongs_to_another() -> None:
 
 def test_a_store_is_described_without_its_password(tmp_path: Path) -> None:
     db = AsyncPostgresDb("postgresql://ai:s3cret@host/db", table_name="talks", db_schema="ai")
-    assert db.to_dict() == {"id": db.id, "type": "agno_store.asyncpostgres", "table_name": "talks", "db_schema": "ai"}
+    assert db.to_dict() == {
+        "id": db.id,
+        "type": "agno_store.asyncpostgres",
+        "table_name": "talks",
+        "db_schema": "ai",
+        "tenant_id": None,
+    }
     assert "s3cret" not in f"{db!r} {db.db_url} {db.to_dict()}"
     assert repr(db).startswith("AsyncPostgresDb('postgresql+psycopg_async://ai:***@host/db'")
 

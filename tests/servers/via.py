@@ -97,15 +97,15 @@ def _wait_for_the_others(driver: Any, _record: Any) -> None:
 
 
 def _into_partitions() -> None:
-    usual = Database.upgrade_schema
+    usual = Database._upgrade
 
-    def upgrade_schema(db: Database, *arguments: Any, **keywords: Any) -> list[str]:
+    def upgrade(db: Database, *arguments: Any, **keywords: Any) -> list[str]:
         done = usual(db, *arguments, **keywords)
         if done and db.names.runs == RUNS and db.names.schema is None and db.dialect is dialects.POSTGRESQL:
             partition(db.db_engine)
         return done
 
-    setattr(Database, "upgrade_schema", upgrade_schema)  # noqa: B010  # mypy: it is a method
+    setattr(Database, "_upgrade", upgrade)  # noqa: B010  # mypy: it is a method
 
 
 def _around_a_cluster(nodes: list[sa.URL]) -> None:

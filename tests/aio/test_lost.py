@@ -1,0 +1,66 @@
+"""Connections that the server cuts under an asynchronous store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
+
+from tests.aio.test_loops import append, positions
+
+pytestmark = pytest.mark.backends("postgresql", "mysql")
+
+OTHERS = {
+    "postgresql": "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    "mysql": "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()",
+}
+KILL = {"postgresql": "SELECT pg_terminate_backend({})", "mysql": "KILL {}"}
+
+
+@pytest.fixture
+def cut(fresh_url: str, backend: str) -> Callable[[], int]:
+    """End every connection to the test's database; return how many there were."""
+
+    def end() -> int:
+        engine = sa.create_engine(fresh_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            others = list(connection.exec_driver_sql(OTHERS[backend]).scalars())
+            for other in others:
+                connection.exec_driver_sql(KILL[backend].format(other))
+        return len(others)
+
+    return end
+
+
+def test_idle_connections_that_were_cut_are_made_anew(run: Callable[..., Any], cut: Callable[[], int]) -> None:
+    async def work(db: Any) -> None:
+        await append(db, *(f"a{n}" for n in range(10)))
+        assert await asyncio.to_thread(cut) > 1
+        await append(db, *(f"b{n}" for n in range(10)))
+        assert await asyncio.to_thread(cut) > 1
+        assert await positions(db) == list(range(20))
+
+    run(work)
+
+
+def test_a_write_whose_connection_is_cut_is_stored_once(
+    run: Callable[..., Any], slow: Callable[..., Any], cut: Callable[[], int]
+) -> None:
+    async def work(db: Any) -> None:
+        await append(db, "before")
+        for statement in (1, 2, 3):
+            with slow(db, 1, lambda number, _text, wanted=statement: number == wanted) as slowed:
+                writing = asyncio.create_task(append(db, f"r{statement}"))
+                await slowed.reached.wait()
+                await asyncio.sleep(0.1)
+                assert await asyncio.to_thread(cut) >= 1
+                await writing
+                assert len(slowed.sent) > statement, "the attempt was to be cut, and another one to be made"
+        assert await positions(db) == list(range(4))
+        assert db.db_engine.pool.checkedout() == 0
+
+    run(work)
