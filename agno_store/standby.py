@@ -19,7 +19,6 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from agno_store.dialects import Dialect
-from agno_store.dialects.deadline import within
 from agno_store.dialects.standby import Position
 from agno_store.dialects.waiting import attempts
 from agno_store.errors import DatabaseUnreachable
@@ -101,12 +100,12 @@ class Standby:
 
     def _once(self, wanted: Position | None, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         with self._dialect.transaction(self.engine, writes=False) as connection:
-            with within(LOOK, connection):
+            with self._standbys.within(connection, LOOK):
                 caught_up = self._has_caught_up(connection, wanted)
             self._answered()
             if not caught_up:
                 raise NotNow
-            with within(READ, connection):
+            with self._standbys.within(connection, READ):
                 return work(connection, *args, **kwargs)
 
     # -- what this process has written --------------------------------------------------------

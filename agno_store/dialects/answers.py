@@ -6,14 +6,26 @@ import time
 import weakref
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+
+from agno_store.errors import DatabaseUnreachable
 
 LONGEST = 300.0
 """Seconds without a sign from the server, after which it is given up."""
 
-_PATIENT = "agno_store waits for answers"
+_PATIENCE = "agno_store waits so long for answers"
+
+
+@dataclass
+class _Patience:
+    """How many seconds of silence are borne, and whether there were more."""
+
+    seconds: float | None
+    is_over: bool = False
 
 
 def bound(driver: Any, record: Any) -> None:
@@ -28,25 +40,35 @@ def bound(driver: Any, record: Any) -> None:
 
     def wait(answer: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
         connection: Any = this()
-        if not info.get(_PATIENT):
-            answer = _watched(answer, connection)
+        patience = info.get(_PATIENCE) or _Patience(LONGEST)
+        if patience.seconds is not None:
+            answer = _watched(answer, connection, patience, patience.seconds)
         return type(connection).wait(connection, answer, *args, **kwargs)
 
     patched.wait = wait
 
 
 @contextmanager
-def awaited(connection: Connection) -> Iterator[None]:
-    """Wait as long as it takes, as for a large index that is built."""
-    info = connection.info
-    info[_PATIENT] = True
+def within(connection: Connection, seconds: float | None) -> Iterator[None]:
+    """Wait so long for each answer, or as long as it takes, as for a large index that is built.
+
+    Raises DatabaseUnreachable where that time is over; the connection is closed then.
+    """
+    info, patience = connection.info, _Patience(seconds)
+    before, info[_PATIENCE] = info.get(_PATIENCE), patience
     try:
         yield
+    except DBAPIError as error:
+        if patience.is_over:
+            raise DatabaseUnreachable(f"it has not answered within {seconds:g} seconds") from error
+        raise
     finally:
-        info[_PATIENT] = False
+        info[_PATIENCE] = before
 
 
-def _watched(answer: Generator[Any, Any, Any], connection: Any) -> Generator[Any, Any, Any]:
+def _watched(
+    answer: Generator[Any, Any, Any], connection: Any, patience: _Patience, seconds: float
+) -> Generator[Any, Any, Any]:
     """Do as ``answer`` does, which is woken up ten times a second, and fail when nothing was heard for too long."""
     import psycopg
 
@@ -60,6 +82,7 @@ def _watched(answer: Generator[Any, Any, Any], connection: Any) -> Generator[Any
         ready = yield wanted
         if ready:
             heard = time.monotonic()
-        elif time.monotonic() - heard > LONGEST:
+        elif time.monotonic() - heard > seconds:
+            patience.is_over = True
             connection.pgconn.finish()
-            raise psycopg.OperationalError(f"the server did not answer within {LONGEST:g} seconds")
+            raise psycopg.OperationalError(f"the server did not answer within {seconds:g} seconds")

@@ -139,7 +139,7 @@ class PostgreSQL(Dialect):
 
     @contextmanager
     def upgrading(self, connection: Connection, names: Names, *, timeout: float, scope: Scope) -> Iterator[None]:
-        with answers.awaited(connection), self._exclusive(connection, names, timeout, scope):
+        with answers.within(connection, None), self._exclusive(connection, names, timeout, scope):
             yield
 
     @contextmanager

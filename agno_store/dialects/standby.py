@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection
 
+from agno_store.dialects.answers import within
 from agno_store.errors import ConfigurationError
 
 CONNECT_TIMEOUT = 3
 """Seconds; a standby that takes longer is not worth waiting for."""
 
-DRIVERS = ("psycopg", "psycopg_async", "psycopg2")
-"""Those that tell which socket they use; under another one a hung server could keep a reader for ever."""
+DRIVERS = ("psycopg", "psycopg_async")
+"""Those that can be kept from waiting for ever for a server that hangs."""
 
 _HERE = "left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
 """The timeline of a server that is no standby."""
@@ -44,13 +45,15 @@ class Position(NamedTuple):
 class Standbys:
     """What a store asks of the standbys of its primary."""
 
+    within = staticmethod(within)
+
     def options(self, url: URL, usual: dict[str, Any]) -> dict[str, Any]:
         """Return the keyword arguments of ``create_engine`` for a standby, from those for its primary.
 
         Raises ConfigurationError for a driver that cannot be interrupted.
         """
         if url.get_driver_name() not in DRIVERS:
-            raise ConfigurationError("read_url= works with psycopg and psycopg2: write postgresql+psycopg://...")
+            raise ConfigurationError("read_url= works with psycopg: write postgresql+psycopg://...")
         arguments = dict(usual["connect_args"])
         if "connect_timeout" not in url.query:
             arguments["connect_timeout"] = CONNECT_TIMEOUT

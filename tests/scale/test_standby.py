@@ -253,7 +253,7 @@ def test_read_url_is_for_postgresql_and_its_own_kind(name: str) -> None:
 
 def test_a_driver_that_cannot_be_interrupted_is_refused() -> None:
     url = sa.make_url(URL).set(drivername="postgresql+pg8000")
-    with pytest.raises(ConfigurationError, match="psycopg and psycopg2"):
+    with pytest.raises(ConfigurationError, match="works with psycopg:"):
         Standbys().options(url, {"connect_args": {}})
 
 
