@@ -3,13 +3,14 @@
 PYTHON ?= python3
 JOBS ?= 2
 PYTEST_ARGS ?=
+BENCH_ARGS ?= --json .cache/bench.json --plot .cache/bench.png
 UV ?= $(shell command -v uv 2>/dev/null)
 
 BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types servers format build clean
+.PHONY: help demo test test-all bench lint types servers format build clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +23,10 @@ test: lint types servers ## Check everything, on all databases (DATABASES, JOBS 
 
 test-all: export TEST_ALL = 1
 test-all: test ## The same with the tests that take long
+
+bench: .venv/.bench servers ## Measure what docs/performance.md promises (BENCH_ARGS narrows it)
+	mkdir -p .cache
+	$(BIN)/python -m bench $(BENCH_ARGS)
 
 lint: $(STAMP) ## Check style, format and what the revisions do
 	$(BIN)/ruff check .
@@ -56,5 +61,13 @@ else
 	  { echo '`$(PYTHON)` cannot make virtual environments. Try: apt-get install python3-venv' >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+endif
+	touch $@
+
+.venv/.bench: $(STAMP)
+ifneq ($(UV),)
+	$(UV) pip install --quiet --python $(BIN)/python -e '.[bench]'
+else
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 endif
 	touch $@

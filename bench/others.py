@@ -1,0 +1,188 @@
+"""The works that are no turns: listings, starting up, memory, and room on the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from bench.clock import Task, interleaved
+from bench.gauges import stored
+from bench.payloads import run, session_data
+from bench.places import Place
+from bench.raw import Raw
+from bench.results import Detail, Line, Result
+from bench.sizes import Size
+from bench.stores import Store
+from bench.turns import opened
+
+USERS, ON_A_PAGE = 10, 20
+MEGABYTE = 1_000_000
+HEAVY = ("alembic", "agno", "typer", "rich")
+"""What a program that only stores and reads must not be made to import."""
+
+START = """
+import sys, time, json
+began = time.perf_counter()
+import sqlalchemy
+sql = time.perf_counter()
+import {driver}
+driver = time.perf_counter()
+from agno_store import open_db
+imported = time.perf_counter()
+db = open_db({url!r})
+assert db.get_session("s0") is not None
+done = time.perf_counter()
+times = dict(sqlalchemy=sql - began, driver=driver - sql, package=imported - driver, first_call=done - imported)
+times |= dict(over=done - sql, modules=[name for name in {heavy!r} if name in sys.modules])
+print(json.dumps(times))
+"""
+DRIVERS = {"sqlite": "sqlite3", "postgresql": "psycopg", "mysql": "pymysql"}
+
+
+def in_a_new_process(work: Callable[..., Any], *args: Any) -> Any:
+    """Return what ``work`` returns in an interpreter that has done nothing before."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *args).result()
+
+
+def listing(place: Place, size: Size) -> Result:
+    """The newest sessions of a user who has a tenth of them, and a page far behind."""
+    each = size.sessions // USERS
+    with opened(Raw, place) as raw, opened(Store, place) as store:
+        for system in (raw, store):
+            system.make()
+            for user in range(USERS):
+                system.fill((f"u{user}-{n:06}" for n in range(each)), 0, f"user-{user}")
+            _analyzed(place)
+        last = raw.newest("user-3", (size.page - 1) * ON_A_PAGE)[-1]
+        before = (last[4], last[0])
+        assert [row[0] for row in raw.newest("user-3", 3, before)] == [
+            found.session_id for found in store.newest("user-3", ON_A_PAGE, size.page)[:3]
+        ]
+        tasks = {
+            "raw": Task(lambda _: raw.newest("user-3", ON_A_PAGE)),
+            "raw, far": Task(lambda _: raw.newest("user-3", ON_A_PAGE, before)),
+            "ours": Task(lambda _: store.newest("user-3", ON_A_PAGE)),
+            "ours, far": Task(lambda _: store.newest("user-3", ON_A_PAGE, size.page)),
+        }
+        found = interleaved(tasks, rounds=size.rounds, times=size.times)
+    what = f"newest {ON_A_PAGE} of {each:,} sessions of a user, {size.sessions:,} in all"
+    far = f"page {size.page} over page 1"
+    lines = [
+        Line("listing", what, place.title, 1.5, found["ours"].over(found["raw"]), note="over the raw SELECT"),
+        Line("listing", far, place.title, 1.2, found["ours, far"].over(found["ours"]), note="page=; after=: not yet"),
+    ]
+    return Result(lines, [Detail("listing", name, place.title, name, times) for name, times in found.items()])
+
+
+def _analyzed(place: Place) -> None:
+    """Let the database know what it holds, as it does by itself after a while."""
+    with place.beside().connect() as connection:
+        if place.backend != "mysql":
+            connection.exec_driver_sql("ANALYZE")
+
+
+def startup(place: Place, size: Size) -> Result:
+    """Import, construct, and the first call on a database that is there, in fresh processes."""
+    with opened(Store, place) as store:
+        store.make()
+        store.fill(["s0"], 5)
+    script = START.format(driver=DRIVERS[place.backend], url=place.url, heavy=HEAVY)
+    found = []
+    for _ in range(size.starts):
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        found.append(json.loads(done.stdout))
+    middle = {name: statistics.median(one[name] for one in found) * 1000 for name in found[0] if name != "modules"}
+    heavy = found[0]["modules"]
+    note = "over importing SQLAlchemy" + (f"; imports {', '.join(heavy)}" if heavy else "")
+    line = Line("startup", "import, construct, first call", place.title, 60, middle["over"], "ms", note=note)
+    return Result([line], [Detail("startup", "fresh process", place.title, Store.name, more=middle)])
+
+
+def memory(place: Place, size: Size) -> Result:
+    """What listing, pruning and reading a very long session takes of a process's memory."""
+    in_a_new_process(_filled, place, size)
+    listed, read = (in_a_new_process(act, place, size) for act in (_listed, _read_at_once))
+    what = f"list {size.sessions:,} sessions, 1,000 at a time"
+    long = f"read a session of {size.longest:,} runs"
+    lines = [
+        Line("memory", what, place.title, 50, listed, "MB"),
+        Line("memory", f"prune {size.sessions:,} sessions", place.title, 50, None, "MB"),
+        Line("memory", f"{long} as a stream", place.title, 50, None, "MB", note=f"at once: {read or 0:.0f} MB"),
+    ]
+    return Result(lines)
+
+
+def _filled(place: Place, size: Size) -> None:
+    with opened(Store, place) as store:
+        store.make()
+        store.fill((f"s{n:06}" for n in range(size.sessions)), 0)
+        store.fill(["long"], size.longest)
+
+
+def _listed(place: Place, size: Size) -> float | None:
+    def act(store: Any) -> None:
+        seen = sum(len(store.newest("user-7", 1000, page)) for page in range(1, size.sessions // 1000 + 1))
+        assert seen == size.sessions, seen
+
+    return _growth(place, act)
+
+
+def _read_at_once(place: Place, size: Size) -> float | None:
+    def act(store: Any) -> None:
+        assert len(store.db.get_session("long").runs) == size.longest
+
+    return _growth(place, act)
+
+
+def _growth(place: Place, act: Callable[[Any], None]) -> float | None:
+    """Return by how many megabytes the most memory of this process exceeds that before; None if nobody tells."""
+    with opened(Store, place) as store:
+        store.db.get_session("s000000")
+        before = _memory("VmRSS")
+        with contextlib.suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5")  # the most begins anew
+        act(store)
+        most = _memory("VmHWM")
+    return None if before is None or most is None else (most - before) / MEGABYTE
+
+
+def _memory(name: str) -> int | None:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(name):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def disk(place: Place, size: Size) -> Result:
+    """What sessions of 20 turns take on the disk, over the bytes of their values."""
+    turns, payload = 20, 0
+    with opened(Store, place) as store:
+        store.make()
+        empty = stored(place)
+        for number in range(size.stored):
+            session_id = f"session-{number:06}"
+            session = {"session_id": session_id, "user_id": "user-7", "agent_id": "helper", "created_at": number}
+            for turn in range(turns):
+                store.db.upsert_session({**session, "session_data": session_data(session_id, turn)})
+                store.db.upsert_run(run(session_id, turn), session_id, user_id="user-7")
+                payload += _bytes(run(session_id, turn)) + len(f"{session_id}{run(session_id, turn)['run_id']}")
+            payload += _bytes(session_data(session_id, turns)) + len(session_id)
+    taken = stored(place) - empty
+    what = f"{size.stored:,} sessions of {turns} turns, over payload and keys"
+    more = {"bytes": taken, "payload_bytes": payload}
+    line = Line("disk", what, place.title, 1.15, taken / payload)
+    return Result([line], [Detail("disk", what, place.title, Store.name, more=more)])
+
+
+def _bytes(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())

@@ -1,0 +1,188 @@
+"""The works that are turns: through our own API, through agno's contract, in a long session, in many threads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from typing import Any
+
+from bench.clock import Task, Times, interleaved
+from bench.gauges import Cost, counted
+from bench.places import Place
+from bench.raw import Raw, RawAtOnce
+from bench.results import Detail, Line, Result
+from bench.sizes import Size
+from bench.stores import AgnosOwn, AsyncStore, Contract, Store
+
+COUNTED = 20
+"""Turns of which the average cost is taken."""
+
+OWN = {"sqlite": 1.5, "postgresql": 1.2, "mysql": 1.2}
+CONTRACT = {"sqlite": (2.5, 8.0), "postgresql": (3.5, 25.0), "mysql": (3.2, 100.0)}
+
+
+class Visits:
+    """Sessions that have so many runs; each is visited a few times in a row, the first time unmeasured."""
+
+    def __init__(self, system: Any, prefix: str, runs: int, turns: int, visits: int) -> None:
+        self.system, self.runs, self.visits = system, runs, visits
+        self.ids = [f"{prefix}-{number}" for number in range(-(-turns // visits))]
+
+    def ready(self, n: int) -> None:
+        if n % self.visits == 0:
+            self.system.turn(self.ids[n // self.visits], self.runs)
+
+    def act(self, n: int) -> None:
+        self.system.turn(self.ids[n // self.visits], self.runs + 1 + n % self.visits)
+
+
+def timed(systems: Mapping[str, Any], fill: Mapping[str, Any], runs: int, size: Size, visits: int) -> dict[str, Times]:
+    """Time the turns of each system, on sessions that were filled by the one of the same name in ``fill``."""
+    turns = (size.rounds + 1) * size.times
+    tasks = {}
+    for number, (name, system) in enumerate(systems.items()):
+        sessions = Visits(system, f"s{number}-{runs}", runs, turns, visits)
+        fill[name].fill(sessions.ids, runs)
+        tasks[name] = Task(sessions.act, sessions.ready)
+    return interleaved(tasks, rounds=size.rounds, times=size.times)
+
+
+def cost(system: Any, runs: int) -> Cost:
+    """Count what one turn costs in a session that has so many runs; the last thing that is done with a system."""
+    system.watch()
+    session_id = f"counted-{type(system).__name__}-{runs}"
+    system.fill([session_id], runs)
+    return counted(system.place, system.sent, lambda n: system.turn(session_id, runs + n), range(COUNTED + 1))
+
+
+@contextmanager
+def opened(cls: Callable[[Place], Any], place: Place) -> Iterator[Any]:
+    with closing(cls(place)) as system:
+        yield system
+
+
+def own(place: Place, size: Size) -> Result:
+    """A turn through our own API, against the driver."""
+    result = Result()
+    with ExitStack() as stack:
+        kinds: list[Any] = [Raw, RawAtOnce, Store]
+        systems = {cls.name: stack.enter_context(opened(cls, place)) for cls in kinds}
+        systems[Raw.name].make()
+        systems[Store.name].make()
+        fill = dict(systems)
+        if AsyncStore.is_there():
+            systems[AsyncStore.name] = stack.enter_context(opened(AsyncStore, place))
+            fill[AsyncStore.name] = systems[Store.name]
+        for runs in (size.short, size.long):
+            found = timed(systems, fill, runs, size, size.visits if runs == size.short else 10**9)
+            what = f"a turn after {runs:,} runs"
+            goal = OWN[place.backend]
+            for name in (Store.name, AsyncStore.name):
+                measured = found[name].over(found[Raw.name]) if name in found else None
+                note = f"{name}, over the raw driver" if measured else f"{name}: not in this release"
+                result.lines.append(Line("turn", what, place.title, goal, measured, note=note))
+            result.details += [Detail("turn", what, place.title, name, times) for name, times in found.items()]
+        for cls in kinds:
+            spent = cost(systems[cls.name], size.short)
+            result.details.append(Detail("turn", f"cost after {size.short} runs", place.title, cls.name, cost=spent))
+    return result
+
+
+def contract(place: Place, size: Size) -> Result:
+    """A turn as agno takes it, against agno's own store."""
+    result = Result()
+    kinds: list[Any] = [Contract, AgnosOwn]
+    with ExitStack() as stack:
+        systems = {cls.name: stack.enter_context(opened(cls, place)) for cls in kinds}
+        for system in systems.values():
+            system.make()
+        for runs, goal in zip((size.short, size.long), CONTRACT[place.backend], strict=True):
+            found = timed(systems, systems, runs, size, size.visits if runs == size.short else 10**9)
+            what = f"agno's turn after {runs:,} runs"
+            faster = found[AgnosOwn.name].over(found[Contract.name])
+            note = "as fast as agno's own store"
+            if runs not in (10, 1_000):
+                note += "; the goal is for 1,000 runs"
+            result.lines.append(Line("contract", what, place.title, goal, faster, at_least=True, note=note))
+            result.details += [Detail("contract", what, place.title, name, times) for name, times in found.items()]
+        for name, system in systems.items():
+            spent, what = cost(system, size.long), f"cost after {size.long:,} runs"
+            result.details.append(Detail("contract", what, place.title, name, cost=spent))
+    return result
+
+
+def growth(place: Place, size: Size) -> Result:
+    """A turn in a very long session, against one at its beginning, when the window of 5 runs is just full."""
+    return _growth(place, size, Store, "own API")
+
+
+def contract_growth(place: Place, size: Size) -> Result:
+    """The same as agno takes it."""
+    return _growth(place, size, Contract, "agno's contract")
+
+
+def _growth(place: Place, size: Size, cls: Any, how: str) -> Result:
+    result, few = Result(), 5
+    with opened(cls, place) as system:
+        system.make()
+        tasks, turns = {}, (size.rounds + 1) * size.times
+        for runs in (few, size.longest):
+            visits = size.visits if runs == few else 10**9
+            sessions = Visits(system, f"grown-{runs}", runs, turns, visits)
+            system.fill(sessions.ids, runs)
+            tasks[str(runs)] = Task(sessions.act, sessions.ready)
+        found = interleaved(tasks, rounds=size.rounds, times=size.times)
+        early, late = cost(system, few), cost(system, size.longest)
+    what = f"{how}: a turn after {size.longest:,} runs, over one after {few}"
+    ratios: dict[str, float | None] = {"time": found[str(size.longest)].over(found[str(few)])}
+    for name in ("statements", "bytes_read", "bytes_written"):
+        before, after = getattr(early, name), getattr(late, name)
+        ratios[name.replace("_", " ")] = after / before if before and after is not None else None
+    for name, measured in ratios.items():
+        note = "" if measured is not None else "cannot be counted here"
+        result.lines.append(Line("growth", f"{what}: {name}", place.title, 1.2, measured, note=note))
+    for runs, spent in ((few, early), (size.longest, late)):
+        result.details.append(Detail("growth", f"{how}, {runs:,} runs", place.title, cls.name, found[str(runs)], spent))
+    return result
+
+
+def threads(place: Place, size: Size) -> Result:
+    """Turns of 16 threads on sessions of their own, against as many connections of the driver."""
+    rates: dict[str, list[float]] = {Raw.name: [], Store.name: []}
+    lost = 0
+    with opened(Raw, place) as raw, opened(Store, place) as store:
+        raw.make()
+        store.make()
+        for number in range(max(3, size.rounds // 3)):
+            ids = [f"t{number}-{thread}" for thread in range(size.threads)]
+            for filler in (raw, store):
+                filler.fill(ids, 0)
+            with ExitStack() as stack:
+                hands = [stack.enter_context(opened(Raw, place)) for _ in ids]
+                rates[Raw.name].append(_rate([hand.turn for hand in hands], ids, size.turns))
+            rates[Store.name].append(_rate([store.turn] * len(ids), ids, size.turns))
+            lost += sum(size.turns - len(store.db.get_session(one).runs) for one in ids)
+    ratios = sorted(ours / theirs for ours, theirs in zip(rates[Store.name], rates[Raw.name], strict=True))
+    what = f"{size.threads} threads, {size.turns} turns each"
+    note = f"throughput over the raw driver's; {lost} runs lost"
+    line = Line("threads", what, place.title, 0.8, ratios[len(ratios) // 2], at_least=True, note=note)
+    details = [
+        Detail("threads", what, place.title, name, more={"turns_per_second": sorted(found)[len(found) // 2]})
+        for name, found in rates.items()
+    ]
+    return Result([line], details)
+
+
+def _rate(turns: list[Callable[[str, int], None]], ids: list[str], count: int) -> float:
+    """Return turns per second; raises what a thread raised."""
+
+    def work(turn: Callable[[str, int], None], session_id: str) -> None:
+        for number in range(count):
+            turn(session_id, number)
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(len(ids)) as pool:
+        list(pool.map(work, turns, ids))
+    return len(ids) * count / (time.perf_counter() - start)

@@ -1,0 +1,79 @@
+"""The benchmark works on every database, and counts what it says it counts. Its timings are nobody's business here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bench import others, turns
+from bench.clock import Task, Times, interleaved
+from bench.places import Place
+from bench.results import Line, Result
+from bench.sizes import Size
+
+TINY = Size(1, 1, 1, 5, 6, 7, 100, 2, 2, 2, 1, 1)
+
+
+@pytest.fixture
+def place(backend: str, fresh_url: str) -> Place:
+    return Place(backend, fresh_url)
+
+
+def test_a_turn_is_counted_for_every_system(place: Place) -> None:
+    result = turns.own(place, TINY)
+
+    counted = {detail.system: detail.cost for detail in result.details if detail.cost}
+    assert {name: cost.statements for name, cost in counted.items() if cost and name.startswith("raw")} == {
+        "raw driver": 4,
+        "raw driver, at once": 3 if place.backend == "sqlite" else 2,
+    }
+    ours: Any = counted["agno_store"]
+    assert ours.statements <= 8
+    assert ours.bytes_written > 2_000
+    if place.backend != "sqlite":
+        assert 10_000 < ours.bytes_read < 30_000
+        assert ours.packets >= ours.statements
+    assert {line.what for line in result.lines} == {"a turn after 5 runs", "a turn after 6 runs"}
+
+
+@pytest.mark.parametrize(
+    ("work", "goals"), [(turns.growth, [1.2] * 4), (others.listing, [1.5, 1.2]), (turns.threads, [0.8])]
+)
+def test_a_work_has_its_lines(place: Place, work: Callable[[Place, Size], Result], goals: list[float]) -> None:
+    lines = work(place, TINY).lines
+
+    assert [line.goal for line in lines] == goals
+    assert work is not turns.threads or lines[-1].note.endswith("; 0 runs lost")
+
+
+def test_a_ratio_compares_each_round_with_itself() -> None:
+    quiet, busy = [1.0, 1.0, 1.0], [10.0, 10.0, 10.0]
+    assert Times([[2.0] * 3, [20.0] * 3], []).over(Times([quiet, busy], [])) == 2.0
+
+
+def test_tasks_take_turns_and_the_first_round_does_not_count() -> None:
+    done: list[tuple[str, int]] = []
+    tasks = {name: Task(lambda n, name=name: done.append((name, n))) for name in "ab"}  # type: ignore[misc]
+    found = interleaved(tasks, rounds=2, times=2)
+
+    turns_taken = [("b", (0, 1)), ("a", (0, 1)), ("a", (2, 3)), ("b", (2, 3)), ("b", (4, 5)), ("a", (4, 5))]
+    assert done == [(name, number) for name, numbers in turns_taken for number in numbers]
+    assert [len(times.rounds) for times in found.values()] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("goal", "measured", "at_least", "words"),
+    [
+        (1.2, 1.2, False, ("≤ 1.2 ×", "1.2 ×", "yes")),
+        (1.2, 1.21, False, ("≤ 1.2 ×", "1.21 ×", "no")),
+        (0.8, 0.9, True, ("≥ 0.8 ×", "0.9 ×", "yes")),
+        (0.8, 0.7, True, ("≥ 0.8 ×", "0.7 ×", "no")),
+        (50, None, False, ("≤ 50 ×", "not yet", "")),
+    ],
+)
+def test_a_line_tells_whether_its_goal_is_met(
+    goal: float, measured: float | None, at_least: bool, words: tuple[str, str, str]
+) -> None:
+    assert Line("work", "what", "SQLite", goal, measured, at_least=at_least).words() == words
