@@ -37,7 +37,13 @@ def run(session_id: str, number: int) -> dict[str, Any]:
     messages = [
         {"id": f"m{number}-0", "role": "user", "content": asked, "from_history": False, "created_at": moment},
         {"id": f"m{number}-1", "role": "assistant", "tool_calls": [call], "metrics": told, "created_at": moment},
-        {"id": f"m{number}-2", "role": "tool", "content": text(random_, 160), "tool_call_id": call["id"]},
+        {
+            "id": f"m{number}-2",
+            "role": "tool",
+            "content": text(random_, 160),
+            "tool_call_id": call["id"],
+            "created_at": moment,
+        },
         {"id": f"m{number}-3", "role": "assistant", "content": answer, "metrics": told, "created_at": moment},
     ]
     return {

