@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from agno_store import tables, tenants, types
 from agno_store.errors import InvalidArgument
@@ -303,6 +304,11 @@ class Statements:
             .where(r.session_id == sa.bindparam("key"), r.run_id == sa.bindparam("run_key"))
             .values(version=r.version + 1)
         )
+
+    @cached_property
+    def update_run_returning(self) -> ReturningUpdate[Any]:
+        """The same, answered with the run's place and version, where a database can do that."""
+        return self.update_run.returning(self.runs.c.run_index, self.runs.c.version)
 
     @cached_property
     def delete_run(self) -> sa.Delete:

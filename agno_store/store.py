@@ -228,19 +228,23 @@ class Store:
             self._send(c, self.sql.insert_run, {**run, "run_index": 0})
             return rows.run_receipt(run, 0)
         owners.own_run(run, locked)
-        # PostgreSQL tells of a run as it was before it waited for the lock: by now it may be deleted.
-        if locked["run_index"] is not None and (only_new or self._update_run(c, run)):
-            if not only_new:
+        if locked["run_index"] is not None:
+            found = (locked["run_index"], locked["run_version"])
+            if only_new:
+                return rows.run_receipt(run, *found, is_new=False)
+            # PostgreSQL tells of a run as it was before it waited for the lock: by now it may be another, or gone.
+            updated = self._update_run(c, run, found)
+            if updated is not None:
                 self._touch(c, run["session_id"], run["updated_at"])
-            return rows.run_receipt(run, locked["run_index"], locked["run_version"] + (not only_new), is_new=False)
+                return rows.run_receipt(run, *updated, is_new=False)
         position = locked["next_run_index"]
         self._send(c, self.sql.insert_run, {**run, "run_index": position})
         counted = {"key": run["session_id"], "next_run_index": position + 1, "updated_at": run["updated_at"]}
         c.execute(self.sql.update_session, counted)
         return rows.run_receipt(run, position)
 
-    def _update_run(self, c: Connection, run: Mapping[str, Any]) -> bool:
-        """Change a run where it stands; False where it is gone."""
+    def _update_run(self, c: Connection, run: Mapping[str, Any], found: tuple[int, int]) -> tuple[int, int] | None:
+        """Change a run where it stands, and return its place and version; None where it is gone."""
         names = (
             "status",
             "run_data",
@@ -250,7 +254,10 @@ class Store:
         )
         changes = {name: run[name] for name in names}
         sent = {"key": run["session_id"], "run_key": run["run_id"], **changes}
-        return bool(self._send(c, self.sql.update_run, sent).rowcount)
+        if c.dialect.update_returning:
+            row = self._send(c, self.sql.update_run_returning, sent).first()
+            return None if row is None else (row.run_index, row.version)
+        return (found[0], found[1] + 1) if self._send(c, self.sql.update_run, sent).rowcount else None
 
     def change_run(
         self,

@@ -35,3 +35,19 @@ def test_a_run_saved_while_it_is_deleted_is_there(fresh_url: str, deleted: str) 
             assert saver.is_alive()
         saver.join()
         assert db.get_run("r", session_id="s").content == "new"
+
+
+def test_a_receipt_tells_the_version_that_was_stored(fresh_url: str) -> None:
+    with open_db(fresh_url) as db, open_db(fresh_url) as other:
+        append(db, "s", "before", "r")
+        other.get_session("s")
+        receipts: list[Any] = []
+        saver = threading.Thread(target=lambda: receipts.append(other.upsert_run(run("r", "new"), "s")))
+        with db.dialect.transaction(db.db_engine, writes=True) as connection, within(db, connection):
+            assert db.upsert_run(run("r", "first"), "s").version == 2
+            saver.start()
+            time.sleep(0.3)  # so that it waits
+        saver.join()
+        (receipt,) = receipts
+        assert (receipt.version, receipt.run_index, receipt.is_new) == (3, 1, False)
+        assert db.get_run("r", session_id="s").version == 3
