@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypedDi
 from sqlalchemy.engine import URL
 from sqlalchemy.util import greenlet_spawn
 
-from agno_store import bridge, loops, urls
+from agno_store import bridge, loops
 from agno_store.database import Database
 from agno_store.db import MySQLDb, PostgresDb, SqliteDb, absolute, checked_url, sqlite_url, suited
 from agno_store.dialects import Dialect, parse_url, synchronous_twin
 from agno_store.dialects.waiting import unhurried
+from agno_store.shown import Shown
 from agno_store.tables import Extend
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _awaited(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[A
     return call
 
 
-class AsyncDatabase:
+class AsyncDatabase(Shown):
     """A store in one database, for programs that run in an event loop.
 
     It may be used from any number of event loops, in one thread after the other or in several at once. A task
@@ -95,7 +96,7 @@ class AsyncDatabase:
                 self._given_up = weakref.finalize(self, own.abandon)
         # With an engine that is the same in every loop, what is over it is, too.
         self._only = None if self._engine is None or self._read_url else self._over(self._engine, None)
-        self.id, self.names = self._model.id, self._model.names
+        self.id, self.names, self.tenant_id = self._model.id, self._model.names, self._model.tenant_id
         self.auto_upgrade_schema, self.lock_timeout = self._model.auto_upgrade_schema, self._model.lock_timeout
         self.extend, self.versions, self.on_conflict = self._model.extend, self._model.versions, self._model.on_conflict
 
@@ -129,6 +130,11 @@ class AsyncDatabase:
     # -- what agno and people look at ---------------------------------------------------------
 
     @property
+    def _place(self) -> URL:
+        assert self._url is not None
+        return self._url
+
+    @property
     def db_engine(self) -> AsyncEngine:
         """The SQLAlchemy engine; of an engine of our own, that of the running event loop."""
         return self._here().engine
@@ -137,41 +143,6 @@ class AsyncDatabase:
     def read_engine(self) -> AsyncEngine | None:
         """That of the standby that listings are read from, where ``read_url`` named one."""
         return self._here().standby
-
-    @property
-    def db_url(self) -> str:
-        """The URL, without its secrets."""
-        assert self._url is not None
-        return urls.redacted(self._url)
-
-    @property
-    def db_schema(self) -> str | None:
-        return self.names.schema
-
-    @property
-    def tenant_id(self) -> str | None:
-        """Whose sessions this store is about, where it was opened for one of several tenants."""
-        return self._model.tenant_id
-
-    @property
-    def table_name(self) -> str:
-        return self.names.sessions
-
-    @property
-    def session_table_name(self) -> str:
-        return self.names.sessions
-
-    @property
-    def runs_table_name(self) -> str:
-        return self.names.runs
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe this store without its URL. agno reads it back through a registry that knows ``id``."""
-        kind = type(self).__name__.removesuffix("Db").lower()
-        return {**self._model.to_dict(), "type": f"agno_store.{kind}"}
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.db_url!r}, table_name={str(self.names)!r})"
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -187,12 +158,6 @@ class AsyncDatabase:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    def __copy__(self: D) -> D:
-        return self
-
-    def __deepcopy__(self: D, _memo: object) -> D:
-        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         _, (_, _, options) = self._model.__reduce__()

@@ -26,6 +26,7 @@ from agno_store.names import Names
 from agno_store.operations import Operations
 from agno_store.saving import checked_policy
 from agno_store.shapes import checked_choice
+from agno_store.shown import Shown
 from agno_store.standby import NotNow, Standby, writes
 from agno_store.store import Store
 from agno_store.tables import Extend
@@ -40,7 +41,7 @@ AUTO_UPGRADE = "AGNO_STORE_AUTO_UPGRADE_SCHEMA"
 _YES_OR_NO = {"": None, "1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
-class Database(Operations):
+class Database(Shown, Operations):
     """A store in one database; see the classes for how to open one."""
 
     dialect: ClassVar[Dialect]
@@ -72,14 +73,14 @@ class Database(Operations):
         self._pooled = pooler is not None
         self._owns_engine = self._recycles = engine is None
         self._engine = engine if engine is not None else self._own_engine(url)
-        self._store = Store(names, tenants.checked(tenant_id))
+        self.tenant_id = tenants.checked(tenant_id)
+        self._store = Store(names, self.tenant_id)
         self._standby = None if read_url is None else self._opened_standby(read_url, names, read_your_writes)
         self._first_use = Lock()
         self._busy: set[object] = set()
         self._ready = False
         self.names = names
-        self.auto_upgrade_schema = auto_upgrade_schema
-        self.lock_timeout = lock_timeout
+        self.auto_upgrade_schema, self.lock_timeout = auto_upgrade_schema, lock_timeout
         self.on_conflict = checked_policy(on_conflict)
         self.unstorable = checked_choice(unstorable)
         self.extend = extend
@@ -127,6 +128,10 @@ class Database(Operations):
     # -- what agno and people look at ---------------------------------------------------------
 
     @property
+    def _place(self) -> URL:
+        return self._engine.url
+
+    @property
     def db_engine(self) -> Engine:
         """The SQLAlchemy engine."""
         return self._engine
@@ -135,46 +140,6 @@ class Database(Operations):
     def read_engine(self) -> Engine | None:
         """The SQLAlchemy engine of the standby that listings are read from, where ``read_url`` named one."""
         return None if self._standby is None else self._standby.engine
-
-    @property
-    def db_url(self) -> str:
-        """The URL, without its secrets."""
-        return urls.redacted(self._engine.url)
-
-    @property
-    def db_schema(self) -> str | None:
-        return self.names.schema
-
-    @property
-    def tenant_id(self) -> str | None:
-        """Whose sessions this store is about, where it was opened for one of several tenants."""
-        return self._store.tenant_id
-
-    @property
-    def table_name(self) -> str:
-        return self.names.sessions
-
-    @property
-    def session_table_name(self) -> str:
-        return self.names.sessions
-
-    @property
-    def runs_table_name(self) -> str:
-        return self.names.runs
-
-    def to_dict(self) -> dict[str, Any]:
-        """Describe this store without its URL. agno reads it back through a registry that knows ``id``."""
-        kind = type(self).__name__.removesuffix("Db").lower()
-        return {
-            "id": self.id,
-            "type": f"agno_store.{kind}",
-            "table_name": self.names.sessions,
-            "db_schema": self.names.schema,
-            "tenant_id": self.tenant_id,
-        }
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.db_url!r}, table_name={str(self.names)!r})"
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -192,12 +157,6 @@ class Database(Operations):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def __copy__(self: D) -> D:
-        return self
-
-    def __deepcopy__(self: D, _memo: object) -> D:
-        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         url = self._engine.url

@@ -33,13 +33,13 @@ PLAIN = {"to_dict"}
 
 def public(cls: Any) -> set[str]:
     """What a class has of its own, and not because agno was imported."""
-    return {
-        name
-        for base in cls.__mro__
-        if base.__module__.startswith("agno_store")
-        for name in vars(base)
-        if name[0] != "_"
-    }
+    members = ((name, member) for base in cls.__mro__ for name, member in vars(base).items())
+    return {name for name, member in members if name[0] != "_" and is_ours(member)}
+
+
+def is_ours(member: Any) -> bool:
+    module = getattr(getattr(member, "fget", member), "__module__", "")
+    return module.startswith("agno_store.") and module != "agno_store.bridge"
 
 
 @TWIN

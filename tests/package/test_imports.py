@@ -13,7 +13,7 @@ from tests.package.source import FILES, PACKAGE, REVISIONS, ROOT, SCRIPTS, Impor
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "urls", "release", "escapes"}),
     frozenset({"names", "records", "encoding", "owners"}),
-    frozenset({"types", "beside", "merging", "run_changes"}),
+    frozenset({"types", "beside", "merging", "run_changes", "shown"}),
     frozenset({"tables", "tenants"}),
     frozenset({"statements", "rows", "bridge"}),
     frozenset({"dialects", "failures", "saving"}),
