@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
-from agno_store import encoding, open_db, rows, tables
+from agno_store import encoding, open_async_db, open_db, rows, tables
 from agno_store.records import Run
 from bench.gauges import Sent
 from bench.payloads import AGENT, START, USER, run, session_data
@@ -69,19 +69,14 @@ class Store:
 
 
 class AsyncStore:
-    """This package's asynchronous store, where this release has one."""
+    """This package's asynchronous store."""
 
     name: ClassVar[str] = "agno_store, async"
 
     def __init__(self, place: Place) -> None:
         self.place, self.sent = place, Sent()
         self._loop = asyncio.new_event_loop()
-        self.db: Any = importlib.import_module("agno_store").open_async_db(place.url)
-
-    @staticmethod
-    def is_there() -> bool:
-        """Whether this release has asynchronous stores."""
-        return hasattr(importlib.import_module("agno_store"), "open_async_db")
+        self.db: Any = open_async_db(place.parts.set(drivername=place.backend))  # with the driver that suits it
 
     def close(self) -> None:
         self._loop.run_until_complete(self.db.close())

@@ -83,17 +83,14 @@ def own(place: Place, size: Size) -> Result:
         systems = {cls.name: stack.enter_context(opened(cls, place)) for cls in kinds}
         systems[Raw.name].make()
         systems[Store.name].make()
-        fill = dict(systems)
-        if AsyncStore.is_there():
-            systems[AsyncStore.name] = stack.enter_context(opened(AsyncStore, place))
-            fill[AsyncStore.name] = systems[Store.name]
+        fill = {**systems, AsyncStore.name: systems[Store.name]}
+        systems[AsyncStore.name] = stack.enter_context(opened(AsyncStore, place))
         for runs in (size.short, size.long):
             found = timed(systems, fill, runs, size, size.visits if runs == size.short else 10**9)
             what = f"a turn after {runs:,} runs"
             goal = OWN[place.backend]
             for name in (Store.name, AsyncStore.name):
-                measured = found[name].over(found[Raw.name]) if name in found else None
-                note = f"{name}, over the raw driver" if measured else f"{name}: not in this release"
+                measured, note = found[name].over(found[Raw.name]), f"{name}, over the raw driver"
                 result.lines.append(Line("turn", what, place.title, goal, measured, note=note))
             result.details += [Detail("turn", what, place.title, name, times) for name, times in found.items()]
         for cls in kinds:
