@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -66,6 +67,8 @@ def test_fifty_tasks_at_once_build_the_tables_once(db: Any) -> None:
     asyncio.run(main())
     made = [statement for statement in sent if "CREATE TABLE agent_sessions " in statement]
     assert len(made) == 1
+    looks = [statement for statement in sent if "alembic_version" in statement and statement.startswith("SELECT")]
+    assert len(looks) < 25, "one task was to look for all"
 
 
 def test_many_stores_at_once_build_the_tables_once(url: URL) -> None:
@@ -92,7 +95,11 @@ def test_in_memory_no_task_undoes_what_another_one_writes() -> None:
 def test_the_loop_goes_on_while_an_upgrade_waits_for_another_one(
     url: URL, fresh_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ticks = 0
+    ticks, sleep, here = 0, time.sleep, threading.get_ident()
+
+    def awake(seconds: float) -> None:
+        assert threading.get_ident() != here, "the event loop was put to sleep"
+        sleep(seconds)
 
     async def tick() -> None:
         nonlocal ticks
@@ -110,7 +117,8 @@ def test_the_loop_goes_on_while_an_upgrade_waits_for_another_one(
     with open_db(fresh_url) as holder:
         migrator = Migrator.of(holder)
         migrator.upgrade("0001")
-        with migrator.running():
+        with migrator.running(), monkeypatch.context() as patch:
+            patch.setattr(time, "sleep", awake)
             asyncio.run(main())
     assert ticks >= 10
 
