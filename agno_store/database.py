@@ -81,8 +81,7 @@ class Database(Shown, Operations):
         self._ready = False
         self.names = names
         self.auto_upgrade_schema, self.lock_timeout = auto_upgrade_schema, lock_timeout
-        self.on_conflict = checked_policy(on_conflict)
-        self.unstorable = checked_choice(unstorable)
+        self.on_conflict, self.unstorable = checked_policy(on_conflict), checked_choice(unstorable)
         self.extend = extend
         self.versions = None if versions is None else Path(versions).absolute()
         self.id = id or self._stable_id()

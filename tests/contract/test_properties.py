@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -32,12 +33,26 @@ DEPTH_OF_MARIADB = 32
 """How deep a value may be nested for its JSON functions, documented in docs/encoding.md."""
 
 
+Tried = Callable[[int], AbstractContextManager[None]]
+
+
 @pytest.fixture
-def tried(record_property: Callable[[str, Any], None], request: pytest.FixtureRequest) -> Iterator[list[int]]:
-    """Count values: ``tried.append(n)``; a test that passes tells how many came back."""
-    counts: list[int] = []
-    yield counts
-    record_property("told", f"{request.node.originalname}: {sum(counts)} values tried, 0 lost or changed")
+def tried(record_property: Callable[[str, Any], None]) -> Tried:
+    """Count values: ``with tried(n):`` around what says that they came back. The end of the test run gives the sums."""
+    total = 0
+
+    def tell(lost: int) -> None:
+        record_property("counted", {"values stored, read back and compared": total, "values lost or changed": lost})
+
+    @contextmanager
+    def count(values: int) -> Iterator[None]:
+        nonlocal total
+        total += values
+        tell(lost=values)
+        yield
+        tell(lost=0)
+
+    return count
 
 
 def storable_ids(texts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -54,44 +69,51 @@ ids = storable_ids(texts | st.text(max_size=ID_LENGTH) | st.sampled_from([*NASTY
 @given(anything)
 @example([{"$agno_store": "set", "value": [1]}, "\x1a0", "\\u001a0", {"$agno_store": "corrupt", "value": "x"}])
 @example({"n": [1, True, 1.0, 0.0, -0.0, 2**64, 10**400], (): {(): [(), {}, [], set(), b""]}})
-def test_any_value_comes_back_from_every_place(db: Any, tried: list[int], value: Any) -> None:
-    payload = {"v": value, "": [value]}
-    db.upsert_session(session("s", session_data={"session_state": payload}, metadata=payload, agent_data=payload))
-    db.upsert_run(run("r", content=value, metadata=payload), "s")
-    db.upsert_summary("s", {"summary": "text", "topics": [value], "more": [value]})
-    found, summary = db.get_session("s"), db.get_summary("s")
+def test_any_value_comes_back_from_every_place(db: Any, tried: Tried, value: Any) -> None:
+    with tried(7):
+        payload = {"v": value, "": [value]}
+        db.upsert_session(session("s", session_data={"session_state": payload}, metadata=payload, agent_data=payload))
+        db.upsert_run(run("r", content=value, metadata=payload), "s")
+        db.upsert_summary("s", {"summary": "text", "topics": [value], "more": [value]})
+        found, summary = db.get_session("s"), db.get_summary("s")
 
-    places = [found.session_data["session_state"], found.metadata, found.agent_data, found.runs[0].run_data["metadata"]]
-    assert [exact(place) for place in places] == [exact(payload)] * 4
-    assert exact(found.runs[0].content) == exact(value)
-    assert exact([summary.topics, summary.data]) == exact([[value], {"more": [value]}])
-    assert_the_database_can_read(db)
-    tried.append(len(places) + 3)
-
-
-@on_a_database
-@given(anything)
-def test_any_value_comes_back_from_a_change(db: Any, tried: list[int], value: Any) -> None:
-    db.upsert_run(run("r"), "s")
-    db.update_session_state("s", lambda state: {**state, "v": value})
-    db.update_run_in_session("s", "r", {"content": value}, session_data={"session_state": {"v": [value]}, "w": value})
-
-    assert exact(db.get_run("r").content) == exact(value)
-    assert exact(db.get_session("s").session_data) == exact({"session_state": {"v": [value]}, "w": value})
-    assert_the_database_can_read(db)
-    tried.append(3)
+        places = [
+            found.session_data["session_state"],
+            found.metadata,
+            found.agent_data,
+            found.runs[0].run_data["metadata"],
+        ]
+        assert [exact(place) for place in places] == [exact(payload)] * 4
+        assert exact(found.runs[0].content) == exact(value)
+        assert exact([summary.topics, summary.data]) == exact([[value], {"more": [value]}])
+        assert_the_database_can_read(db)
 
 
 @on_a_database
 @given(anything)
-def test_saving_what_was_read_changes_no_letter(db: Any, tried: list[int], value: Any) -> None:
+def test_any_value_comes_back_from_a_change(db: Any, tried: Tried, value: Any) -> None:
+    with tried(3):
+        db.upsert_run(run("r"), "s")
+        db.update_session_state("s", lambda state: {**state, "v": value})
+        db.update_run_in_session(
+            "s", "r", {"content": value}, session_data={"session_state": {"v": [value]}, "w": value}
+        )
+
+        assert exact(db.get_run("r").content) == exact(value)
+        assert exact(db.get_session("s").session_data) == exact({"session_state": {"v": [value]}, "w": value})
+        assert_the_database_can_read(db)
+
+
+@on_a_database
+@given(anything)
+def test_saving_what_was_read_changes_no_letter(db: Any, tried: Tried, value: Any) -> None:
     """Else a save would take for a change what nobody has changed, and write it over somebody's who has."""
-    db.upsert_session(session("s", metadata={"v": value}))
-    before = stored(db, "sessions", "metadata", session_id="s")
-    db.upsert_session({"session_id": "s", "metadata": db.get_session("s").metadata})
+    with tried(1):
+        db.upsert_session(session("s", metadata={"v": value}))
+        before = stored(db, "sessions", "metadata", session_id="s")
+        db.upsert_session({"session_id": "s", "metadata": db.get_session("s").metadata})
 
-    assert stored(db, "sessions", "metadata", session_id="s") == before
-    tried.append(1)
+        assert stored(db, "sessions", "metadata", session_id="s") == before
 
 
 def assert_the_database_can_read(db: Any) -> None:
@@ -129,17 +151,17 @@ def depth(text: str) -> int:
 # Of a text that holds none of the characters that are escaped, SQL sees every one.
 @on_a_database
 @given(texts | st.text())
-def test_sql_finds_the_very_text_that_was_stored(db: Any, tried: list[int], text: str) -> None:
+def test_sql_finds_the_very_text_that_was_stored(db: Any, tried: Tried, text: str) -> None:
     assume(escape(text) == text)
-    db.upsert_run(run("r", content=text), "s")
-    content = {
-        "PostgreSQL": "run_data ->> 'content'",
-        "MySQL/MariaDB": "JSON_UNQUOTE(JSON_EXTRACT(run_data, '$.content'))",
-        "SQLite": "json_extract(run_data, '$.content')",
-    }[db.dialect.title]
+    with tried(1):
+        db.upsert_run(run("r", content=text), "s")
+        content = {
+            "PostgreSQL": "run_data ->> 'content'",
+            "MySQL/MariaDB": "JSON_UNQUOTE(JSON_EXTRACT(run_data, '$.content'))",
+            "SQLite": "json_extract(run_data, '$.content')",
+        }[db.dialect.title]
 
-    assert ask(db, f"SELECT {content} FROM {quoted(db, db.names.runs)}") == [text]
-    tried.append(1)
+        assert ask(db, f"SELECT {content} FROM {quoted(db, db.names.runs)}") == [text]
 
 
 # -- ids -----------------------------------------------------------------------------------------------
@@ -147,23 +169,23 @@ def test_sql_finds_the_very_text_that_was_stored(db: Any, tried: list[int], text
 
 @on_a_database
 @given(st.lists(ids, min_size=2, max_size=5, unique=True))
-def test_any_texts_are_ids_and_no_two_are_one(db: Any, tried: list[int], names: list[str]) -> None:
-    empty(db)
-    for n, name in enumerate(names):
-        everywhere = dict.fromkeys(("user_id", "agent_id"), name)
-        db.upsert_session(session(name, metadata={"n": n}, **everywhere))
-        db.upsert_run(run(name, content=n, status=name, **everywhere), name)
+def test_any_texts_are_ids_and_no_two_are_one(db: Any, tried: Tried, names: list[str]) -> None:
+    with tried(len(names) * 5):
+        empty(db)
+        for n, name in enumerate(names):
+            everywhere = dict.fromkeys(("user_id", "agent_id"), name)
+            db.upsert_session(session(name, metadata={"n": n}, **everywhere))
+            db.upsert_run(run(name, content=n, status=name, **everywhere), name)
 
-    assert sorted(listed(db)) == sorted(names)
-    for n, name in enumerate(names):
-        found, row = db.get_session(name), db.get_run(name, session_id=name)
-        assert (found.session_id, found.user_id, found.agent_id, found.metadata) == (name, name, name, {"n": n})
-        assert (row.run_id, row.session_id, row.status, row.content) == (name, name, name, n)
-        assert listed(db, user_id=name) == listed(db, component_id=name) == [name]
-        assert [other.content for other in db.get_runs(status=name)] == [n]
-    assert db.delete_session(names[0]) is True
-    assert sorted(listed(db)) == sorted(names[1:])
-    tried.append(len(names) * 5)
+        assert sorted(listed(db)) == sorted(names)
+        for n, name in enumerate(names):
+            found, row = db.get_session(name), db.get_run(name, session_id=name)
+            assert (found.session_id, found.user_id, found.agent_id, found.metadata) == (name, name, name, {"n": n})
+            assert (row.run_id, row.session_id, row.status, row.content) == (name, name, name, n)
+            assert listed(db, user_id=name) == listed(db, component_id=name) == [name]
+            assert [other.content for other in db.get_runs(status=name)] == [n]
+        assert db.delete_session(names[0]) is True
+        assert sorted(listed(db)) == sorted(names[1:])
 
 
 @pytest.mark.parametrize("column", IDS)
