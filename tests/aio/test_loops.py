@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import URL
 
-from agno_store import AsyncSqliteDb, open_async_db
+from agno_store import AsyncSqliteDb, loops, open_async_db
 from tests.aio.conftest import Connections
 
 RUN = {"run_id": "r", "agent_id": "a", "content": "hello"}
@@ -119,18 +119,12 @@ def test_the_connections_of_a_loop_that_just_stopped_are_closed_when_the_next_on
 ) -> None:
     loop = asyncio.new_event_loop()
     loop.run_until_complete(append(db, "r0"))
-    own = [one for found in _all_loops() for one in found._engines.values()]
+    own = list(loops._loops[loop]._engines.values())
     assert [bool(one._open) for one in own] == [True]
     loop.close()
     asyncio.run(append(db, "r1"))
     assert [bool(one._open) for one in own] == [False]
     assert asyncio.run(positions(db)) == [0, 1]
-
-
-def _all_loops() -> list[Any]:
-    from agno_store import loops
-
-    return list(loops._loops.values())
 
 
 def test_a_loop_may_be_run_again_and_again(db: Any, connections: Connections) -> None:

@@ -215,6 +215,8 @@ def plan(db: Any, backend: str) -> str:
     bound = {"%(tenant_id_1)s": "'acme'", "%(param_1)s::BIGINT": "20", "%(param_1)s": "20", "?": "{}"}
     for marker, value in bound.items():
         statement = statement.replace(marker, value)
+    for value in ("'acme'", "20"):  # of asyncmy, which has them in their order
+        statement = statement.replace("%s", value, 1)
     if backend == "sqlite":
         statement = statement.format("'acme'", "20", "0")
     with db.db_engine.connect() as connection:
