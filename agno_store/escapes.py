@@ -8,12 +8,28 @@ from __future__ import annotations
 
 import re
 
+SEPARATOR = "\x1a:"
+"""What stands between a tenant and the id of its session in a key: the one sequence that ``escape`` never makes."""
+
 _ESCAPE = "\x1a"
 _UNSTORABLE = re.compile("[\x00\x1a\ud800-\udfff]")
 _ESCAPED = re.compile("\x1a(?:(0)|(\x1a)|(d[89a-f][0-9a-f]{2}))")
 # In JSON text: `\\.` takes every other escape whole, so that the `u0000` of `\\u0000` is not one.
 _REFUSED = re.compile("\\\\u0000|\\\\u001a|\\\\.|[\ud800-\udfff]")
 _PROTECTED = re.compile(r"\\u001a(?:(0)|(\\u001a)|(d[89a-f][0-9a-f]{2}))|\\.")
+
+
+# A U+001A takes what follows it along, so that the second one of an escaped U+001A begins nothing.
+_SEPARATED = re.compile("(?:[^\x1a]|\x1a[^:])*\x1a:")
+
+
+class AsStored(str):
+    """A key that is kept as it stands in the database, because it holds a tenant."""
+
+
+def is_separated(stored: str) -> bool:
+    """Whether a stored key holds a tenant."""
+    return SEPARATOR in stored and _SEPARATED.match(stored) is not None
 
 
 def escape(text: str) -> str:

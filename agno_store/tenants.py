@@ -19,9 +19,6 @@ from sqlalchemy.engine.interfaces import Dialect
 from agno_store import escapes, types
 from agno_store.errors import ConfigurationError, InvalidArgument
 
-SEPARATOR = "\x1a:"
-"""Between tenant and session_id: no id holds it, because ``escapes.escape`` writes U+001A twice."""
-
 LONGEST = 100
 """Characters of a tenant_id; what is left of the column is its sessions'."""
 
@@ -45,7 +42,7 @@ def checked(tenant_id: Any) -> str | None:
 
 def prefix(tenant_id: str | None) -> str:
     """Return what stands in front of the keys of a tenant's sessions."""
-    return "" if tenant_id is None else escapes.escape(tenant_id) + SEPARATOR
+    return "" if tenant_id is None else escapes.escape(tenant_id) + escapes.SEPARATOR
 
 
 def refuse_too_long(session_id: str, tenant_id: str | None) -> None:
@@ -80,6 +77,6 @@ class SessionKey(types.Id):
         if value is None:
             return None
         own = _prefix.get()
-        if not value.startswith(own) or SEPARATOR in value[len(own) :]:
+        if not value.startswith(own) or escapes.is_separated(value[len(own) :]):
             raise RuntimeError("A statement has read a session of another tenant; it was not given to the caller.")
         return escapes.unescape(value[len(own) :])

@@ -46,7 +46,11 @@ class _PostgresJson(sa.types.UserDefinedType[str]):
 
 
 class Id(sa.types.TypeDecorator[str]):
-    """An id: any string of up to 255 characters, compared by bytes."""
+    """An id: any string of up to 255 characters, compared by bytes.
+
+    Read by what knows of no tenant, such as a backfill, the key of a tenant's session is an ``AsStored``, and goes
+    back as it is.
+    """
 
     impl = sa.String(ID_LENGTH)
     cache_ok = True
@@ -55,10 +59,14 @@ class Id(sa.types.TypeDecorator[str]):
         return _ID
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else escapes.escape(value)
+        if value is None or isinstance(value, escapes.AsStored):
+            return None if value is None else str.__str__(value)
+        return escapes.escape(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else escapes.unescape(value)
+        if value is None or escapes.is_separated(value):
+            return None if value is None else escapes.AsStored(value)
+        return escapes.unescape(value)
 
 
 _LONGTEXT = mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin")

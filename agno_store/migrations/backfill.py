@@ -20,12 +20,16 @@ from alembic.script import Script
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
+from agno_store import escapes
 from agno_store.dialects.waiting import attempts
 from agno_store.errors import NotFound
 from agno_store.migrations.journal import BACKFILL, UP
 from agno_store.migrations.migrator import Migrator
+from agno_store.migrations.mistakes import told_of
 from agno_store.migrations.running import known_position
 from agno_store.tables import table
+
+_LEFT = "The rows before these are done, and nothing of these was changed. Mend it, and run the backfill again."
 
 BATCH = 500
 """Rows in one transaction."""
@@ -123,7 +127,7 @@ class _Walk:
     def described(self, connection: Connection) -> Backfill:
         """Return it with the size of its table and how far it came."""
         line, count = self._line(connection), sa.select(sa.func.count()).select_from(self.table)
-        reached = None if line is None or line["reached"] is None else json.loads(line["reached"])
+        reached = None if line is None else _read(line["reached"])
         behind = 0 if reached is None else connection.scalar(count.where(~self._after(reached))) or 0
         rows = connection.scalar(count) or 0
         return Backfill(self.script.revision, self.script.doc, self.table.name, rows, behind)
@@ -139,13 +143,14 @@ class _Walk:
         line = self._line(connection, locked=True)
         if line is None or line["microseconds"] is not None:  # another process has ended it
             return 0
-        reached = None if line["reached"] is None else json.loads(line["reached"])
+        reached = _read(line["reached"])
         chosen = sa.select(*self.key).order_by(*self.key).limit(batch)
         rest = chosen if reached is None else chosen.where(self._after(reached))
         keys = [tuple(row) for row in connection.execute(rest)]
         if keys:
-            self.script.module.backfill(connection, self.names, keys)
-        changed: dict[str, Any] = {"reached": json.dumps(keys[-1]) if keys else line["reached"]}
+            with told_of(self.names, [self.script], _LEFT):
+                self.script.module.backfill(connection, self.names, keys)
+        changed: dict[str, Any] = {"reached": _written(keys[-1]) if keys else line["reached"]}
         if len(keys) < batch:
             changed["microseconds"] = self.journal.clock - self.journal.table.c.done_at
         journal = self.journal.table
@@ -170,3 +175,14 @@ class _Walk:
                 for n in range(len(self.key))
             )
         )
+
+
+def _written(key: Sequence[Any]) -> str:
+    """Return a key as the journal keeps it: texts as they stand in the database."""
+    return json.dumps([escapes.escape(part) if type(part) is str else part for part in key])
+
+
+def _read(reached: str | None) -> list[Any] | None:
+    if reached is None:
+        return None
+    return [escapes.AsStored(part) if isinstance(part, str) else part for part in json.loads(reached)]

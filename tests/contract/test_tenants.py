@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agno_store import ConfigurationError, InvalidArgument
-from agno_store.escapes import escape
-from agno_store.tenants import LONGEST, SEPARATOR, prefix
+from agno_store.escapes import SEPARATOR, escape, is_separated
+from agno_store.tenants import LONGEST, prefix
 from tests.contract.database import dump, overwrite, statements
 from tests.contract.processes import together
 from tests.contract.samples import append, listed, positions, run, run_ids, session
@@ -33,7 +33,7 @@ def of(db: Any, tenant: str | None) -> dict[str, list[dict[str, Any]]]:
     own = prefix(tenant)
 
     def is_own(key: str) -> bool:
-        return key.startswith(own) if own else SEPARATOR not in key
+        return key.startswith(own) if own else not is_separated(key)
 
     return {name: [row for row in rows if is_own(row["session_id"])] for name, rows in dump(db).items()}
 
@@ -133,6 +133,27 @@ def test_tenants_whatever_they_are_called_keep_the_same_ids_apart(tenants: Open)
 
     stores["acme"].delete_session("s")
     assert [name for name, db in stores.items() if db.get_session("s") is None] == ["acme"]
+
+
+@pytest.mark.parametrize("tenant", ["acme", "\x1a", None])
+def test_ids_that_look_like_keys_are_ids(tenants: Open, tenant: str | None) -> None:
+    db, other = tenants(tenant), tenants("other")
+    names = [*ODD, SEPARATOR, "acme\x1a:s", "\x1a\x1a:", "\x1a:\x1a", "other\x1a:s", "\x1a0:"]
+    for name in names:
+        append(db, name, "r", content=name)
+    append(other, "s", "r")
+
+    assert {found.session_id: found.runs[0].content for found in db.get_sessions()} == dict(
+        zip(names, names, strict=True)
+    )
+    assert all(db.get_session(name).session_id == name for name in names)
+    assert listed(other) == ["s"]
+
+
+@given(st.text("\x1a:0da8", max_size=8), st.text("\x1a:0da8", max_size=8))
+def test_a_key_is_told_from_an_id(tenant: str, key: str) -> None:
+    assert not is_separated(escape(key))
+    assert is_separated(prefix(tenant) + escape(key))
 
 
 @given(st.text(min_size=1), st.text(), st.text(min_size=1), st.text())

@@ -53,7 +53,8 @@ def written(folder: Path, table: str = "sessions", **more: str) -> Path:
 def filled(url: str, versions: Path, plain: int = 0, **options: Any) -> Migrator:
     """Make a store with odd and with plain rows, upgraded to where they are to be filled."""
     with open_db(url, **options) as db:
-        for name in [*IDS, *(f"plain{n:03}" for n in range(plain))]:
+        short = [name for name in IDS if len(name) < 100 or "tenant_id" not in options]
+        for name in [*short, *(f"plain{n:03}" for n in range(plain))]:
             db.upsert_session({"session_id": name})
         for name in IDS[:5]:
             for run in range(3):

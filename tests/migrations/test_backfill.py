@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from agno_store import open_db
-from agno_store.errors import ConfigurationError, NotFound, SchemaTooNew
+from agno_store.errors import ConfigurationError, NotFound, SchemaError, SchemaTooNew
 from agno_store.migrations import Migrator
 from agno_store.migrations.backfill import Backfill, pending, run
 from agno_store.tables import HEAD
@@ -96,6 +96,18 @@ def test_batches_of_any_size_give_every_row_once(fresh_url: str, tmp_path: Path,
     migrator = filled(fresh_url, written(tmp_path))
     assert run(migrator, "app1", batch=batch) == len(IDS)
     assert counts(migrator) == [1] * len(IDS)
+
+
+@pytest.mark.parametrize("table", ROWS)
+def test_rows_of_tenants_are_filled_too(fresh_url: str, tmp_path: Path, table: str) -> None:
+    versions = written(tmp_path, table)
+    for tenant in ("acme", "\x1a:", "\x00"):
+        filled(fresh_url, versions, tenant_id=tenant)
+    migrator = filled(fresh_url, versions)
+    rows = counts(migrator, table)
+    assert len(rows) > 3 * (ROWS[table] - 1)
+    assert run(migrator, "app1", batch=2) == len(rows)
+    assert set(counts(migrator, table)) == {1}
 
 
 def test_a_store_without_rows_is_filled_at_once(fresh_url: str, tmp_path: Path) -> None:
@@ -233,7 +245,7 @@ def test_a_stamp_does_not_begin_it_anew(fresh_url: str, tmp_path: Path) -> None:
 def test_one_that_fails_keeps_what_it_has_done(fresh_url: str, tmp_path: Path) -> None:
     failing = "    if any(values[0] == 'plain005' for values in keys):\n        raise RuntimeError('not this one')\n"
     migrator = filled(fresh_url, written(tmp_path, more=failing), plain=10)
-    with pytest.raises(RuntimeError, match="not this one"):
+    with pytest.raises(SchemaError, match=r"app1 failed in line \d+ of .*not this one.*run the backfill again"):
         run(migrator, "app1", batch=1)
     found = counts(migrator)
     [backfill] = pending(migrator)
