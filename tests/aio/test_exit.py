@@ -94,7 +94,8 @@ print(len(loop.run_until_complete(db.get_runs(session_id='s'))))
 loop.run_until_complete(db.close())
 loop.close()
 """
-    done = finished(program, url, tmp_path)
+    # aiosqlite has threads, of which Python 3.12 and later warn.
+    done = finished(program, url, tmp_path, "-W", "ignore::DeprecationWarning")
     assert (done.returncode, done.stdout, done.stderr) == (0, "5\n", "")
 
 
