@@ -47,6 +47,31 @@ def test_idle_connections_that_were_cut_are_made_anew(run: Callable[..., Any], c
     run(work)
 
 
+@pytest.mark.backends("postgresql")
+def test_a_pool_full_of_connections_that_cannot_write_is_made_anew(
+    run: Callable[..., Any], slow: Callable[..., Any], cut: Callable[[], int], fresh_url: str
+) -> None:
+    def only_reads(value: str) -> None:
+        itself = {"options": "-c default_transaction_read_only=off"}
+        engine = sa.create_engine(fresh_url, poolclass=NullPool, isolation_level="AUTOCOMMIT", connect_args=itself)
+        with engine.connect() as connection:
+            name = engine.url.database
+            connection.exec_driver_sql(f"ALTER DATABASE {name} SET default_transaction_read_only = {value}")
+
+    async def work(db: Any) -> None:
+        await append(db, "r0")
+        only_reads("on")
+        cut()
+        with slow(db, 0.2):
+            await asyncio.gather(*(db.get_run("r0") for _ in range(5)))
+        assert db.db_engine.pool.checkedin() == 5
+        only_reads("off")
+        await append(db, "r1")
+        assert await positions(db) == [0, 1]
+
+    run(work)
+
+
 def test_a_write_whose_connection_is_cut_is_stored_once(
     run: Callable[..., Any], slow: Callable[..., Any], cut: Callable[[], int]
 ) -> None:

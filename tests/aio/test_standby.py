@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from agno_store import AsyncPostgresDb
@@ -59,7 +60,8 @@ def test_an_engine_of_the_callers_may_have_a_standby(replicated: tuple[str, str]
 
     async def main() -> None:
         engine = create_async_engine(primary)
-        async with AsyncPostgresDb(db_engine=engine, read_url=standby) as db:
+        read_url = make_url(standby).set(drivername="postgresql+psycopg_async")
+        async with AsyncPostgresDb(db_engine=engine, read_url=read_url) as db:
             await append(db, "r")
             assert await positions(db) == [0]
             assert db.db_engine is engine
