@@ -300,7 +300,7 @@ def test_a_read_only_file_is_opened_without_waiting(tmp_path: Path) -> None:
     uri = f"sqlite:///file:{tmp_path}/a.db?mode=ro&uri=true"
     waits: list[object] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("agno_store.dialects.sqlite.pause", waits.append)
+        patch.setattr("agno_store.dialects.sqlite_driver.pause", waits.append)
         with open_db(uri) as db:
             db.schema_status()
     assert waits == [] or sys.version_info < (3, 11)

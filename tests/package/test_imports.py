@@ -31,7 +31,7 @@ LAYERS: tuple[frozenset[str], ...] = (
 )
 """The modules and packages of agno_store, lowest first. Each imports only from layers below its own."""
 
-OF_MIGRATIONS = {"errors", "names", "types", "tables", "statements", "dialects", "urls", "schema", "release"}
+OF_MIGRATIONS = {"errors", "escapes", "names", "types", "tables", "statements", "dialects", "urls", "schema", "release"}
 """What migrations/ may import. It stands beside the layers: database, doctor and cli use it, nothing else does."""
 
 ONLY_IN = {
