@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import inspect
 import os
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
@@ -91,7 +92,7 @@ class Awaited:
         if name == "inner":
             raise AttributeError(name)
         found = getattr(self.inner if hasattr(self.inner, name) else self.inner._model, name)
-        if not asyncio.iscoroutinefunction(found):
+        if not inspect.iscoroutinefunction(found):
             return found
         return lambda *args, **kwargs: _awaited(found(*args, **kwargs))
 
