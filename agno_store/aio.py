@@ -10,6 +10,7 @@ import functools
 import inspect
 import weakref
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypedDict, TypeVar
 
@@ -111,7 +112,9 @@ class AsyncDatabase(Shown):
         return loops.Part(engine, core, standby)
 
     async def _run(self, work: Callable[[], R]) -> R:
-        return await (greenlet_spawn(work) if self.dialect.interruptible else unhurried(work))
+        # In a context of its own: tasks may have been given one to share, and with it they would share a tenant.
+        own = functools.partial(copy_context().run, work)
+        return await (greenlet_spawn(own) if self.dialect.interruptible else unhurried(own))
 
     def _here(self) -> loops.Part:
         """Return the engine of the running event loop, and the synchronous store over it."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from functools import partial
 from typing import Any
 
@@ -54,6 +56,26 @@ def test_a_hundred_increments_give_a_hundred(run: Callable[..., Any]) -> None:
         assert sorted(result["n"] for result in results) == list(range(1, 101))
 
     run(work)
+
+
+def test_tasks_that_share_a_context_do_not_share_a_tenant(url: URL) -> None:
+    async def work(db: Any) -> None:
+        for n in range(20):
+            await db.upsert_session({"session_id": f"s{n}", "metadata": {"of": db.tenant_id}})
+            found = await db.get_session(f"s{n}", deserialize=False)
+            assert found["metadata"] == {"of": db.tenant_id}
+
+    async def main() -> None:
+        tenants = [open_async_db(url, tenant_id=name) for name in ("acme", "globex")]
+        await tenants[0].upgrade_schema()
+        # Python 3.10 gives each task a context of its own.
+        shared: Any = {"context": copy_context()} if sys.version_info >= (3, 11) else {}
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(loop.create_task(work(db), **shared) for db in tenants))
+        for db in tenants:
+            assert {s.metadata["of"] for s in await db.get_sessions()} == {db.tenant_id}
+
+    asyncio.run(main())
 
 
 def test_fifty_tasks_at_once_build_the_tables_once(db: Any) -> None:
