@@ -42,6 +42,9 @@ https://docs.python.org/3/library/stdtypes.html#integer-string-conversion-length
 LEFT = "It was left as it is."
 """How a message about what cannot be read ends, and a mark of it is told from whatever else looks like one."""
 
+UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What ``decode`` raises for what ``encode`` did not write."""
+
 _SHOWN = 200
 """Characters of a path in a message."""
 
@@ -260,8 +263,8 @@ def corrupt(what: str) -> dict[str, Any]:
 
 
 def is_corrupt(value: Any) -> bool:
-    """Whether a value is what ``corrupt`` made, and not just looks like a tag."""
-    return type(value) is dict and [*value] == [TAG, "value"] and _says_corrupt(value[TAG], value["value"])
+    """Whether a value is what ``corrupt`` made, whatever was put into it since, and not just looks like a tag."""
+    return type(value) is dict and _says_corrupt(value.get(TAG), value.get("value"))
 
 
 def _says_corrupt(kind: Any, what: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -261,6 +262,27 @@ def test_saving_a_listed_session_leaves_what_could_not_be_read(
     assert stored(furnished, PLACES[column][0], column, session_id="damaged") == before
     if column in ("session_data", "metadata"):
         assert f"{column} could not be read and is left as it is stored" in warnings()[0]
+
+
+def test_a_mark_that_was_changed_does_not_replace_what_is_stored(furnished: Any) -> None:
+    overwrite(furnished, "sessions", "session_data", BROKEN, session_id="damaged")
+    [damaged, _] = by_id(furnished.get_sessions())
+    damaged.session_data["session_name"] = "new"
+    furnished.upsert_session(damaged)
+
+    assert stored(furnished, "sessions", "session_data", session_id="damaged") == BROKEN
+
+
+def test_what_was_damaged_since_it_was_read_is_not_merged_with(furnished: Any) -> None:
+    read = furnished.get_session("damaged")
+    broken = '{"when":{"$agno_store":"datetime","value":"never"}}'
+    overwrite(furnished, "sessions", "session_data", broken, session_id="damaged")
+    overwrite(furnished, "sessions", "version", 9, session_id="damaged")
+    before = dump(furnished)
+    with pytest.raises(CorruptRow, match="cannot be merged"):
+        furnished.upsert_session(replace(read, session_data={"new": 1}))
+
+    assert dump(furnished) == before
 
 
 def test_a_run_or_summary_given_for_a_damaged_one_is_not_stored(furnished: Any) -> None:
