@@ -2,8 +2,8 @@
 
 ``base`` is what a caller read, ``mine`` what it saves, ``theirs`` what is stored by then. Key by key, whatever
 only one of the two has changed, added or taken away is so in the result; where both have changed one value
-to different ones, mine, the later save, counts. Only objects are merged; a list is one value, and so is whatever
-stands behind one of our tags, such as a set.
+to different ones, mine, the later save, counts. Only objects are merged, those with keys that are no text as well;
+a list is one value, and so is whatever else stands behind one of our tags, such as a set.
 """
 
 from __future__ import annotations
@@ -33,33 +33,58 @@ def merge(base: Any, mine: Any, theirs: Any) -> Any:
         return mine
     if same(base, mine):
         return theirs
-    if not (_is_object(mine) and _is_object(theirs)):
+    of_mine, of_theirs = _entries(mine), _entries(theirs)
+    if of_mine is None or of_theirs is None:
         return mine
-    before = base if _is_object(base) else {}
+    before = _entries(base) or {}
     result = {}
-    for key in [*theirs, *(key for key in mine if key not in theirs)]:
-        value = merge(*(side.get(key, _ABSENT) for side in (before, mine, theirs)))
+    for key in [*of_theirs, *(key for key in of_mine if key not in of_theirs)]:
+        value = merge(*(side.get(key, _ABSENT) for side in (before, of_mine, of_theirs)))
         if value is not _ABSENT:
             result[key] = value
-    return result
+    return _object(result)
 
 
 def same(one: Any, other: Any) -> bool:
     """Whether two JSON values are one; 1, 1.0 and true are three."""
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, float):
-        return repr(one) == repr(other)  # 0.0 is not -0.0
-    return bool(one == other)
+    pairs = [(one, other)]  # and no recursion: values may be nested as deep as there is stack
+    while pairs:
+        one, other = pairs.pop()
+        if type(one) is not type(other):
+            return False
+        if isinstance(one, dict):
+            if one.keys() != other.keys():
+                return False
+            pairs.extend((value, other[key]) for key, value in one.items())
+        elif isinstance(one, list):
+            if len(one) != len(other):
+                return False
+            pairs.extend(zip(one, other, strict=True))
+        elif repr(one) != repr(other) if isinstance(one, float) else one != other:  # 0.0 is not -0.0
+            return False
+    return True
 
 
 def _loaded(text: str | None) -> Any:
     return {} if text is None else json.loads(text)
 
 
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict) and TAG not in value
+def _entries(value: Any) -> dict[Any, Any] | None:
+    """Return what an object has, by key; None of what is no object. A key that is no text is a tuple of its JSON."""
+    if not isinstance(value, dict) or TAG not in value:
+        return value if isinstance(value, dict) else None
+    pairs = value.get("value")
+    if value[TAG] != "dict" or not isinstance(pairs, list):
+        return None
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        return None
+    entries = {key if isinstance(key, str) else (json.dumps(key),): item for key, item in pairs}
+    return entries if len(entries) == len(pairs) else None
+
+
+def _object(entries: dict[Any, Any]) -> dict[str, Any]:
+    """Return the object that has these entries."""
+    if TAG not in entries and all(isinstance(key, str) for key in entries):
+        return entries
+    pairs = [[key if isinstance(key, str) else json.loads(key[0]), item] for key, item in entries.items()]
+    return {TAG: "dict", "value": pairs}

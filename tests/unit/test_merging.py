@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agno_store.encoding import TAG, encode
+from agno_store.encoding import DEEPEST, TAG, decode, encode
 from agno_store.merging import merge, merged, same
 
 KEYS = st.sampled_from(["a", "b", "c", "d"])
@@ -102,6 +102,27 @@ def test_what_stands_behind_a_tag_is_one_value() -> None:
     base, mine, theirs = ({TAG: "set", "value": value} for value in ([1], [1, 2], [1, 3]))
 
     assert merge({"a": base}, {"a": mine}, {"a": theirs}) == {"a": mine}
+
+
+@given(*[st.dictionaries(st.sampled_from(["a", "1", 1, 2.5, None, (1, 2), TAG]), LEAVES, max_size=4)] * 3)
+def test_keys_that_are_no_text_are_keys(base: Any, mine: Any, theirs: Any) -> None:
+    names = {key: str((key,)) for key in {**base, **mine, **theirs}}
+    result = decode(merged(*(encode(value, "value") for value in (base, mine, theirs))) or "")
+
+    assert {names[key]: value for key, value in result.items()} == merge(
+        *({names[key]: value for key, value in side.items()} for side in (base, mine, theirs))
+    )
+
+
+def test_as_deep_as_it_can_be_stored_it_can_be_merged() -> None:
+    def nested(leaf: Any, key: Any) -> Any:
+        for _ in range(DEEPEST - 2):
+            leaf = {key: leaf}
+        return {key: leaf, "other": 0}
+
+    for key in ("k", 1):
+        base, mine, theirs = (encode(nested(leaf, key), "value") for leaf in ({}, {"mine": 1}, {"theirs": 2}))
+        assert decode(merged(base, mine, theirs) or "") == nested({"mine": 1, "theirs": 2}, key)
 
 
 @pytest.mark.parametrize(
