@@ -84,7 +84,7 @@ class Database(Shown, Operations):
         self.on_conflict, self.unstorable = checked_policy(on_conflict), checked_choice(unstorable)
         self.extend = extend
         self.versions = None if versions is None else Path(versions).absolute()
-        self.id = id or self._stable_id()
+        self._origin, self.id = self._same_for_all(), id or self._stable_id()
 
     def _refuse_mistakes(self, names: Names, extend: Extend | None, pooler: str | None, lock_timeout: float) -> None:
         if pooler not in (None, "transaction") or (pooler and not self.dialect.has_poolers):
@@ -114,6 +114,11 @@ class Database(Shown, Operations):
     def _standby_over(self, engine: Engine, names: Names, read_your_writes: bool) -> Standby:
         where = f"{names}: the standby at {urls.redacted(engine.url)}"
         return Standby(engine, self._engine, self.dialect, where=where, reads_own_writes=read_your_writes)
+
+    def _same_for_all(self) -> str:
+        """Return what tells this store from all others; whoever connects, and with which driver, does not matter."""
+        where = engines.identity(self._engine, self.dialect)
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{where}#{self.names}#{tenants.prefix(self.tenant_id)}"))
 
     def _stable_id(self) -> str:
         url = self._engine.url

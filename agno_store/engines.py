@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import uuid
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, Engine
@@ -19,6 +21,7 @@ class _Shared:
 
 
 _lock = threading.Lock()
+_in_memory: WeakKeyDictionary[Engine, str] = WeakKeyDictionary()
 _shared: dict[tuple[str, bool, bool], _Shared] = {}
 
 
@@ -57,6 +60,15 @@ def make(url: URL, dialect: Dialect, *, pooled: bool, standby: bool) -> Engine:
     engine = create_engine(url, hide_parameters=True, **options)
     dialect.prepare(engine.pool)
     return engine
+
+
+def identity(engine: Engine, dialect: Dialect) -> str:
+    """Return what is the same for all engines of one URL; of a database in memory, only this engine's own."""
+    url = engine.url
+    if not dialect.shares(url):
+        return _in_memory.setdefault(engine, str(uuid.uuid4()))
+    where = url.set(drivername=url.get_backend_name(), username=None, password=None)
+    return dialect.located(where).render_as_string(hide_password=False)
 
 
 def _forget_parents_connections() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from agno_store.errors import InvalidArgument
 
@@ -111,10 +111,19 @@ class Run:
         return self.run_data
 
 
+class Origin(NamedTuple):
+    """Which session of which store it was, and when that was made: one that was deleted and made anew is another."""
+
+    store: str
+    session_id: str
+    created_at: int
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """What a session was when it was read, encoded as it is stored: what a later save is compared with."""
 
+    origin: Origin | None = None
     version: int | None = None
     payloads: Mapping[str, str | None] = field(default_factory=dict)
     summary: Mapping[str, Any] | None = None

@@ -16,6 +16,7 @@ from agno_store import encoding, escapes, types
 from agno_store.errors import CorruptRow, EncodingError, InvalidArgument
 from agno_store.records import (
     SESSION_PAYLOADS,
+    Origin,
     Receipt,
     Run,
     Session,
@@ -182,10 +183,16 @@ def summary_texts(columns: Mapping[Any, Any]) -> dict[str, Any]:
     return {name: columns[name] for name in ("summary", "topics", "summary_data")}
 
 
-def snapshot(row: Mapping[Any, Any]) -> Snapshot:
+def origin(row: Mapping[Any, Any], store: str) -> Origin:
+    """Return which session a row of a store is."""
+    return Origin(store, row["session_id"], row["created_at"])
+
+
+def snapshot(row: Mapping[Any, Any], store: str) -> Snapshot:
     """Return what a session's row is, for a later save of what was made of it."""
     payloads = {name: row[name] for name in SESSION_PAYLOADS}
-    return Snapshot(row["version"], payloads, None if row["summary"] is None else summary_texts(row))
+    summary = None if row["summary"] is None else summary_texts(row)
+    return Snapshot(origin(row, store), row["version"], payloads, summary)
 
 
 def run_columns(
@@ -332,7 +339,7 @@ def _decoded(text: str | None, where: str, column: str, unreadable: Unreadable |
         if kind is dict and not text.lstrip().startswith("{"):
             raise ValueError("it is no JSON object")
         return encoding.decode(text)
-    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+    except encoding.UNREADABLE as error:
         return _corrupt(error, where, column, unreadable)
 
 

@@ -9,11 +9,11 @@ write to win. A dictionary is no object of ours: of it the keys that are there a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from agno_store import merging, rows
+from agno_store import encoding, merging, rows
 from agno_store.errors import CorruptRow, InvalidArgument, StaleSession
 from agno_store.records import SESSION_PAYLOADS, Snapshot
 
@@ -38,6 +38,8 @@ def checked_policy(value: Any) -> str:
 class SessionSave:
     """One session to be stored, encoded. Times are microseconds, or None for now."""
 
+    store: str
+    """Which store it is saved to."""
     columns: Mapping[str, Any]
     summary: Mapping[str, Any] | None
     base: Snapshot | None
@@ -69,16 +71,32 @@ class SessionSave:
             return False
         return all(self.summary[name] == text for name, text in self.base.summary.items())
 
-    def refuse_if_stale(self, stored: int | None) -> None:
-        """Raise StaleSession where that was asked for and the session is not at the version that was read."""
-        if self.on_conflict == ERROR and stored != self.version:
+    def onto(self, locked: Mapping[Any, Any] | None) -> SessionSave:
+        """Return this save as one onto what is stored: of a session that is not the one read, nothing was read.
+
+        Raises StaleSession where that was asked for and the session is not the one that was read, at its version.
+        """
+        stored = None if locked is None else locked["version"]
+        base = self.base
+        is_another = base is not None and base.origin is not None and (locked is None or not self._read(base, locked))
+        if self.on_conflict == ERROR and (is_another or stored != self.version):
+            anew = "another one, made since, and " if is_another and locked is not None else ""
             raise StaleSession(
-                f"Session {self.session_id!r} is {_at(stored)} by now, and was {_at(self.version)} when it was read. "
-                "Nothing was written. Read it again, make the change again and save that.",
+                f"Session {self.session_id!r} is {anew}{_at(stored)} by now, and was {_at(self.version)} when it was "
+                "read. Nothing was written. Read it again, make the change again and save that.",
                 session_id=self.session_id,
                 expected=self.version,
                 current=stored,
             )
+        return replace(self, base=Snapshot()) if is_another else self
+
+    def _read(self, base: Snapshot, locked: Mapping[Any, Any]) -> bool:
+        return base.origin == (self.store, self.session_id, locked["created_at"])
+
+    @property
+    def first_version(self) -> dict[str, int]:
+        """The version of a session that is made by this save: none that this session had before it was deleted."""
+        return {} if self.base is None or self.base.version is None else {"version": self.base.version + 1}
 
     @cached_property
     def payloads(self) -> dict[str, str | None]:
@@ -117,15 +135,15 @@ class SessionSave:
         for name, mine in self.payloads.items():
             try:
                 changes[name] = merging.merged(self.base.payloads.get(name), mine, stored[name])
-            except (ValueError, RecursionError) as error:
+                if name == "session_data":
+                    changes |= rows.stored_name(changes[name])
+            except encoding.UNREADABLE as error:
                 raise CorruptRow(
                     f"session {self.session_id!r}: what is stored in {name} cannot be read, so this save cannot be "
                     f"merged with it ({type(error).__name__}: {error}). Nothing was written.",
                     row=f"session {self.session_id!r}",
                     column=name,
                 ) from error
-        if "session_data" in changes:
-            changes |= rows.stored_name(changes["session_data"])
         return changes
 
     def snapshot(self, stored: Mapping[Any, Any]) -> Snapshot:
@@ -133,7 +151,7 @@ class SessionSave:
         payloads = {name: text for name, text in self.columns.items() if name in SESSION_PAYLOADS}
         summary = None if self.summary is None else rows.summary_texts(self.summary)
         is_stored = all(stored[name] == text for name, text in payloads.items())
-        return Snapshot(stored["version"], payloads, summary, is_stored)
+        return Snapshot(rows.origin(stored, self.store), stored["version"], payloads, summary, is_stored)
 
 
 def _at(version: int | None) -> str:

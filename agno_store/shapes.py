@@ -8,7 +8,7 @@ from typing import Any
 
 from agno_store import bridge, encoding, rows
 from agno_store.errors import ConfigurationError, EncodingError, InvalidArgument
-from agno_store.records import Run, Session, Summary, given
+from agno_store.records import Run, Session, Snapshot, Summary, given
 from agno_store.saving import MERGE, SessionSave
 
 log = logging.getLogger("agno_store")
@@ -61,16 +61,17 @@ def storable(value: Any, path: str, unstorable: str | None) -> Any:
 
 
 def prepared(
-    session: Any, unstorable: str | None, on_conflict: str = MERGE, *, keeps_updated_at: bool = False
+    session: Any, store: str, unstorable: str | None, on_conflict: str = MERGE, *, keeps_updated_at: bool = False
 ) -> SessionSave:
     """Return a session ready to be stored, with what its caller had read of it."""
     record: Session = bridge.session_record(session)
     bridge.check_runs(runs_of(session))
     marks = _marks(session, unstorable)
-    base = bridge.snapshot_of(session)
-    version = record.version if base is None or base.version is None else base.version
+    columns = rows.session_columns(record, given(session), marks)
+    base, version = _as_read(bridge.snapshot_of(session), record.version, store, columns["session_id"])
     save = SessionSave(
-        columns=rows.session_columns(record, given(session), marks),
+        store=store,
+        columns=columns,
         summary=None if record.summary is None else _prepared_summary(record.summary, marks),
         base=base,
         version=rows.optional_count(version, "version"),
@@ -81,6 +82,13 @@ def prepared(
     _tell_marked(f"session {record.session_id!r}", marks)
     _tell_left(record)
     return save
+
+
+def _as_read(base: Snapshot | None, version: Any, store: str, session_id: str) -> tuple[Snapshot | None, Any]:
+    """Return what was read of the session that is saved, and its version: nothing, where it was another session."""
+    if base is None or base.origin is None:
+        return base, version
+    return (base, base.version) if base.origin[:2] == (store, session_id) else (Snapshot(), None)
 
 
 def _moment(value: Any, name: str) -> int | None:
@@ -114,13 +122,13 @@ def prepared_run(run: Any, session_id: str, user_id: str | None, now: int, unsto
 
 
 def prepared_all(
-    sessions: Iterable[Any], unstorable: str | None, on_conflict: str, *, keeps_updated_at: bool
+    sessions: Iterable[Any], store: str, unstorable: str | None, on_conflict: str, *, keeps_updated_at: bool
 ) -> list[SessionSave]:
     """The same of several sessions; an error says which of them it is about."""
     ready: list[SessionSave] = []
     for session in sessions:
         try:
-            ready.append(prepared(session, unstorable, on_conflict, keeps_updated_at=keeps_updated_at))
+            ready.append(prepared(session, store, unstorable, on_conflict, keeps_updated_at=keeps_updated_at))
         except (EncodingError, InvalidArgument) as error:
             found = session.get("session_id") if isinstance(session, Mapping) else getattr(session, "session_id", None)
             error.args = (f"Session {found!r}, number {len(ready) + 1} of those given: {error}",)
@@ -159,6 +167,7 @@ def parent(run: Mapping[str, Any]) -> dict[str, Any]:
 def session(
     row: Any,
     runs: Sequence[Any] | None,
+    store: str,
     session_type: Any,
     deserialize: bool | None,
     unreadable: rows.Unreadable | None = None,
@@ -170,18 +179,18 @@ def session(
     entries = rows.session_dict(row, unreadable)
     decoded = None if runs is None else [rows.run_dict(run, unreadable) for run in runs]
     if deserialize:
-        snapshot = rows.snapshot(row)
+        snapshot = rows.snapshot(row, store)
         return bridge.session_object({**entries, "runs": decoded}, session_type, snapshot, unreadable)
     entries["runs"] = None if decoded is None else [run["run_data"] for run in decoded]
     return entries
 
 
 def sessions(
-    found: Iterable[Any], runs: Mapping[str, Sequence[Any]], session_type: Any, deserialize: bool | None
+    found: Iterable[Any], runs: Mapping[str, Sequence[Any]], store: str, session_type: Any, deserialize: bool | None
 ) -> list[Any]:
     """Return a listing: one damaged row among them does not keep the others away, and is warned of."""
     unreadable: rows.Unreadable = []
-    given = [session(row, runs.get(row["session_id"]), session_type, deserialize, unreadable) for row in found]
+    given = [session(row, runs.get(row["session_id"]), store, session_type, deserialize, unreadable) for row in found]
     _tell_unreadable(unreadable)
     return given
 
@@ -203,9 +212,9 @@ def runs(found: Iterable[Any], deserialize: bool | None) -> list[Any]:
     return given
 
 
-def written(row: Any, runs: Sequence[Any] | None, session_type: Any, deserialize: bool | None) -> Any:
+def written(row: Any, runs: Sequence[Any] | None, store: str, session_type: Any, deserialize: bool | None) -> Any:
     """Return a session that has just been written to; what was damaged before does not make that a failure."""
-    return sessions([row], {} if runs is None else {row["session_id"]: runs}, session_type, deserialize)[0]
+    return sessions([row], {} if runs is None else {row["session_id"]: runs}, store, session_type, deserialize)[0]
 
 
 def _tell_unreadable(unreadable: rows.Unreadable) -> None:
@@ -216,9 +225,9 @@ def _tell_unreadable(unreadable: rows.Unreadable) -> None:
         )
 
 
-def saved(row: Any, session: Any, deserialize: bool | None) -> Any:
+def saved(row: Any, session: Any, store: str, deserialize: bool | None) -> Any:
     """Return a session as stored, with the runs that it came with."""
     runs = runs_of(session)
     if not deserialize:
-        return {**written(row, None, None, False), "runs": bridge.run_dictionaries(runs)}
-    return bridge.with_runs(written(row, None, bridge.session_kind(session), True), runs)
+        return {**written(row, None, store, None, False), "runs": bridge.run_dictionaries(runs)}
+    return bridge.with_runs(written(row, None, store, bridge.session_kind(session), True), runs)

@@ -92,10 +92,10 @@ class Store:
         stamp = {"updated_at": moment if save.updated_at is None else save.updated_at}
         if locked is not None and only_new:
             return None
-        save.refuse_if_stale(None if locked is None else locked["version"])
+        counted, save = save.first_version, save.onto(locked)
         if locked is None:
             stamp["created_at"] = moment if save.created_at is None else save.created_at
-            self._insert_session(c, {**save.columns, **stamp})
+            self._insert_session(c, {**save.columns, **counted, **stamp})
         else:
             user_id = save.columns["user_id"]
             owners.own(session_id, locked["user_id"], user_id)

@@ -107,6 +107,10 @@ class Dialect(abc.ABC):
         """Whether two stores with this URL mean the same database."""
         return True
 
+    def located(self, url: URL) -> URL:
+        """Return a URL that is the same wherever in the file system it is used."""
+        return url
+
     def refuse_lookalike(self, connection: Connection, names: Names) -> None:
         """Raise SchemaConflict where the database takes the tables of another store for those of ``names``."""
         return None

@@ -83,6 +83,9 @@ class SQLite(Dialect):
         database = url.database or ":memory:"
         return ":memory:" not in database and url.query.get("mode") != "memory" and "mode=memory" not in database
 
+    def located(self, url: URL) -> URL:
+        return url if _is_uri(url) else url.set(database=str(Path(str(url.database)).absolute()))
+
     def is_there(self, url: URL) -> bool:
         return not self.shares(url) or _is_uri(url) or Path(str(url.database)).exists()
 

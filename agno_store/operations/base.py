@@ -22,6 +22,9 @@ class Base(abc.ABC):
 
     _store: Store
 
+    _origin: str
+    """The same for all objects that open this store, and for no other store's: what was read tells where it was."""
+
     @abc.abstractmethod
     def _read(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T: ...
 

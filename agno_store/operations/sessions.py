@@ -33,7 +33,7 @@ class SessionOperations(Base):
             raise InvalidArgument(f"runs_limit={runs_limit!r}: it must be a whole number from 0 on.")
         key = rows.id_text(session_id, "session_id")
         found = self._read(self._store.session, key, rows.owner_filter(user_id), runs_limit)
-        return None if found is None else shapes.session(found[0], found[1], session_type, deserialize)
+        return None if found is None else shapes.session(found[0], found[1], self._origin, session_type, deserialize)
 
     def get_sessions(
         self,
@@ -69,7 +69,7 @@ class SessionOperations(Base):
         found, runs, total = self._list(
             self._store.sessions, which, paging, with_runs=include_runs, with_total=not deserialize
         )
-        sessions = shapes.sessions(found, runs, session_type, deserialize)
+        sessions = shapes.sessions(found, runs, self._origin, session_type, deserialize)
         return sessions if deserialize else (sessions, total)
 
     def upsert_session(self, session: Any, deserialize: bool | None = True, *, on_conflict: str | None = None) -> Any:
@@ -81,7 +81,7 @@ class SessionOperations(Base):
         Of a dict the keys it has are written as they stand. ``created_at`` and the type stay as first stored.
         A session without an owner can be claimed; one of another user raises OwnerMismatch.
         """
-        save = shapes.prepared(session, self.unstorable, self._policy(on_conflict))
+        save = shapes.prepared(session, self._origin, self.unstorable, self._policy(on_conflict))
         run = self._put if save.may_be_repeated else self._write
         return self._saved(run(self._store.save_session, save), save, session, deserialize)
 
@@ -98,7 +98,7 @@ class SessionOperations(Base):
         Each is stored as ``upsert_session`` does. ``preserve_updated_at`` keeps the times the sessions come with.
         """
         saves = shapes.prepared_all(
-            sessions, self.unstorable, self._policy(on_conflict), keeps_updated_at=preserve_updated_at
+            sessions, self._origin, self.unstorable, self._policy(on_conflict), keeps_updated_at=preserve_updated_at
         )
 
         def work(connection: Any) -> list[Any]:
@@ -113,7 +113,7 @@ class SessionOperations(Base):
 
     def insert_session_if_absent(self, session: Any) -> bool:
         """Store a session unless there is one of its id; return whether it was stored."""
-        save = shapes.prepared(session, self.unstorable)
+        save = shapes.prepared(session, self._origin, self.unstorable)
         row = self._write(self._store.save_session, save, only_new=True)
         if row is not None:
             bridge.remember(session, save.snapshot(row))
@@ -125,7 +125,7 @@ class SessionOperations(Base):
     @staticmethod
     def _saved(row: Any, save: SessionSave, session: Any, deserialize: bool | None) -> Any:
         bridge.remember(session, save.snapshot(row))
-        return shapes.saved(row, session, deserialize)
+        return shapes.saved(row, session, save.store, deserialize)
 
     def rename_session(
         self,
@@ -143,7 +143,7 @@ class SessionOperations(Base):
         name = shapes.storable(session_name, "session_data.session_name", self.unstorable)
         data = self._put(self._store.change_session_data, key, owner, lambda data: {**data, "session_name": name})
         found = None if data is None else self._read(self._store.session, key, owner)
-        return None if found is None else shapes.written(found[0], found[1], session_type, deserialize)
+        return None if found is None else shapes.written(found[0], found[1], self._origin, session_type, deserialize)
 
     def update_session_state(
         self,

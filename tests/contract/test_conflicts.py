@@ -150,7 +150,66 @@ def test_a_session_deleted_meanwhile_is_stored_whole(db: Any, two: Any) -> None:
     found = db.get_session("s")
 
     assert found.session_data == {"session_name": "old", "session_state": {"n": 1}}
-    assert (found.metadata, found.version) == ({"a": 1}, 1)
+    assert (found.metadata, found.version) == ({"a": 1}, 2)  # no version that somebody has read of the one before
+
+
+def test_a_session_that_is_stored_anew_brings_its_summary(db: Any) -> None:
+    db.upsert_session(Session("s", summary=Summary("what was said")))
+    read = db.get_session("s")
+    db.delete_session("s")
+    db.upsert_session(read)
+    db.upsert_session(replace(read, session_id="copy"))
+
+    assert [db.get_summary(key).summary for key in ("s", "copy")] == ["what was said"] * 2
+
+
+def test_a_session_made_anew_meanwhile_is_not_taken_for_the_one_that_was_read(db: Any, two: Any) -> None:
+    db.delete_session("s")
+    db.upsert_session(session("s", session_data={"theirs": 1}))
+    assert db.get_session("s").version == two[0].version
+    with pytest.raises(StaleSession, match="made since"):
+        db.upsert_session(two[0], on_conflict="error")
+    db.upsert_session(with_state(two[0], n=1))
+
+    assert db.get_session("s").session_data == {"theirs": 1, "session_name": "old", "session_state": {"n": 1}}
+    assert db.get_session("s").metadata == {"a": 1}
+
+
+def test_a_session_stored_anew_by_another_reader_is_merged_with(db: Any) -> None:
+    made = Session("s", session_data={"session_state": {"n": 0}}, created_at=1_700_000_000)
+    db.upsert_session(db.upsert_session(made))
+    first, second = db.get_session("s"), db.get_session("s")
+    db.delete_session("s")
+    db.upsert_session(db.upsert_session(with_state(first, first=1)))
+    db.upsert_session(with_state(second, second=2))
+
+    assert db.get_session("s").session_data["session_state"] == {"n": 0, "first": 1, "second": 2}
+
+
+@pytest.mark.parametrize("policy", ["merge", "last_write_wins"])
+def test_what_was_read_from_another_store_is_no_change_of_this_one(
+    opened: Callable[..., Any], db: Any, policy: str
+) -> None:
+    other = opened(tenant_id="other")
+    made = Session("s", session_data={"session_name": "of one"}, summary=Summary("of one"), created_at=1_700_000_000)
+    db.upsert_session(made)
+    other.upsert_session(replace(made, session_data={"session_name": "of other"}, summary=None))
+    read = db.get_session("s")
+    other.upsert_session(read, on_conflict=policy)
+    found = other.get_session("s")
+
+    assert (found.session_data, found.summary.summary) == ({"session_name": "of one"}, "of one")
+    with pytest.raises(StaleSession, match="not there"):
+        other.upsert_session(read, on_conflict="error")
+
+
+def test_keys_that_are_no_text_are_merged_like_others(db: Any) -> None:
+    db.upsert_session(session("s", session_data={"session_state": {1: "one", "both": 0}}))
+    first, second = db.get_session("s"), db.get_session("s")
+    db.upsert_session(with_state(first, first=1))
+    db.upsert_session(with_state(second, second=2))
+
+    assert db.get_session("s").session_data["session_state"] == {1: "one", "both": 0, "first": 1, "second": 2}
 
 
 def test_no_clock_is_asked(db: Any, two: Any, monkeypatch: pytest.MonkeyPatch) -> None:
