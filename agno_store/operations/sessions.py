@@ -141,8 +141,13 @@ class SessionOperations(Base):
             checked_type(session_type)
         owner = rows.owner_filter(user_id)
         name = shapes.storable(session_name, "session_data.session_name", self.unstorable)
-        data = self._put(self._store.change_session_data, key, owner, lambda data: {**data, "session_name": name})
-        found = None if data is None else self._read(self._store.session, key, owner)
+
+        def work(connection: Any) -> Any:
+            # Read in the same transaction: a call that fails has changed nothing.
+            self._store.change_session_data(connection, key, owner, lambda data: {**data, "session_name": name})
+            return self._store.session(connection, key, owner)
+
+        found = self._put(work)
         return None if found is None else shapes.written(found[0], found[1], self._origin, session_type, deserialize)
 
     def update_session_state(

@@ -327,3 +327,23 @@ def test_every_write_moves_the_last_activity_of_a_session(db: Any, write: Callab
     before = moment()
     write(db)
     assert moment() > before
+
+
+def test_a_renaming_whose_answer_cannot_be_read_has_renamed_nothing(db: Any) -> None:
+    db.upsert_session(session("s", session_data={"session_name": "old"}))
+    engine: Any = getattr(db.db_engine, "sync_engine", db.db_engine)
+    seen: list[str] = []
+
+    def fail(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement.split()[0])
+        if "UPDATE" in seen[:-1] and seen[-1] == "SELECT":
+            raise sa.exc.ProgrammingError(statement, {}, Exception("no answer"))
+
+    sa.event.listen(engine, "before_cursor_execute", fail)
+    try:
+        with pytest.raises(DatabaseError):
+            db.rename_session("s", None, "new")
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", fail)
+
+    assert db.get_session("s").session_name == "old"
