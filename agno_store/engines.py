@@ -72,7 +72,10 @@ def identity(engine: Engine, dialect: Dialect) -> str:
 
 
 def _forget_parents_connections() -> None:
-    # A forked child must neither use nor close the sockets it shares with its parent.
+    # A forked child must neither use nor close the sockets it shares with its parent, nor wait for a thread that
+    # it has not got.
+    global _lock
+    _lock = threading.Lock()
     for entry in _shared.values():
         entry.engine.dispose(close=False)
 

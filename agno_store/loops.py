@@ -135,6 +135,8 @@ def _abandon_all() -> None:
 
 
 def _forget_parents_loops() -> None:
+    global _lock
+    _lock = threading.Lock()
     # Kept, so that nothing closes in the child what the parent is using.
     _of_the_parent.extend(_loops.values())
     _loops.clear()
