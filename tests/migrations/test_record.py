@@ -43,8 +43,7 @@ def test_our_own_revisions_can_be_recorded_up_and_down(script: Script, database:
     up = recorded(script, NAMES, EVERY[database])
     down = recorded(script, NAMES, EVERY[database], up=False)
     assert (up.stop, down.stop) == (None, None)
-    assert kinds(up)[0] == "CreateTableOp"
-    assert kinds(down) == ["DropTableOp"]
+    assert kinds(down)[-1] == {"CreateTableOp": "DropTableOp", "AddColumnOp": "DropColumnOp"}[kinds(up)[0]]
     assert {table_of(kept.operation) for kept in [*up, *down]} == {(table_of(up[0].operation)[0], "ai")}
 
 

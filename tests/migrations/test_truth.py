@@ -243,7 +243,7 @@ def test_a_select_of_the_hosts_at_any_moment_keeps_nothing_from_being_committed(
 # -- revisions that fail -----------------------------------------------------------------------------
 
 FAILURES = {
-    "in Python": ("raise LookupError('in the middle')", LookupError),
+    "in Python": ("raise LookupError('in the middle')", SchemaError),
     "in SQL": ('op.execute("SELECT nothing FROM nowhere")', DatabaseError),
     "over a row": ('op.execute(f"INSERT INTO {n.sessions} SELECT * FROM {n.sessions}")', DatabaseError),
 }
