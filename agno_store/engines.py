@@ -67,7 +67,7 @@ def identity(engine: Engine, dialect: Dialect) -> str:
     url = engine.url
     if not dialect.shares(url):
         return _in_memory.setdefault(engine, str(uuid.uuid4()))
-    where = url.set(drivername=url.get_backend_name(), username=None, password=None)
+    where = url.set(drivername=dialect.names[0], username=None, password=None)
     return dialect.located(where).render_as_string(hide_password=False)
 
 
