@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import NullPool, StaticPool
 
-from agno_store import DatabaseError, MySQLDb, PostgresDb, SqliteDb, open_db, operations, store
+from agno_store import DatabaseError, MySQLDb, PostgresDb, SqliteDb, open_db, store
+from agno_store.operations import runs
 from tests.contract.database import dump, stored
 from tests.contract.samples import append, positions, run_ids, session
 from tests.faults import core
@@ -32,7 +33,7 @@ def test_a_clock_that_was_set_back_changes_no_order(beside: Any, monkeypatch: py
     moment = time.time_ns() // 1000
     for n in range(10):
         backwards = moment - n * 3_600_000_000
-        for module in (store, operations):
+        for module in (store, runs):
             monkeypatch.setattr(module, "now", lambda at=backwards: at)
         append(beside, "s", f"r{n}")
         beside.update_session_state("s", lambda state: {"n": state.get("n", 0) + 1})
@@ -44,7 +45,7 @@ def test_a_clock_that_was_set_back_changes_no_order(beside: Any, monkeypatch: py
 
 
 def test_a_clock_that_stands_still_changes_no_order(beside: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (store, operations):
+    for module in (store, runs):
         monkeypatch.setattr(module, "now", lambda: 1_700_000_000_000_000)
     append(beside, "s", *(f"r{9 - n}" for n in range(10)))
     assert run_ids(beside, "s") == [f"r{9 - n}" for n in range(10)]
