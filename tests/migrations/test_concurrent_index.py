@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from agno_store import open_db
 from agno_store.dialects import postgresql
-from agno_store.errors import DatabaseError
+from agno_store.errors import DatabaseError, SchemaError
 from agno_store.migrations import Migrator
 from agno_store.migrations.chain import Position
 from agno_store.tables import HEAD, REVISIONS
@@ -329,7 +329,7 @@ def test_a_builder_that_is_ended_says_so(large: str, tmp_path: Path) -> None:
 def test_a_revision_that_fails_after_its_index_goes_on_from_it(large: str, tmp_path: Path, then: str) -> None:
     index = "ix_agent_sessions_runs_status"
     with open_db(large, versions=application(tmp_path / "failing", INDEX + "\n" + then)) as db:
-        with pytest.raises((RuntimeError, DatabaseError)):
+        with pytest.raises((SchemaError, DatabaseError)):
             db.upgrade_schema()
         assert valid(large, index) is True
         assert Migrator.of(db).position() == Position(HEAD, None)

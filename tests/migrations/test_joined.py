@@ -239,7 +239,7 @@ def test_the_callers_settings_are_as_before(
         before = settings(connection)
         assert ("lock_timeout", "7000") in before
         if ending in ("refused", "failed"):
-            with pytest.raises(SchemaConflict if ending == "refused" else RuntimeError):
+            with pytest.raises(SchemaConflict if ending == "refused" else SchemaError):
                 store.upgrade_schema(connection=connection)
         else:
             store.upgrade_schema(connection=connection)
@@ -280,7 +280,7 @@ def test_after_an_error_the_transaction_is_the_callers_to_roll_back(
     store = CLASSES[backend](db_engine=engine, versions=application(tmp_path / "versions", ADD_COLUMN, failing))
     with engine.connect() as connection:
         write(connection, 1)
-        with pytest.raises((RuntimeError, DatabaseError)):
+        with pytest.raises((SchemaError, DatabaseError)):
             store.upgrade_schema(connection=connection)
         assert connection.in_transaction()
         connection.rollback()

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from agno_store import ConfigurationError, PostgresDb, SchemaBehind, UpgradeLocked, open_db
 from agno_store.dialects import postgresql
-from agno_store.errors import DatabaseError
+from agno_store.errors import DatabaseError, SchemaError
 from agno_store.migrations import Migrator
 from agno_store.migrations.chain import Position
 from agno_store.migrations.rehearsal import rehearse
@@ -113,7 +113,7 @@ def test_an_index_behind_a_pooler_is_built_within_the_transaction(
 
 
 FAILURES: dict[str, tuple[str, type[Exception]]] = {
-    "in Python": ("raise LookupError('in the middle')", LookupError),
+    "in Python": ("raise LookupError('in the middle')", SchemaError),
     "in SQL": ('op.execute("SELECT nothing FROM nowhere")', DatabaseError),
     "outside": ('with op.get_context().autocommit_block():\n    op.execute("SELECT 1")', ConfigurationError),
 }
