@@ -204,16 +204,21 @@ class Database(Shown, Operations):
 
         migrator = Migrator.of(self)
         try:
-            if connection is None:
-                done = self._looked(lambda: migrator.upgrade(revision))
-            else:
-                with failures.translated(self):
-                    done = migrator.upgrade(revision, connection=connection)
+            if connection is None and not self._recycles:
+                self._looked(self._wake)
+            # Not once more where the connection is lost in the middle: whoever ended it wanted it to end.
+            with failures.translated(self):
+                done = migrator.upgrade(revision, connection=connection)
         finally:
             writes.add()  # a standby has the new tables later
         if done:
             log.info("%s: upgraded through %s", self.names, ", ".join(done))
         return done
+
+    def _wake(self) -> None:
+        """Find out whether a connection of a caller's pool was lost while it was idle."""
+        with self.dialect.connected(self._engine) as connection:
+            connection.exec_driver_sql("SELECT 1")
 
     def table_exists(self, table_name: str) -> bool:
         """Whether a table of that name is in this store's schema. Writes nothing."""
