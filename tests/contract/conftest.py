@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -19,6 +19,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("colour", colours, scope="session", indirect=True)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let the colour be that of the test, from its first fixture to its last, and of no test elsewhere."""
+    callspec = getattr(item, "callspec", None)
+    os.environ[stores.VARIABLE] = callspec.params.get("colour", "sync") if callspec else "sync"
+    try:
+        return (yield)
+    finally:
+        del os.environ[stores.VARIABLE]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run the test, and not only its calls of a store, in the way of its colour."""
@@ -32,10 +43,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 @pytest.fixture(scope="session", autouse=True)
 def colour(request: pytest.FixtureRequest) -> Iterator[str]:
     """The colour of the stores under test; that of a test without a database is ``sync``."""
-    os.environ[stores.VARIABLE] = getattr(request, "param", "sync")
-    yield os.environ[stores.VARIABLE]
+    yield getattr(request, "param", "sync")
     stores.end()
-    del os.environ[stores.VARIABLE]
 
 
 @pytest.fixture(autouse=True)
