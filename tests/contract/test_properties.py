@@ -24,10 +24,12 @@ from tests.contract.values import NASTY_TEXTS, anything, exact, texts
 
 # One database serves all examples of a test; each overwrites the row of the last.
 on_a_database = settings(
-    max_examples=1000 if os.environ.get("TEST_ALL") else 25,
+    max_examples=250 if os.environ.get("TEST_ALL") else 25,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+pytestmark = pytest.mark.timeout(1500)  # for hundreds of examples on a machine that has other things to do
+
 IDS = ("session_id", "run_id", "user_id", "agent_id", "team_id", "workflow_id", "parent_run_id", "status")
 DEPTH_OF_MARIADB = 32
 """How deep a value may be nested for its JSON functions, documented in docs/encoding.md."""
