@@ -98,7 +98,7 @@ def test_a_deadlock_is_met_by_another_attempt(beside: Any, database: str, told: 
                 row = connection.execute(beside._store.sql.lock_session, {"session_id": key}).mappings().one()
                 if n == 0 and not tried:
                     tried.append(1)
-                    barrier.wait(60)
+                    barrier.wait(10)
                 beside._store._update_session(connection, key, row["version"], {"updated_at": 1})
 
         beside._write(work)
