@@ -36,6 +36,7 @@ from agno_store.errors import (
     UpgradeLocked,
 )
 from agno_store.names import Names
+from agno_store.paging import Listing
 from agno_store.records import Receipt, Run, RunUpdate, Session, Summary
 from agno_store.release import __version__
 from agno_store.schema import SchemaStatus
@@ -52,6 +53,7 @@ __all__ = [
     "DatabaseUnreachable",
     "EncodingError",
     "InvalidArgument",
+    "Listing",
     "MissingDriver",
     "MySQLDb",
     "Names",

@@ -7,17 +7,18 @@ columns, which are looked up in a fixed table.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.functions import FunctionElement
 
-from agno_store import tables, tenants, types
-from agno_store.errors import InvalidArgument
+from agno_store import tables, tenants
 from agno_store.names import Names
+from agno_store.paging import Page, SessionFilter
 
 SKIPPED_IN_HISTORY = ("PAUSED", "CANCELLED", "ERROR", "REGENERATED")
 """Statuses of runs that ``runs_limit`` passes over, as agno does when it builds a context."""
@@ -25,87 +26,26 @@ SKIPPED_IN_HISTORY = ("PAUSED", "CANCELLED", "ERROR", "REGENERATED")
 ACTIVE = ("PENDING", "RUNNING", "PAUSED")
 """Statuses of runs that are not over."""
 
-SESSION_SORTS = (
-    "created_at",
-    "updated_at",
-    "session_id",
-    "session_type",
-    "agent_id",
-    "team_id",
-    "workflow_id",
-    "user_id",
-)
-RUN_SORTS = (
-    "created_at",
-    "updated_at",
-    "run_index",
-    "run_id",
-    "session_id",
-    "run_type",
-    "status",
-    "agent_id",
-    "team_id",
-    "workflow_id",
-    "user_id",
-)
-
 _SESSION_KEY = tenants.SessionKey()
 
 _COMPONENT: Mapping[str, str] = MappingProxyType({"agent": "agent_id", "team": "team_id", "workflow": "workflow_id"})
 
 
-def is_count(number: Any, lowest: int) -> bool:
-    """Whether a caller's number can be a number of rows."""
-    return isinstance(number, int) and not isinstance(number, bool) and lowest <= number <= types.LARGEST
+class Behind(FunctionElement[bool]):
+    """A comparison of several columns with as many values; a dialect may say the same in words of its own."""
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+    def self_group(self, against: Any = None) -> Behind:
+        """A truth already: it is not compared with 1, as other functions are where there are no truths."""
+        return self
 
 
-@dataclass(frozen=True)
-class Page:
-    """Which rows of a listing, in which order."""
-
-    sort_by: str | None = None
-    descending: bool = True
-    limit: int | None = None
-    page: int | None = None
-
-    @classmethod
-    def of(
-        cls,
-        limit: int | None,
-        page: int | None,
-        sort_by: str | None,
-        sort_order: str | None,
-        sorts: Sequence[str],
-    ) -> Page:
-        """Check what a caller asked for.
-
-        Raises InvalidArgument for a page without a limit, a limit or page below 1, an unknown column or order.
-        """
-        if page is not None and limit is None:
-            raise InvalidArgument("page= was given without limit=. Give both to page, or neither for all rows.")
-        for name, number in (("limit", limit), ("page", page)):
-            if number is not None and not is_count(number, 1):
-                raise InvalidArgument(f"{name}={number!r}: it must be a whole number from 1 on.")
-        if limit is not None and limit * (page or 1) > types.LARGEST:
-            raise InvalidArgument(f"page={page!r} of limit={limit!r} is beyond what a database can count.")
-        if sort_by is not None and sort_by not in sorts:
-            raise InvalidArgument(f"sort_by={sort_by!r} is not one of {', '.join(sorts)}.")
-        order = str(getattr(sort_order, "value", sort_order) or "desc").lower()
-        if order not in ("asc", "desc"):
-            raise InvalidArgument(f"sort_order={sort_order!r} is neither 'asc' nor 'desc'.")
-        return cls(sort_by, order == "desc", limit, page)
-
-
-@dataclass(frozen=True)
-class SessionFilter:
-    """Which sessions a listing is about; times in microseconds."""
-
-    session_type: str | None = None
-    user_id: str | None = None
-    component_id: str | None = None
-    name_folded: str | None = None
-    created_from: int | None = None
-    created_before: int | None = None
+@compiles(Behind)
+def _behind_a_place(element: Behind, compiler: Any, **kw: Any) -> str:
+    (comparison,) = element.clauses
+    return str(compiler.process(comparison, **kw))
 
 
 class Statements:
@@ -203,14 +143,8 @@ class Statements:
         return sa.delete(self.sessions).where(self.sessions.c.session_id == sa.bindparam("key"))
 
     def list_sessions(self, which: SessionFilter, page: Page) -> sa.Select[Any]:
-        """Sessions with their summaries, newest first unless said otherwise."""
-        s = self.sessions.c
-        return _paged(
-            self._session_columns.where(*self._session_conditions(which)),
-            s[page.sort_by or "created_at"],
-            s.session_id,
-            page,
-        )
+        """A page of sessions with their summaries."""
+        return _paged(self._session_columns.where(*self._session_conditions(which)), self.sessions, page)
 
     def count_sessions(self, which: SessionFilter) -> sa.Select[Any]:
         return sa.select(sa.func.count()).select_from(self.sessions).where(*self._session_conditions(which))
@@ -325,14 +259,8 @@ class Statements:
         return sa.select(r.run_id).where(r.session_id == sa.bindparam("session_id"), r.status.in_(ACTIVE)).limit(1)
 
     def list_runs(self, filters: Mapping[str, str], page: Page) -> sa.Select[Any]:
-        """Runs whose columns equal ``filters``; within a session in its order."""
-        r = self.runs.c
-        found = self._filtered(sa.select(self.runs), filters)
-        if page.sort_by is None:
-            order = [r.run_index] if "session_id" in filters else [r.created_at, r.session_id, r.run_index]
-            return _limited(found.order_by(*order), page)
-        tie = [r.session_id.desc(), r.run_index.desc()] if page.descending else [r.session_id, r.run_index]
-        return _limited(found.order_by(*_order(r[page.sort_by], page.descending), *tie), page)
+        """A page of the runs whose columns equal ``filters``."""
+        return _paged(self._filtered(sa.select(self.runs), filters), self.runs, page)
 
     def count_runs(self, filters: Mapping[str, str]) -> sa.Select[Any]:
         return self._filtered(sa.select(sa.func.count()).select_from(self.runs), filters)
@@ -378,23 +306,27 @@ class Statements:
         return sa.delete(self.summaries).where(self.summaries.c.session_id == sa.bindparam("key"))
 
 
-def _paged(
-    statement: sa.Select[Any], column: sa.ColumnElement[Any], key: sa.ColumnElement[Any], page: Page
-) -> sa.Select[Any]:
-    tie = [] if column is key else [key.desc() if page.descending else key]
-    return _limited(statement.order_by(*_order(column, page.descending), *tie), page)
-
-
-def _order(column: Any, descending: bool) -> list[sa.ColumnElement[Any]]:
-    """Sort by a column, its NULLs last either way."""
-    order = column.desc() if descending else column.asc()
-    return [column.is_(None), order] if column.nullable else [order]
-
-
-def _limited(statement: sa.Select[Any], page: Page) -> sa.Select[Any]:
+def _paged(statement: sa.Select[Any], table: sa.Table, page: Page) -> sa.Select[Any]:
+    """Cut a page out of a listing of a table's rows; NULLs come last either way."""
+    first, *ties = (table.c[name] for name in page.by)
+    order = [column.desc() if page.descending else column for column in (first, *ties)]
+    statement = statement.order_by(*([first.is_(None)] if first.nullable else []), *order)
+    if page.after is not None:
+        statement = statement.where(_behind([first, *ties], page.after, page.descending))
     if page.limit is None:
         return statement
     # As BIGINT: SQLAlchemy would cast a plain number to INTEGER on PostgreSQL.
     statement = statement.limit(sa.literal(page.limit, sa.BigInteger()))
     before = ((page.page or 1) - 1) * page.limit
     return statement.offset(sa.literal(before, sa.BigInteger())) if before else statement
+
+
+def _behind(columns: list[sa.Column[Any]], place: Sequence[Any], descending: bool) -> sa.ColumnElement[bool]:
+    """What is true of the rows that come behind a place in the order of these columns."""
+    first, *ties = columns
+    if place[0] is None:
+        return sa.and_(first.is_(None), _behind(ties, place[1:], descending))
+    values = [sa.literal(value, column.type) for column, value in zip(columns, place, strict=True)]
+    here, there = sa.tuple_(*columns), sa.tuple_(*values)
+    behind = Behind(here < there if descending else here > there)
+    return sa.or_(behind, first.is_(None)) if first.nullable else behind

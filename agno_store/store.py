@@ -17,9 +17,10 @@ from sqlalchemy.engine import Connection, CursorResult, RowMapping
 from agno_store import dialects, encoding, owners, rows, tenants
 from agno_store.errors import InvalidArgument, NotFound
 from agno_store.names import Names
+from agno_store.paging import Page, SessionFilter
 from agno_store.records import Receipt, RunUpdate
 from agno_store.saving import SessionSave
-from agno_store.statements import Page, SessionFilter, Statements
+from agno_store.statements import Statements
 
 SESSIONS_AT_ONCE = 1000
 """How many sessions' runs one statement of a listing asks for."""
@@ -55,12 +56,16 @@ class Store:
 
     def sessions(
         self, c: Connection, which: SessionFilter, page: Page, *, with_runs: bool, with_total: bool
-    ) -> tuple[Sequence[RowMapping], dict[str, list[RowMapping]], int]:
-        """Return a page of sessions, their runs by session, and how many sessions there are on all pages."""
+    ) -> tuple[Sequence[RowMapping], dict[str, list[RowMapping]], int | None]:
+        """Return a page of sessions, their runs by session, and, if asked, how many there are on all pages."""
         if which.user_id == "":
-            return [], {}, 0
-        found = c.execute(self.sql.list_sessions(which, page)).mappings().all()
-        total = c.execute(self.sql.count_sessions(which)).scalar_one() if with_total else len(found)
+            return [], {}, 0 if with_total else None
+        statement = self.sql.list_sessions(which, page)
+        if page.after is not None:
+            column = "tenant_id" if which.user_id is None else "user_id"
+            statement = dialects.of(c.engine).read_along(c, statement, self.sql.sessions, (column, *page.by))
+        found = c.execute(statement).mappings().all()
+        total = c.execute(self.sql.count_sessions(which)).scalar_one() if with_total else None
         return found, self._runs_of(c, found) if with_runs else {}, total
 
     def _runs_of(self, c: Connection, sessions: Sequence[RowMapping]) -> dict[str, list[RowMapping]]:
@@ -195,12 +200,12 @@ class Store:
 
     def runs(
         self, c: Connection, filters: Mapping[str, str], page: Page, *, with_total: bool
-    ) -> tuple[Sequence[RowMapping], int]:
-        """Return a page of runs, and how many there are on all pages. Writes nothing."""
+    ) -> tuple[Sequence[RowMapping], int | None]:
+        """Return a page of runs, and, if asked, how many there are on all pages. Writes nothing."""
         if filters.get("user_id") == "":
-            return [], 0
+            return [], 0 if with_total else None
         found = c.execute(self.sql.list_runs(filters, page)).mappings().all()
-        total = c.execute(self.sql.count_runs(filters)).scalar_one() if with_total else len(found)
+        total = c.execute(self.sql.count_runs(filters)).scalar_one() if with_total else None
         return found, total
 
     # -- writing runs -------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import sqlalchemy as sa
 
-from agno_store import encoding, open_async_db, open_db, rows, tables
+from agno_store import Listing, encoding, open_async_db, open_db, rows, tables
 from agno_store.records import Run
 from bench.gauges import Sent
 from bench.payloads import AGENT, START, USER, run, session_data
@@ -62,9 +62,9 @@ class Store:
         self.db.upsert_session(changed)
         self.db.upsert_run(done, session_id)
 
-    def newest(self, user_id: str, count: int, page: int = 1) -> list[Any]:
+    def newest(self, user_id: str, count: int, after: str | None = None) -> Listing[Any]:
         """Return a page of a user's sessions, the newest first."""
-        found: list[Any] = self.db.get_sessions(user_id=user_id, limit=count, page=page, include_runs=False)
+        found: Listing[Any] = self.db.get_sessions(user_id=user_id, limit=count, after=after, include_runs=False)
         return found
 
 

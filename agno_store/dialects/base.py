@@ -196,6 +196,14 @@ class Dialect(abc.ABC):
         """Say who that is, where the operating system tells."""
         return "somebody else"
 
+    # -- listings -----------------------------------------------------------------------------
+
+    def read_along(
+        self, connection: Connection, statement: sa.Select[Any], table: sa.Table, columns: Sequence[str]
+    ) -> sa.Select[Any]:
+        """Have a listing read along the index of these columns, where the database would not find that by itself."""
+        return statement
+
     # -- limits -------------------------------------------------------------------------------
 
     @abc.abstractmethod

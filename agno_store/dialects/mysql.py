@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
 
 from agno_store.dialects.base import POOL, Dialect, Scope, transactional
 from agno_store.dialects.cluster import Lease, causal, is_cluster
@@ -23,6 +24,7 @@ from agno_store.dialects.rights_mysql import MySQLRights
 from agno_store.dialects.waiting import attempts
 from agno_store.errors import ConfigurationError, UpgradeLocked
 from agno_store.names import Names
+from agno_store.statements import Behind
 
 DEADLOCK, LOCK_WAIT_TIMEOUT, ERROR_DURING_COMMIT, ROLLED_BACK_AT_COMMIT = 1213, 1205, 1180, 3101
 """https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html"""
@@ -130,6 +132,16 @@ class MySQL(Dialect):
             size = int(connection.scalar(sa.text("SELECT @@max_allowed_packet")))
             known = connection.info["agno_store limit"] = Limit(size, "max_allowed_packet", escapes=True)
         return known
+
+    def read_along(
+        self, connection: Connection, statement: sa.Select[Any], table: sa.Table, columns: Sequence[str]
+    ) -> sa.Select[Any]:
+        # MariaDB prefers the equality of the first column to a range of them all, and would read from page 1 on.
+        for index in table.indexes:
+            if index.columns.keys() == list(columns):
+                name = connection.dialect.identifier_preparer.quote(str(index.name)).replace("%", "%%")
+                return statement.with_hint(table, f"FORCE INDEX ({name})")
+        return statement
 
     def scope(self, *, pooled: bool) -> Scope:
         return Scope.REVISION
@@ -239,6 +251,17 @@ class MySQL(Dialect):
         if not there:
             # Without IF NOT EXISTS two stores with different locks could meet here.
             connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
+
+
+@compiles(Behind, "mysql", "mariadb")
+def _behind(element: Behind, compiler: Any, **kw: Any) -> str:
+    # Column by column: of a comparison of rows neither makes a range of an index.
+    (comparison,) = element.clauses
+    *pairs, (column, value) = zip(comparison.left.clauses, comparison.right.clauses, strict=True)
+    follows = comparison.operator(column, value)
+    for column, value in reversed(pairs):
+        follows = sa.or_(comparison.operator(column, value), sa.and_(column == value, follows))
+    return f"({compiler.process(follows, **kw)})"
 
 
 def _code(error: DBAPIError) -> Any:

@@ -7,10 +7,10 @@ from typing import Any
 
 from agno_store import bridge, rows, shapes
 from agno_store.operations.base import Base
+from agno_store.paging import RUN_SORTS, Listing, Page
 from agno_store.records import Receipt
 from agno_store.records import RunUpdate as _RunUpdate
 from agno_store.run_changes import cancelled, fenced
-from agno_store.statements import RUN_SORTS, Page
 from agno_store.store import now
 
 
@@ -50,14 +50,19 @@ class RunOperations(Base):
         sort_by: str | None = None,
         sort_order: Any = None,
         deserialize: bool | None = True,
+        *,
+        after: str | None = None,
     ) -> Any:
         """Return the runs that fit, in their order: a list, or ``(list of dicts, total)``. Writes nothing.
 
+        ``after`` is the ``next`` of the page before, as with ``get_sessions``.
         Raises InvalidArgument as ``get_sessions`` does.
         """
-        if sort_by is None and sort_order is not None:
+        if sort_by is None:
             sort_by = "created_at" if session_id is None else "run_index"
-        paging = Page.of(limit, page, sort_by, sort_order, RUN_SORTS)
+            sort_order = "asc" if sort_order is None else sort_order
+        by = (sort_by, "session_id", "run_index") if session_id is None else (sort_by, "run_index")
+        paging = Page.of(by, sort_order, RUN_SORTS, limit=limit, page=page, after=after)
         asked = {
             "session_id": session_id,
             "user_id": user_id,
@@ -67,8 +72,9 @@ class RunOperations(Base):
             "status": getattr(status, "value", status),
         }
         filters = {name: rows.id_text(value, name) for name, value in asked.items() if value is not None}
-        found, total = self._list(self._store.runs, filters, paging, with_total=not deserialize)
-        runs = shapes.runs(found, deserialize)
+        with_total = not deserialize and after is None
+        found, total = self._list(self._store.runs, filters, paging, with_total=with_total)
+        runs = Listing(shapes.runs(found, deserialize), paging.next(found))
         return runs if deserialize else (runs, total)
 
     def upsert_run(

@@ -8,9 +8,9 @@ from typing import Any
 from agno_store import bridge, rows, shapes
 from agno_store.errors import InvalidArgument
 from agno_store.operations.base import Base
+from agno_store.paging import SESSION_SORTS, Listing, Page, SessionFilter, is_count
 from agno_store.records import checked_type
 from agno_store.saving import SessionSave, checked_policy
-from agno_store.statements import SESSION_SORTS, Page, SessionFilter, is_count
 
 
 class SessionOperations(Base):
@@ -49,15 +49,19 @@ class SessionOperations(Base):
         sort_order: Any = None,
         deserialize: bool | None = True,
         include_runs: bool = True,
+        *,
+        after: str | None = None,
     ) -> Any:
         """Return the sessions that fit, newest first: a list, or ``(list of dicts, total)``. Writes nothing.
 
         ``component_id`` is an agent's, team's or workflow's id; ``session_name`` is looked for inside the
         name, letter by letter but without case; the timestamps (seconds, both inclusive) bound
-        ``created_at``. Pages count from 1. Without ``include_runs`` the runs table is not read.
+        ``created_at``. Without ``include_runs`` the runs table is not read. Pages count from 1; the list's ``next``,
+        given as ``after``, is a page that costs what the first does and that no write moves, its total None.
         Raises InvalidArgument (a ValueError) for a page without a limit, or an unknown ``sort_by``.
         """
-        paging = Page.of(limit, page, sort_by, sort_order, SESSION_SORTS)
+        by = ("created_at" if sort_by is None else sort_by, "session_id")
+        paging = Page.of(by, sort_order, SESSION_SORTS, limit=limit, page=page, after=after)
         which = SessionFilter(
             session_type=None if session_type is None else checked_type(session_type),
             user_id=rows.owner_filter(user_id),
@@ -67,9 +71,9 @@ class SessionOperations(Base):
             created_before=rows.second(end_timestamp, "end_timestamp", after=True),
         )
         found, runs, total = self._list(
-            self._store.sessions, which, paging, with_runs=include_runs, with_total=not deserialize
+            self._store.sessions, which, paging, with_runs=include_runs, with_total=not deserialize and after is None
         )
-        sessions = shapes.sessions(found, runs, self._origin, session_type, deserialize)
+        sessions = Listing(shapes.sessions(found, runs, self._origin, session_type, deserialize), paging.next(found))
         return sessions if deserialize else (sessions, total)
 
     def upsert_session(self, session: Any, deserialize: bool | None = True, *, on_conflict: str | None = None) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agno_store import InvalidArgument
-from agno_store.statements import RUN_SORTS, SESSION_SORTS
+from agno_store.paging import RUN_SORTS, SESSION_SORTS
 from tests.contract.database import dump, stored
 from tests.contract.samples import append, listed, run, session
 from tests.ids import stable

@@ -14,7 +14,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "urls", "release", "escapes"}),
     frozenset({"names", "records", "encoding", "owners"}),
     frozenset({"types", "beside", "merging", "run_changes", "shown"}),
-    frozenset({"tables", "tenants"}),
+    frozenset({"paging", "tables", "tenants"}),
     frozenset({"statements", "rows", "bridge"}),
     frozenset({"dialects", "failures", "saving"}),
     frozenset({"shapes"}),

@@ -1,0 +1,170 @@
+"""Listings: which rows are asked for, in which order, and where a page begins and ends.
+
+A page is found by the place of the last row of the page before it, not by a number of rows to pass over: the
+database goes to that place in an index and reads on. The place is made of what the rows are sorted by, as it was
+when the page was read; so it stays where it is, whatever becomes of the row.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from agno_store import escapes, types
+from agno_store.errors import InvalidArgument
+
+T = TypeVar("T")
+
+SESSION_SORTS = (
+    "created_at",
+    "updated_at",
+    "session_id",
+    "session_type",
+    "agent_id",
+    "team_id",
+    "workflow_id",
+    "user_id",
+)
+RUN_SORTS = (
+    "created_at",
+    "updated_at",
+    "run_index",
+    "run_id",
+    "session_id",
+    "run_type",
+    "status",
+    "agent_id",
+    "team_id",
+    "workflow_id",
+    "user_id",
+)
+
+_NUMBERS = frozenset({"created_at", "updated_at", "run_index"})
+
+
+class Listing(list[T]):
+    """A list of what was found, that knows where the next page begins.
+
+    ``next`` is what to give as ``after=``, a text to keep or to send along as it is. It is None where the list is
+    shorter than the limit, or had none.
+    """
+
+    def __init__(self, found: Iterable[T] = (), next: str | None = None) -> None:
+        super().__init__(found)
+        self.next = next
+
+
+def is_count(number: Any, lowest: int) -> bool:
+    """Whether a caller's number can be a number of rows."""
+    return isinstance(number, int) and not isinstance(number, bool) and lowest <= number <= types.LARGEST
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which rows of a listing, in which order: ``by`` these columns, the last of which is different in each row."""
+
+    by: tuple[str, ...]
+    descending: bool = True
+    limit: int | None = None
+    page: int | None = None
+    after: tuple[Any, ...] | None = None
+    """The values of these columns in the row that the page comes behind."""
+
+    @classmethod
+    def of(
+        cls,
+        by: Sequence[str],
+        sort_order: Any,
+        sorts: Sequence[str],
+        *,
+        limit: int | None,
+        page: int | None,
+        after: str | None,
+    ) -> Page:
+        """Check what a caller asked for; ``by`` is one of ``sorts``, and what ties are broken by.
+
+        Raises InvalidArgument for a page without a limit or with a place that it comes behind, a limit or page
+        below 1, an unknown column or order, and a place that is none in a listing of that order.
+        """
+        if page is not None and limit is None:
+            raise InvalidArgument("page= was given without limit=. Give both to page, or neither for all rows.")
+        if page is not None and after is not None:
+            raise InvalidArgument("page= and after= were both given: say where a page begins in one way.")
+        for name, number in (("limit", limit), ("page", page)):
+            if number is not None and not is_count(number, 1):
+                raise InvalidArgument(f"{name}={number!r}: it must be a whole number from 1 on.")
+        if limit is not None and limit * (page or 1) > types.LARGEST:
+            raise InvalidArgument(f"page={page!r} of limit={limit!r} is beyond what a database can count.")
+        if by[0] not in sorts:
+            raise InvalidArgument(f"sort_by={by[0]!r} is not one of {', '.join(sorts)}.")
+        order = str(getattr(sort_order, "value", sort_order) or "desc").lower()
+        if order not in ("asc", "desc"):
+            raise InvalidArgument(f"sort_order={sort_order!r} is neither 'asc' nor 'desc'.")
+        whole = cls(tuple(dict.fromkeys(by)), order == "desc", limit, page)
+        return whole if after is None else cls(whole.by, whole.descending, limit, None, whole._place(after))
+
+    def next(self, found: Sequence[Mapping[Any, Any]]) -> str | None:
+        """Return where the page behind the rows ``found`` begins; None where there are too few for another."""
+        if self.limit is None or len(found) < self.limit:
+            return None
+        place = [found[-1][name] for name in self.by]
+        for n, name in enumerate(self.by):
+            if name in _NUMBERS and not _is_number(place[n]):
+                # What SQLite keeps there instead comes behind all numbers, so no row that can be read is passed over.
+                if not self.descending:
+                    return None
+                place[n] = types.LARGEST
+        # Escaped: JSON makes one character of two halves of a pair.
+        said = [escapes.escape(value) if isinstance(value, str) else value for value in (*self._order, *place)]
+        text = json.dumps(said, separators=(",", ":"))
+        return base64.urlsafe_b64encode(text.encode("ascii")).decode("ascii").rstrip("=")
+
+    @property
+    def _order(self) -> tuple[str, ...]:
+        return ("desc" if self.descending else "asc", *self.by)
+
+    def _place(self, after: Any) -> tuple[Any, ...]:
+        order, width = list(self._order), len(self.by)
+        try:
+            text = base64.b64decode(after + "=" * (-len(after) % 4), altchars=b"-_", validate=True)
+            said = json.loads(text)
+            place = tuple(escapes.unescape(value) if isinstance(value, str) else value for value in said[-width:])
+            is_one = said[:-width] == order and all(map(self._may_be, range(width), place))
+        except (TypeError, ValueError, LookupError, RecursionError):
+            is_one = False
+        if not is_one:
+            raise InvalidArgument(
+                f"after={_short(after)} is no place in a listing by {', '.join(self.by)} ({order[0]}). It must be the "
+                "next of a listing with the same sort_by and sort_order."
+            )
+        return place
+
+    def _may_be(self, n: int, value: Any) -> bool:
+        if self.by[n] in _NUMBERS:
+            return _is_number(value)
+        return isinstance(value, str) or (value is None and n == 0 < len(self.by) - 1)
+
+
+def _is_number(value: Any) -> bool:
+    # Not always a whole one: SQLite keeps what it is given.
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= types.LARGEST
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:60]}..."
+
+
+@dataclass(frozen=True)
+class SessionFilter:
+    """Which sessions a listing is about; times in microseconds."""
+
+    session_type: str | None = None
+    user_id: str | None = None
+    component_id: str | None = None
+    name_folded: str | None = None
+    created_from: int | None = None
+    created_before: int | None = None
