@@ -16,7 +16,7 @@ from bench.raw import Raw
 from bench.results import Line, Result
 from bench.sizes import Size
 
-TINY = Size(1, 1, 1, 5, 6, 7, 100, 2, 2, 2, 1, 1)
+TINY = Size(1, 1, 1, 5, 6, 7, 300, 2, 2, 2, 1, 1)
 
 
 @pytest.fixture
