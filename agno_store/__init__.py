@@ -9,7 +9,8 @@
 ``AsyncSqliteDb``, ``AsyncPostgresDb`` and ``AsyncMySQLDb`` are the same for programs in an event loop.
 """
 
-from agno_store.aio import AsyncMySQLDb, AsyncPostgresDb, AsyncSqliteDb, open_async_db
+import typing
+
 from agno_store.beside import include_name
 from agno_store.db import MySQLDb, PostgresDb, SqliteDb, open_db
 from agno_store.errors import (
@@ -40,6 +41,23 @@ from agno_store.paging import Listing
 from agno_store.records import Receipt, Run, RunUpdate, Session, Summary
 from agno_store.release import __version__
 from agno_store.schema import SchemaStatus
+
+if typing.TYPE_CHECKING:
+    from agno_store.aio import AsyncMySQLDb, AsyncPostgresDb, AsyncSqliteDb, open_async_db
+else:
+    # Who uses the synchronous classes alone need not wait for the others to be imported.
+    _LATER = frozenset({"AsyncMySQLDb", "AsyncPostgresDb", "AsyncSqliteDb", "open_async_db"})
+
+    def __getattr__(name):
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from agno_store import aio
+
+        return getattr(aio, name)
+
+    def __dir__():
+        return sorted({*globals(), *_LATER})
+
 
 __all__ = [
     "AccessDenied",

@@ -20,7 +20,7 @@ from sqlalchemy.util import greenlet_spawn
 from agno_store import bridge, loops
 from agno_store.database import Database
 from agno_store.db import MySQLDb, PostgresDb, SqliteDb, absolute, checked_url, sqlite_url, suited
-from agno_store.dialects import Dialect, parse_url, synchronous_twin
+from agno_store.dialects import OfClass, parse_url, synchronous_twin
 from agno_store.dialects.waiting import unhurried
 from agno_store.shown import Shown
 from agno_store.tables import Extend
@@ -74,7 +74,8 @@ class AsyncDatabase(Shown):
     that is cancelled in a call takes back what the call has written, unless it was committed already.
     """
 
-    dialect: ClassVar[Dialect]
+    _database: ClassVar[str]
+    dialect = OfClass()
     _synchronous: ClassVar[type[Database]]
     _read_url: URL | None = None
 
@@ -219,7 +220,7 @@ def _twin(of: type[Database]) -> Callable[[type[D]], type[D]]:
     """Make a class the asynchronous twin of another, for readers and for agno."""
 
     def complete(cls: type[D]) -> type[D]:
-        cls._synchronous, cls.dialect, cls.__doc__ = of, of.dialect, of.__doc__
+        cls._synchronous, cls._database, cls.__doc__ = of, of._database, of.__doc__
         cls.__init__.__signature__ = inspect.signature(of.__init__)  # type: ignore[attr-defined]
         bridge.connect_async(cls)
         return cls
@@ -271,7 +272,7 @@ def open_async_db(url: str | URL, **options: Any) -> AsyncSqliteDb | AsyncPostgr
     MissingDriver where the driver or greenlet is not installed.
     """
     parsed, dialect = parse_url(url, asynchronous=True)
-    cls: Any = next(cls for cls in CLASSES if cls.dialect is dialect)
+    cls: Any = next(cls for cls in CLASSES if cls._database in dialect.names)
     db: AsyncSqliteDb | AsyncPostgresDb | AsyncMySQLDb = cls(db_url=parsed, **suited(options, dialect))
     return db
 

@@ -19,7 +19,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from agno_store import engines, failures, schema, tables, tenants, urls
 from agno_store.attempts import Attempts
-from agno_store.dialects import Dialect, Scope, parse_url
+from agno_store.dialects import OfClass, Scope, parse_url
 from agno_store.dialects.waiting import Lock, caller, whole
 from agno_store.errors import AccessDenied, ConfigurationError, InvalidArgument
 from agno_store.names import Names
@@ -44,7 +44,8 @@ _YES_OR_NO = {"": None, "1": True, "true": True, "yes": True, "0": False, "false
 class Database(Shown, Operations):
     """A store in one database; see the classes for how to open one."""
 
-    dialect: ClassVar[Dialect]
+    _database: ClassVar[str]
+    dialect = OfClass()
 
     def _open(
         self,
@@ -91,7 +92,8 @@ class Database(Shown, Operations):
             raise ConfigurationError(f"pooler={pooler!r}: it must be 'transaction', for PostgreSQL, or be left out.")
         if isinstance(lock_timeout, bool) or not isinstance(lock_timeout, (int, float)) or not lock_timeout >= 0:
             raise ConfigurationError(f"lock_timeout={lock_timeout!r}: it must be seconds, from 0 on.")
-        tables.metadata(names, extend)  # raises for what cannot work
+        if extend is not None:
+            tables.metadata(names, extend)  # raises for what cannot work
 
     def _own_engine(self, url: URL | None) -> Engine:
         assert url is not None

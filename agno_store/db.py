@@ -9,7 +9,7 @@ from sqlalchemy.engine import URL, Engine
 
 from agno_store import bridge
 from agno_store.database import Database
-from agno_store.dialects import MYSQL, POSTGRESQL, SQLITE, Dialect, of, parse_url
+from agno_store.dialects import Dialect, of, parse_url
 from agno_store.errors import ConfigurationError
 from agno_store.names import DEFAULT, Names
 from agno_store.saving import MERGE
@@ -69,7 +69,7 @@ class SqliteDb(Database):
     folder too. Memory is this object's own: it is gone when the object is closed.
     """
 
-    dialect = SQLITE
+    _database = "sqlite"
 
     def __init__(
         self,
@@ -152,14 +152,14 @@ class PostgresDb(_ServerDb):
     answer, or has not yet what this process wrote. ``read_your_writes=False`` does without the latter.
     """
 
-    dialect = POSTGRESQL
+    _database = "postgresql"
 
 
 @bridge.connect
 class MySQLDb(_ServerDb):
     """A store in a MySQL or MariaDB server, in the database ``db_schema`` or the connection's own."""
 
-    dialect = MYSQL
+    _database = "mysql"
 
 
 CLASSES: tuple[type[Database], ...] = (SqliteDb, PostgresDb, MySQLDb)
@@ -171,14 +171,14 @@ def open_db(url: str | URL, **options: Any) -> SqliteDb | PostgresDb | MySQLDb:
     Raises ConfigurationError for a URL of another kind of database, MissingDriver for one that is not installed.
     """
     parsed, dialect = parse_url(url)
-    cls: Any = next(cls for cls in CLASSES if cls.dialect is dialect)
+    cls: Any = next(cls for cls in CLASSES if cls._database in dialect.names)
     db: SqliteDb | PostgresDb | MySQLDb = cls(db_url=parsed, **suited(options, dialect))
     return db
 
 
 def suited(options: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
     """Return the options without those that say nothing. Raises ConfigurationError for what a database lacks."""
-    if dialect is not SQLITE:
+    if dialect.has_schemas:
         return options
     for option, lacks in (
         ("db_schema", "schemas: leave db_schema= (--schema)"),
@@ -186,7 +186,7 @@ def suited(options: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
         ("read_url", "standbys: leave read_url="),
     ):
         if options.get(option) is not None:
-            raise ConfigurationError(f"SQLite has no {lacks} out.")
+            raise ConfigurationError(f"{dialect.title} has no {lacks} out.")
     return {name: value for name, value in options.items() if name not in ("db_schema", "pooler", "read_url")}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from sqlalchemy import create_engine
@@ -14,10 +13,10 @@ from sqlalchemy.engine import URL, Engine
 from agno_store.dialects import Dialect
 
 
-@dataclass
 class _Shared:
-    engine: Engine
-    users: int = 0
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.users = 0
 
 
 _lock = threading.Lock()

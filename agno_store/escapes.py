@@ -12,11 +12,13 @@ SEPARATOR = "\x1a:"
 """What stands between a tenant and the id of its session in a key: the one sequence that ``escape`` never makes."""
 
 _ESCAPE = "\x1a"
-_UNSTORABLE = re.compile("[\x00\x1a\ud800-\udfff]")
-_ESCAPED = re.compile("\x1a(?:(0)|(\x1a)|(d[89a-f][0-9a-f]{2}))")
+
+# Patterns as text: few texts need one, and re keeps those it has compiled.
+_UNSTORABLE = "[\x00\x1a\ud800-\udfff]"
+_ESCAPED = "\x1a(?:(0)|(\x1a)|(d[89a-f][0-9a-f]{2}))"
 # In JSON text: `\\.` takes every other escape whole, so that the `u0000` of `\\u0000` is not one.
-_REFUSED = re.compile("\\\\u0000|\\\\u001a|\\\\.|[\ud800-\udfff]")
-_PROTECTED = re.compile(r"\\u001a(?:(0)|(\\u001a)|(d[89a-f][0-9a-f]{2}))|\\.")
+_REFUSED = "\\\\u0000|\\\\u001a|\\\\.|[\ud800-\udfff]"
+_PROTECTED = r"\\u001a(?:(0)|(\\u001a)|(d[89a-f][0-9a-f]{2}))|\\."
 
 
 # A U+001A takes what follows it along, so that the second one of an escaped U+001A begins nothing.
@@ -36,24 +38,24 @@ def escape(text: str) -> str:
     """Return an id as text that every database stores unchanged."""
     if text.isascii() and "\x00" not in text and _ESCAPE not in text:
         return text
-    return _UNSTORABLE.sub(_escaped, text)
+    return re.sub(_UNSTORABLE, _escaped, text)
 
 
 def unescape(text: str) -> str:
     """Return the id that ``escape`` was given."""
-    return _ESCAPED.sub(_unescaped, text) if _ESCAPE in text else text
+    return re.sub(_ESCAPED, _unescaped, text) if _ESCAPE in text else text
 
 
 def protect(text: str) -> str:
     """Return JSON text whose strings every database stores unchanged."""
     if "\\u0000" not in text and "\\u001a" not in text and _is_utf8(text):
         return text
-    return _REFUSED.sub(_protected, text)
+    return re.sub(_REFUSED, _protected, text)
 
 
 def unprotect(text: str) -> str:
     """Return the JSON text that ``protect`` was given; it may hold lone surrogates as they are."""
-    return _PROTECTED.sub(_unprotected, text) if "\\u001a" in text else text
+    return re.sub(_PROTECTED, _unprotected, text) if "\\u001a" in text else text
 
 
 def _is_utf8(text: str) -> bool:

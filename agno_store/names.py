@@ -7,7 +7,6 @@ from it, so that any number of stores can live in one database without meeting.
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 
 from agno_store.errors import ConfigurationError
@@ -23,7 +22,7 @@ LONGEST_DERIVED = 26
 
 LONGEST = IDENTIFIER_BYTES - LONGEST_DERIVED
 
-_UNNAMEABLE = re.compile("[`\x00-\x1f\ud800-\udfff\U00010000-\U0010ffff]")
+_UNNAMEABLE = "[`\x00-\x1f\ud800-\udfff\U00010000-\U0010ffff]"
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,8 @@ class Names:
 
     def command(self, verb: str, url: str) -> str:
         """The command line that does ``verb`` to this store; ``url`` without its password."""
+        import shlex
+
         words = ["agno-store", *verb.split(), "--db-url", url]
         if self.sessions != DEFAULT:
             words += ["--table", self.sessions]
@@ -87,13 +88,18 @@ class Names:
         return shlex.join(words)
 
 
+def _is_nameable(name: str) -> bool:
+    # Most names are identifiers in ASCII, for which the pattern need not be compiled.
+    return (name.isascii() and name.isidentifier()) or re.search(_UNNAMEABLE, name) is None
+
+
 def _check(name: str, argument: str, limit: int) -> None:
     if not isinstance(name, str) or not name.strip():
         raise ConfigurationError(f"{argument} must be a name, not {name!r}.")
     if "." in name:
         hint = "; name the schema with db_schema=" if argument == "table_name" else ""
         raise ConfigurationError(f"{argument} {name!r} holds a dot{hint}.")
-    if name != name.strip() or _UNNAMEABLE.search(name):
+    if name != name.strip() or not _is_nameable(name):
         raise ConfigurationError(
             f"{argument} {name!r} begins or ends with a space, or holds a backtick, a control character or one "
             "outside Unicode's basic plane: not every database can have such a name, or read it back."

@@ -6,7 +6,7 @@ import re
 
 __version__ = "0.2.0.dev0"
 
-_RELEASE = re.compile(r"\d+(?:\.\d+)+")
+_RELEASE = r"\d+(?:\.\d+)+"
 
 
 def order(release: str) -> tuple[int, ...]:
@@ -14,7 +14,7 @@ def order(release: str) -> tuple[int, ...]:
 
     Raises ValueError for what is no release.
     """
-    found = _RELEASE.match(release)
+    found = re.match(_RELEASE, release)
     if found is None:
         raise ValueError(f"{release!r} is no release: it looks like 1.2.3.")
     numbers = tuple(int(number) for number in found[0].split("."))

@@ -6,7 +6,6 @@ Everything that can be wrong with a value is found here, before a transaction be
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -29,7 +28,7 @@ from agno_store.records import (
 
 SECOND = 1_000_000
 
-_UNSEARCHABLE = re.compile("[\x00\ud800-\udfff]")
+_UNSEARCHABLE = "[\x00\ud800-\udfff]"
 
 _COMPONENTS = ("agent_id", "team_id", "workflow_id")
 
@@ -123,8 +122,10 @@ def fold(name: Any) -> str:
     """
     if not isinstance(name, str):
         raise InvalidArgument(f"session_name must be a str, not {type(name).__name__}.")
+    import unicodedata
+
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-    return _UNSEARCHABLE.sub("\ufffd", folded)
+    return re.sub(_UNSEARCHABLE, "\ufffd", folded)
 
 
 def _payload(value: Any, path: str, marks: list[str] | None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -20,8 +19,6 @@ from agno_store.tables import HEAD, REVISIONS
 from agno_store.urls import redacted
 
 IN_STEP, MISSING, BEHIND, AHEAD = "in step", "missing", "behind", "ahead"
-
-_OWN = re.compile(r"\d{4}")
 
 
 @dataclass(frozen=True)
@@ -77,6 +74,8 @@ class SchemaStatus:
 
     def raise_unless_usable(self) -> None:
         """Raise SchemaMissing, SchemaBehind or SchemaTooNew, with the command to run."""
+        if self.usable:
+            return
         names = Names(self.table, self.schema)
         upgrade = names.command("upgrade", self.url)
         about: dict[str, Any] = {"store": str(names), "current": self.current, "head": self.head}
@@ -91,19 +90,18 @@ class SchemaStatus:
                 "set auto_upgrade_schema=True).",
                 **about,
             )
-        if not self.usable:
-            needed = f" It works with agno_store {self.works_with} or later." if self.works_with else ""
-            raise SchemaTooNew(
-                f"{names} is at revision {self.current}, which this release ({release.__version__}, up to {self.head}) "
-                f"does not know: a newer one has upgraded it.{needed} Nothing was changed. Run: pip install --upgrade "
-                "agno-store",
-                **about,
-            )
+        needed = f" It works with agno_store {self.works_with} or later." if self.works_with else ""
+        raise SchemaTooNew(
+            f"{names} is at revision {self.current}, which this release ({release.__version__}, up to {self.head}) "
+            f"does not know: a newer one has upgraded it.{needed} Nothing was changed. Run: pip install --upgrade "
+            "agno-store",
+            **about,
+        )
 
 
 def is_own(revision: str) -> bool:
     """Whether a revision is one of ours, known or not; the others are of an application's branch."""
-    return _OWN.fullmatch(revision) is not None
+    return len(revision) == 4 and revision.isdecimal()
 
 
 def own_revision(heads: Iterable[str]) -> str | None:

@@ -12,17 +12,19 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from agno_store.dialects import Dialect
-from agno_store.dialects.standby import Position
 from agno_store.dialects.waiting import attempts
 from agno_store.errors import DatabaseUnreachable
 from agno_store.urls import without_secrets
+
+if TYPE_CHECKING:
+    from agno_store.dialects.standby import Position
 
 T = TypeVar("T")
 log = logging.getLogger("agno_store")

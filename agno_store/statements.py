@@ -56,24 +56,21 @@ class Statements:
     """
 
     def __init__(self, names: Names, tenant_id: str | None = None) -> None:
-        self.sessions = tables.table(names, names.sessions, _SESSION_KEY)
-        self.runs = tables.table(names, names.runs, _SESSION_KEY)
-        self.summaries = tables.table(names, names.summaries, _SESSION_KEY)
+        self.sessions, self.runs, self.summaries = tables.addressed(names, _SESSION_KEY)
         self._of_tenant = self.sessions.c.tenant_id == tenant_id  # IS NULL where there is none
-        self.version_table = tables.version_table(names)
-        self.journal = tables.journal(names)
+        self.names = names
 
     # -- schema -------------------------------------------------------------------------------
 
     @cached_property
     def revisions(self) -> sa.Select[Any]:
         """Every revision in the version table."""
-        return sa.select(self.version_table.c.version_num)
+        return sa.select(tables.version_table(self.names).c.version_num)
 
     @cached_property
     def works_with(self) -> sa.Select[Any]:
         """The oldest release that works with :revision, as noted when it was last reached."""
-        noted = self.journal.c
+        noted = tables.journal(self.names).c
         return (
             sa.select(noted.works_with)
             .where(noted.revision == sa.bindparam("revision"), noted.works_with.is_not(None))

@@ -7,9 +7,8 @@ themselves are only ever made by the revisions. A test keeps the two equal on ev
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -23,8 +22,7 @@ REVISIONS = ("0001", "0002", "0003", "0004")
 HEAD = REVISIONS[-1]
 
 
-@dataclass(frozen=True)
-class Tables:
+class Tables(NamedTuple):
     """The tables of one store, for an application to add columns and indexes of its own to."""
 
     sessions: sa.Table
@@ -37,17 +35,24 @@ Extend = Callable[[Tables], None]
 
 
 @lru_cache(maxsize=64)
-def metadata(n: Names, extend: Extend | None = None, session_key: sa.types.TypeEngine[str] = types.ID) -> sa.MetaData:
-    """Return the tables of the store called ``n``, with what ``extend`` adds; ``session_key`` reads and writes keys.
+def metadata(n: Names, extend: Extend | None = None) -> sa.MetaData:
+    """Return the tables of the store called ``n`` as they are made, with what ``extend`` adds.
 
     Raises ConfigurationError where that cannot work: a table or a constraint of its own, an index whose name
     could meet another store's, a column that has to be given with every row.
     """
+    meta = _declared(n, types.ID)
+    for each in meta.tables.values():
+        each.dialect_kwargs.update(types.TABLE)
+    if extend is not None:
+        _add(n, meta, extend)
+    return meta
+
+
+def _declared(n: Names, session_key: sa.types.TypeEngine[str]) -> sa.MetaData:
     meta = sa.MetaData()
     for declare in (_sessions, _runs, _summaries):
         declare(n, meta, session_key)
-    if extend is not None:
-        _add(n, meta, extend)
     return meta
 
 
@@ -90,9 +95,23 @@ def _check_column(table: sa.Table, column: sa.Column[Any]) -> None:
         )
 
 
-def table(n: Names, name: str, session_key: sa.types.TypeEngine[str] = types.ID) -> sa.Table:
+def table(n: Names, name: str) -> sa.Table:
     """Return one table of the store called ``n`` by its full name."""
-    return metadata(n, session_key=session_key).tables[f"{n.schema}.{name}" if n.schema else name]
+    return metadata(n).tables[_full(n, name)]
+
+
+@lru_cache(maxsize=64)
+def addressed(n: Names, session_key: sa.types.TypeEngine[str]) -> Tables:
+    """Return the tables of the store called ``n`` for statements: ``session_key`` reads and writes their keys.
+
+    They lack the options with which tables are made, over which SQLAlchemy imports all it has for MySQL.
+    """
+    meta = _declared(n, session_key)
+    return Tables(*(meta.tables[_full(n, name)] for name in n.tables))
+
+
+def _full(n: Names, name: str) -> str:
+    return f"{n.schema}.{name}" if n.schema else name
 
 
 def version_table(n: Names) -> sa.TableClause:
@@ -150,7 +169,6 @@ def _sessions(n: Names, meta: sa.MetaData, session_key: sa.types.TypeEngine[str]
         sa.Index(f"ix_{n.sessions}_tenant_id_created_at", "tenant_id", "created_at", "session_id"),
         sa.Index(f"ix_{n.sessions}_user_id_created_at", "user_id", "created_at", "session_id"),
         schema=n.schema,
-        **types.TABLE,
     )
 
 
@@ -183,7 +201,6 @@ def _runs(n: Names, meta: sa.MetaData, session_key: sa.types.TypeEngine[str]) ->
         ),
         sa.Index(f"ix_{n.runs}_run_id", "run_id"),
         schema=n.schema,
-        **types.TABLE,
     )
 
 
@@ -206,5 +223,4 @@ def _summaries(n: Names, meta: sa.MetaData, session_key: sa.types.TypeEngine[str
             ondelete="CASCADE",
         ),
         schema=n.schema,
-        **types.TABLE,
     )

@@ -9,7 +9,6 @@ import re
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import mysql
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ColumnElement
@@ -21,7 +20,7 @@ ID_LENGTH = 255
 """Characters. Three of them in one key stay under the 3072 bytes that InnoDB allows an index with utf8mb4."""
 
 
-class _MySqlId(mysql.VARCHAR):
+class _MySqlId(sa.VARCHAR):
     """VARCHAR compared by bytes, trailing spaces included."""
 
 
@@ -30,6 +29,18 @@ def _mysql_id(type_: _MySqlId, compiler: Any, **_: Any) -> str:
     # The only NO PAD binary collations: the older utf8mb4_bin takes 'a' and 'a ' for one.
     collation = "utf8mb4_nopad_bin" if compiler.dialect.is_mariadb else "utf8mb4_0900_bin"
     return f"VARCHAR({type_.length}) CHARACTER SET utf8mb4 COLLATE {collation}"
+
+
+class _MySqlText(sa.types.TypeDecorator[str]):
+    """LONGTEXT: a TEXT ends at 64 KB."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
+        from sqlalchemy.dialects import mysql  # with all of its drivers: only where one of them is in use
+
+        return mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin")
 
 
 class _PostgresJson(sa.types.UserDefinedType[str]):
@@ -69,7 +80,6 @@ class Id(sa.types.TypeDecorator[str]):
         return escapes.unescape(value)
 
 
-_LONGTEXT = mysql.LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin")
 _ID = (
     sa.String(ID_LENGTH)
     .with_variant(sa.String(ID_LENGTH, collation="C"), "postgresql")
@@ -79,7 +89,7 @@ _ID = (
 ID: sa.types.TypeEngine[str] = Id()
 """Ids and enums."""
 
-TEXT: sa.types.TypeEngine[str] = sa.Text().with_variant(_LONGTEXT, "mysql", "mariadb")
+TEXT: sa.types.TypeEngine[str] = sa.Text().with_variant(_MySqlText(), "mysql", "mariadb")
 """Text without a limit."""
 
 JSON: sa.types.TypeEngine[str] = TEXT.with_variant(_PostgresJson(), "postgresql")
@@ -104,7 +114,7 @@ TABLE: dict[str, Any] = {
 
 # -- generated columns -------------------------------------------------------------------------------------
 
-_UNQUOTABLE = re.compile(r'["\\\x00-\x1f\x7f\ud800-\udfff]')
+_UNQUOTABLE = r'["\\\x00-\x1f\x7f\ud800-\udfff]'
 
 
 def from_json(payload: str, *path: str) -> FromJson:
@@ -123,7 +133,7 @@ class FromJson(sa.Computed):
     """A column generated out of a payload: stored on PostgreSQL, worked out when it is read on the others."""
 
     def __init__(self, payload: str, path: tuple[str, ...]) -> None:
-        if not path or not all(isinstance(key, str) and key and not _UNQUOTABLE.search(key) for key in path):
+        if not path or not all(isinstance(key, str) and key and not re.search(_UNQUOTABLE, key) for key in path):
             raise ConfigurationError(
                 f"from_json({payload!r}, ...) cannot look up {path!r}: give it one key or more, each a text without "
                 "quotation marks, backslashes and control characters."

@@ -8,25 +8,29 @@ from sqlalchemy.engine import URL
 
 LONG_ENOUGH = 6
 
-_SECRET = re.compile(r"pass|secret|token|key|credential", re.IGNORECASE)
+_SECRETS = ("pass", "secret", "token", "key", "credential")
+
+
+def _is_secret(name: str) -> bool:
+    return any(secret in name.casefold() for secret in _SECRETS)
 
 
 def redacted(url: URL) -> str:
     """Return a URL as text with its password, and what looks like one in its query, hidden."""
-    query = {name: "***" if _SECRET.search(name) else value for name, value in url.query.items()}
+    query = {name: "***" if _is_secret(name) else value for name, value in url.query.items()}
     return url.set(query=query).render_as_string(hide_password=True)
 
 
 def bare(url: URL) -> URL:
     """Return a URL without its password, and without what looks like one in its query."""
-    query = {name: value for name, value in url.query.items() if not _SECRET.search(name)}
+    query = {name: value for name, value in url.query.items() if not _is_secret(name)}
     return url._replace(password=None).set(query=query)  # set() takes None for: leave it as it is
 
 
 def without_secrets(text: str, url: URL) -> str:
     """Return what a driver says, with the URL's secrets hidden."""
     hidden = [str(url.password)] if url.password else []
-    hidden += [str(value) for name, value in url.query.items() if _SECRET.search(name)]
+    hidden += [str(value) for name, value in url.query.items() if _is_secret(name)]
     for secret in hidden:
         # A short one is part of many words: to hide it there would only give it away.
         if len(secret) >= LONG_ENOUGH:

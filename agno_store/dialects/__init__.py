@@ -1,36 +1,88 @@
 """The only place where databases differ.
 
 A dialect says how to connect, how a transaction begins, who may upgrade, and which of the driver's
-errors mean what. Everything above asks ``of(...)`` and never looks at a database's name.
+errors mean what. Everything above asks ``of(...)`` and never looks at a database's name. Each dialect is
+imported when it is first asked for, so a process pays for the one that it uses.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from agno_store.dialects.base import Dialect, Scope
-from agno_store.dialects.mysql import MySQL
-from agno_store.dialects.postgresql import PostgreSQL
-from agno_store.dialects.sqlite import SQLite
 from agno_store.errors import ConfigurationError, MissingDriver
 
-__all__ = ["ALL", "MYSQL", "POSTGRESQL", "SQLITE", "Dialect", "Scope", "by_name", "of", "parse_url"]
-
-SQLITE, POSTGRESQL, MYSQL = SQLite(), PostgreSQL(), MySQL()
-
-ALL: tuple[Dialect, ...] = (SQLITE, POSTGRESQL, MYSQL)
-
-_BY_NAME = {name: dialect for dialect in ALL for name in dialect.names}
+__all__ = ["ALL", "MYSQL", "POSTGRESQL", "SQLITE", "Dialect", "OfClass", "Scope", "by_name", "of", "parse_url"]
 
 
+def _sqlite() -> Dialect:
+    from agno_store.dialects.sqlite import SQLITE
+
+    return SQLITE
+
+
+def _postgresql() -> Dialect:
+    from agno_store.dialects.postgresql import POSTGRESQL
+
+    return POSTGRESQL
+
+
+def _mysql() -> Dialect:
+    from agno_store.dialects.mysql import MYSQL
+
+    return MYSQL
+
+
+_IMPORTED_BY: Mapping[str, Callable[[], Dialect]] = {
+    "sqlite": _sqlite,
+    "postgresql": _postgresql,
+    "postgres": _postgresql,
+    "mysql": _mysql,
+    "mariadb": _mysql,
+}
+
+if TYPE_CHECKING:
+    SQLITE: Dialect
+    POSTGRESQL: Dialect
+    MYSQL: Dialect
+    ALL: tuple[Dialect, ...]
+else:
+
+    def __getattr__(name):
+        if name == "ALL":
+            return _all()
+        if name in ("SQLITE", "POSTGRESQL", "MYSQL"):
+            return by_name(name.lower())
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _all() -> tuple[Dialect, ...]:
+    return _sqlite(), _postgresql(), _mysql()
+
+
+@cache
 def by_name(name: str) -> Dialect:
     """Return the dialect of a database by SQLAlchemy's or the user's name for it."""
-    try:
-        return _BY_NAME[name]
-    except KeyError:
-        known = ", ".join(dialect.title for dialect in ALL)
-        raise ConfigurationError(f"agno_store works with {known}; {name!r} is none of them.") from None
+    imported_by = _IMPORTED_BY.get(name)
+    if imported_by is None:
+        known = ", ".join(dialect.title for dialect in _all())
+        raise ConfigurationError(f"agno_store works with {known}; {name!r} is none of them.")
+    return imported_by()
+
+
+class OfClass:
+    """The dialect of the database that a class names in ``_database``."""
+
+    def __get__(self, instance: Any, owner: Any) -> Dialect:
+        found = by_name(owner._database)
+        if instance is not None:
+            vars(instance)["dialect"] = found  # where it is found before this is asked again
+        return found
 
 
 def of(engine: Engine) -> Dialect:
@@ -53,7 +105,7 @@ def parse_url(url: str | URL, *, asynchronous: bool = False) -> tuple[URL, Diale
             "postgresql+psycopg://user:password@host/database or mysql+pymysql://user:password@host/database; "
             "characters such as @ : / % in a password are written percent-encoded."
         ) from None
-    if "@" in (parsed.host or "") + (parsed.database or "") and by_name(parsed.get_backend_name()) is not SQLITE:
+    if "@" in (parsed.host or "") + (parsed.database or "") and by_name(parsed.get_backend_name()) is not _sqlite():
         # What stands there is the rest of a password.
         raise ConfigurationError(
             "The database URL has a second @. In a password @ is written %40, : %3A, / %2F, # %23 and % itself %25."

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
@@ -17,12 +17,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import Pool
 
 from agno_store.dialects.limits import SMALL, Limit
-from agno_store.dialects.locks import Change
-from agno_store.dialects.rights import Rights
-from agno_store.dialects.standby import Standbys
 from agno_store.errors import ConfigurationError, DatabaseUnreachable
 from agno_store.names import Names
 from agno_store.urls import redacted, without_secrets
+
+if TYPE_CHECKING:
+    from agno_store.dialects.locks import Change
+    from agno_store.dialects.rights import Rights
+    from agno_store.dialects.standby import Standbys
 
 POOL: Mapping[str, int] = MappingProxyType({"pool_size": 5, "max_overflow": 10, "pool_timeout": 30})
 """Connections of one engine at the most, and how many seconds a call waits for one to come back."""
@@ -64,9 +66,6 @@ class Dialect(abc.ABC):
 
     has_schemas: ClassVar[bool] = True
     """Whether a store can be in a schema other than the connection's own."""
-
-    locks: ClassVar[Mapping[Change, str]]
-    """Who waits while an upgrade makes a change, and for how long, in words."""
 
     stores_generated: ClassVar[bool] = False
     """Whether a generated column is stored with the rows where its revision does not say."""
@@ -218,8 +217,10 @@ class Dialect(abc.ABC):
 
     # -- rights -------------------------------------------------------------------------------
 
-    rights: ClassVar[Rights]
-    """What roles may do, and the words for what they may not."""
+    @property
+    @abc.abstractmethod
+    def rights(self) -> Rights:
+        """What roles may do, and the words for what they may not; imported where something was refused."""
 
     def is_denied(self, error: DBAPIError) -> bool:
         """Whether the database refused because a right is missing."""
@@ -281,6 +282,11 @@ class Dialect(abc.ABC):
     def is_large(self, connection: Connection, table: str, schema: str | None) -> bool:
         """Whether an index on this table had better be built beside the table's writers."""
         return False
+
+    @property
+    @abc.abstractmethod
+    def locks(self) -> Mapping[Change, str]:
+        """Who waits while an upgrade makes a change, and for how long, in words; imported for an upgrade."""
 
     def waits(self, change: Change, sql_dialect: SqlDialect) -> str:
         """Say who waits while a change is made, and for how long; ``sql_dialect`` knows which server it is."""

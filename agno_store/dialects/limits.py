@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from agno_store.errors import PayloadTooLarge
 
@@ -17,12 +17,11 @@ OVERHEAD = 4096
 _WIDEST = 4
 """Bytes of one character in UTF-8 at the most; an escaped one has two."""
 
-_ESCAPED = re.compile("[\x00\n\r\x1a\"'\\\\]")
+_ESCAPED = "[\x00\n\r\x1a\"'\\\\]"
 """What drivers of MySQL write as two characters: https://dev.mysql.com/doc/refman/8.4/en/string-literals.html"""
 
 
-@dataclass(frozen=True)
-class Limit:
+class Limit(NamedTuple):
     """So many bytes in one statement, with all its values."""
 
     size: int
@@ -52,7 +51,7 @@ class Limit:
 
     def _bytes(self, text: str) -> int:
         size = len(text.encode("utf-8", "surrogatepass"))
-        return size + len(_ESCAPED.findall(text)) + 2 if self.escapes else size
+        return size + len(re.findall(_ESCAPED, text)) + 2 if self.escapes else size
 
 
 def _row(texts: Mapping[str, str]) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection
@@ -19,12 +18,14 @@ from sqlalchemy.ext.compiler import compiles
 from agno_store.dialects.base import POOL, Dialect, Scope, transactional
 from agno_store.dialects.cluster import Lease, causal, is_cluster
 from agno_store.dialects.limits import Limit
-from agno_store.dialects.locks import MARIADB, MYSQL, Change
-from agno_store.dialects.rights_mysql import MySQLRights
 from agno_store.dialects.waiting import attempts
 from agno_store.errors import ConfigurationError, UpgradeLocked
 from agno_store.names import Names
 from agno_store.statements import Behind
+
+if TYPE_CHECKING:
+    from agno_store.dialects.locks import Change
+    from agno_store.dialects.rights import Rights
 
 DEADLOCK, LOCK_WAIT_TIMEOUT, ERROR_DURING_COMMIT, ROLLED_BACK_AT_COMMIT = 1213, 1205, 1180, 3101
 """https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html"""
@@ -82,8 +83,6 @@ class MySQL(Dialect):
     async_drivers: ClassVar[Mapping[str, str]] = {"asyncmy": "asyncmy", "aiomysql": "aiomysql"}
     packages: ClassVar[Mapping[str, str]] = {"mysqldb": "mysqlclient", "mysqlconnector": "mysql-connector-python"}
     ddl_rolls_back = False
-    rights = MySQLRights()
-    locks = MYSQL
     clock = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
 
     def engine_options(self, url: URL, *, pooled: bool) -> dict[str, Any]:
@@ -142,6 +141,18 @@ class MySQL(Dialect):
                 name = connection.dialect.identifier_preparer.quote(str(index.name)).replace("%", "%%")
                 return statement.with_hint(table, f"FORCE INDEX ({name})")
         return statement
+
+    @property
+    def rights(self) -> Rights:
+        from agno_store.dialects.rights_mysql import MySQLRights
+
+        return MySQLRights()
+
+    @property
+    def locks(self) -> Mapping[Change, str]:
+        from agno_store.dialects import locks
+
+        return locks.MYSQL
 
     def scope(self, *, pooled: bool) -> Scope:
         return Scope.REVISION
@@ -232,12 +243,16 @@ class MySQL(Dialect):
         return f"CREATE SCHEMA IF NOT EXISTS `{schema}`;"
 
     def dump_command(self, url: URL, names: Names) -> str:
+        import shlex
+
         where = ["--host", url.host or "127.0.0.1", "--port", str(url.port or 3306), "--user", url.username or "root"]
         database = names.schema or url.database or ""
         return shlex.join(["mysqldump", "--single-transaction", *where, "--password", database]) + " > agno_store.sql"
 
     def waits(self, change: Change, sql_dialect: SqlDialect) -> str:
-        return (MARIADB if getattr(sql_dialect, "is_mariadb", False) else self.locks)[change]
+        from agno_store.dialects import locks
+
+        return (locks.MARIADB if getattr(sql_dialect, "is_mariadb", False) else locks.MYSQL)[change]
 
     def estimated_rows(self, connection: Connection, table: str, schema: str | None) -> int | None:
         rows = connection.scalar(_ESTIMATE, {"table": table, "schema": schema})
@@ -262,6 +277,9 @@ def _behind(element: Behind, compiler: Any, **kw: Any) -> str:
     for column, value in reversed(pairs):
         follows = sa.or_(comparison.operator(column, value), sa.and_(column == value, follows))
     return f"({compiler.process(follows, **kw)})"
+
+
+MYSQL = MySQL()
 
 
 def _code(error: DBAPIError) -> Any:

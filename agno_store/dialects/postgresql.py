@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -17,13 +16,15 @@ from sqlalchemy.pool import NullPool, Pool
 from agno_store.dialects import answers
 from agno_store.dialects.base import POOL, Dialect, Scope, autocommits, refuse_to_join, transactional
 from agno_store.dialects.limits import Limit
-from agno_store.dialects.locks import POSTGRESQL
-from agno_store.dialects.rights_postgresql import PostgreSQLRights
 from agno_store.dialects.standby import Standbys
 from agno_store.dialects.waiting import attempts
 from agno_store.errors import UpgradeLocked
 from agno_store.names import Names
 from agno_store.urls import bare
+
+if TYPE_CHECKING:
+    from agno_store.dialects.locks import Change
+    from agno_store.dialects.rights import Rights
 
 SERIALIZATION_FAILURE, DEADLOCK, LOCK_NOT_AVAILABLE = "40001", "40P01", "55P03"
 """https://www.postgresql.org/docs/current/errcodes-appendix.html"""
@@ -92,8 +93,6 @@ class PostgreSQL(Dialect):
     ddl_rolls_back = True
     has_poolers = True
     standbys = Standbys()
-    rights = PostgreSQLRights()
-    locks = POSTGRESQL
     stores_generated = True
     clock = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
 
@@ -132,6 +131,18 @@ class PostgreSQL(Dialect):
 
     def largest(self, connection: Connection) -> Limit:
         return LARGEST
+
+    @property
+    def rights(self) -> Rights:
+        from agno_store.dialects.rights_postgresql import PostgreSQLRights
+
+        return PostgreSQLRights()
+
+    @property
+    def locks(self) -> Mapping[Change, str]:
+        from agno_store.dialects import locks
+
+        return locks.POSTGRESQL
 
     def scope(self, *, pooled: bool) -> Scope:
         # Behind a transaction pooler a session lock would be granted twice and outlive its taker.
@@ -254,6 +265,8 @@ class PostgreSQL(Dialect):
         return [None if schema == own else schema for schema in found]
 
     def dump_command(self, url: URL, names: Names) -> str:
+        import shlex
+
         return shlex.join(["pg_dump", "--format=custom", "--file", "agno_store.dump", f"--dbname={_plain(url)}"])
 
     def ensure_schema(self, connection: Connection, schema: str) -> None:
@@ -261,6 +274,9 @@ class PostgreSQL(Dialect):
         there = connection.scalar(sa.text("SELECT 1 FROM pg_namespace WHERE nspname = :schema"), {"schema": schema})
         if not there:
             connection.execute(sa.schema.CreateSchema(schema))
+
+
+POSTGRESQL = PostgreSQL()
 
 
 @contextmanager

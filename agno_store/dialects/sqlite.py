@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 import sqlite3
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy import create_engine, event
@@ -17,10 +16,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool, QueuePool, StaticPool
 
 from agno_store.dialects.base import POOL, Dialect, Scope, refuse_to_join
-from agno_store.dialects.generated import generated_columns, without_generated
 from agno_store.dialects.limits import Limit
-from agno_store.dialects.locks import SQLITE
-from agno_store.dialects.rights_sqlite import SQLiteRights
 from agno_store.dialects.sqlite_driver import (
     BUSY,
     BUSY_RECOVERY,
@@ -40,6 +36,10 @@ from agno_store.dialects.writer import writer
 from agno_store.errors import DatabaseError, DatabaseUnreachable, SchemaConflict, UpgradeLocked
 from agno_store.names import Names
 
+if TYPE_CHECKING:
+    from agno_store.dialects.locks import Change
+    from agno_store.dialects.rights import Rights
+
 BUSY_SECONDS = 30.0
 """How long a statement waits for another process's write transaction."""
 
@@ -58,8 +58,6 @@ class SQLite(Dialect):
     async_drivers: ClassVar[Mapping[str, str]] = {"aiosqlite": "aiosqlite"}
     ddl_rolls_back = True
     interruptible = False
-    rights = SQLiteRights()
-    locks = SQLITE
     notices_after = 0.11  # waiting writers look again every 0.1 seconds, and nobody queues
     clock = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
 
@@ -148,6 +146,18 @@ class SQLite(Dialect):
             return LARGEST
         return Limit(asked(connection, lambda driver: driver.getlimit(sqlite3.SQLITE_LIMIT_LENGTH)))
 
+    @property
+    def rights(self) -> Rights:
+        from agno_store.dialects.rights_sqlite import SQLiteRights
+
+        return SQLiteRights()
+
+    @property
+    def locks(self) -> Mapping[Change, str]:
+        from agno_store.dialects import locks
+
+        return locks.SQLITE
+
     def scope(self, *, pooled: bool) -> Scope:
         return Scope.UPGRADE
 
@@ -194,6 +204,8 @@ class SQLite(Dialect):
         ], ["COMMIT;"]
 
     def dump_command(self, url: URL, names: Names) -> str:
+        import shlex
+
         return shlex.join(["sqlite3", str(url.database), ".backup agno_store.db"])
 
     def back_up(self, engine: Engine, file: Path) -> None:
@@ -214,12 +226,16 @@ class SQLite(Dialect):
         return bool(connection.exec_driver_sql("PRAGMA foreign_keys").scalar())
 
     def generated(self, connection: Connection, table: str, schema: str | None) -> dict[str, str]:
+        from agno_store.dialects.generated import generated_columns
+
         return generated_columns(connection, table, schema)
 
     @contextmanager
     def rebuilding(
         self, connection: Connection, table: str, schema: str | None, leaving: Collection[str]
     ) -> Iterator[None]:
+        from agno_store.dialects.generated import without_generated
+
         run = connection.exec_driver_sql
         kept, legacy = _uncopied(connection, table), run("PRAGMA legacy_alter_table").scalar()
         # Without it SQLite would not let a table be renamed while a view or a trigger of the host's refers to it.
@@ -255,6 +271,9 @@ class SQLite(Dialect):
         if not isinstance(pool, StaticPool):
             return nullcontext()
         return self._turns.setdefault(pool, Lock())
+
+
+SQLITE = SQLite()
 
 
 def _is_uri(url: URL) -> bool:

@@ -14,10 +14,16 @@ from agno_store import errors
 def test_all_lists_what_the_package_exports() -> None:
     public = {
         name
-        for name, value in vars(agno_store).items()
-        if not name.startswith("_") and not isinstance(value, ModuleType)
+        for name in dir(agno_store)
+        if not name.startswith("_") and not isinstance(getattr(agno_store, name), ModuleType)
     }
     assert set(agno_store.__all__) == public | {"__version__"}
+
+
+def test_what_is_imported_later_is_listed_and_nothing_else_is_made_up() -> None:
+    assert vars(agno_store)["_LATER"] <= set(agno_store.__all__) & set(dir(agno_store))
+    with pytest.raises(AttributeError, match="has no attribute 'AsyncRedisDb'"):
+        agno_store.AsyncRedisDb  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_all_is_sorted_and_names_nothing_twice() -> None:
