@@ -275,6 +275,14 @@ def session_dict(row: Mapping[Any, Any], unreadable: Unreadable | None = None) -
     return _seconds(entries, where, unreadable)
 
 
+def session_data(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a session's data alone, whatever the state of its other payloads.
+
+    Raises CorruptRow, naming the session, where it cannot be read.
+    """
+    return _decoded(row["session_data"], f"session {row['session_id']!r}", "session_data", None, dict) or {}
+
+
 def run_dict(row: Mapping[Any, Any], unreadable: Unreadable | None = None) -> dict[str, Any]:
     """Return a run's row decoded.
 

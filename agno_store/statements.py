@@ -56,7 +56,8 @@ class Statements:
     """
 
     def __init__(self, names: Names, tenant_id: str | None = None) -> None:
-        self.sessions, self.runs, self.summaries = tables.addressed(names, _SESSION_KEY)
+        all_tables = tables.addressed(names, _SESSION_KEY)
+        self.sessions, self.runs, self.summaries = all_tables.sessions, all_tables.runs, all_tables.summaries
         self._of_tenant = self.sessions.c.tenant_id == tenant_id  # IS NULL where there is none
         self.names = names
 

@@ -18,7 +18,7 @@ from agno_store import dialects, encoding, owners, rows, tenants
 from agno_store.errors import InvalidArgument, NotFound
 from agno_store.names import Names
 from agno_store.paging import Page, SessionFilter
-from agno_store.records import Receipt, RunUpdate
+from agno_store.records import Receipt, RunUpdate, name_of
 from agno_store.saving import SessionSave
 from agno_store.statements import Statements
 
@@ -129,7 +129,7 @@ class Store:
         if locked is None or not owners.may_read(locked["user_id"], user_id):
             return None
         row = c.execute(self.sql.session, {"session_id": session_id}).mappings().one()
-        data = change(rows.session_dict(row)["session_data"] or {})
+        data = change(rows.session_data(row))
         self._write_session_data(c, session_id, locked["version"], data)
         return data
 
@@ -177,11 +177,10 @@ class Store:
         c.execute(self.sql.update_session, {"key": session_id, "updated_at": moment})
 
     def _write_session_data(self, c: Connection, session_id: str, version: int, data: Mapping[str, Any]) -> None:
-        name = data.get("session_name")
         columns = {
             "session_data": encoding.encode(data, "session_data"),
             "updated_at": now(),
-            **rows.name_columns(None if name is None else str(name)),
+            **rows.name_columns(name_of(data)),
         }
         self._update_session(c, session_id, version, columns)
 

@@ -306,9 +306,11 @@ def test_a_write_beside_a_damaged_payload_is_no_failure(furnished: Any) -> None:
     overwrite(furnished, "runs", "run_data", BROKEN, run_id="r of damaged")
 
     assert is_mark(furnished.upsert_session(session("damaged", session_data={"n": 1})).metadata)
-    overwrite(furnished, "sessions", "metadata", "{}", session_id="damaged")
+    assert furnished.update_session_state("damaged", lambda state: {**state, "n": 2}) == {"n": 2}
     renamed = furnished.rename_session("damaged", None, "name")
     assert (renamed.session_name, is_mark(renamed.runs[0].content)) == ("name", True)
+    assert is_mark(renamed.metadata)
+    assert (renamed.session_data["n"], renamed.session_data["session_state"]) == (1, {"n": 2})
     assert listed(furnished, session_name="name") == ["damaged"]
     with pytest.raises(CorruptRow):
         furnished.update_run_in_session("damaged", "r of damaged", {"status": "COMPLETED"})

@@ -47,7 +47,7 @@ RUN_INDEX = """
 
 CHANGES = (
     ("tables.py", '\n        sa.Column("run_index", types.COUNT),\n', RUN_INDEX),
-    ("tables.py", "declare(n, meta, session_key)\n    if", f"declare(n, meta, session_key){NOTES}    if"),
+    ("tables.py", "declare(n, meta, session_key)\n    return", f"declare(n, meta, session_key){NOTES}    return"),
     ("tables.py", "    summaries: sa.Table\n", "    summaries: sa.Table\n    notes: sa.Table\n"),
     ("names.py", "self.runs, self.summaries\n", "self.runs, self.summaries, self.notes\n"),
     (
