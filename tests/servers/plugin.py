@@ -328,7 +328,10 @@ def _version(url: str) -> str:
 def _new_database(backend: str, connect: Callable[[], Connection]) -> Iterator[str]:
     name = _new_name()
     with connect() as connection:
-        connection.exec_driver_sql(CREATE[backend].format(name))
+        create = CREATE[backend].format(name)
+        if backend == "postgresql" and (connection.dialect.server_version_info or ()) >= (15,):
+            create += " STRATEGY file_copy"  # half the time of the default, which is kinder to a busy server's disk
+        connection.exec_driver_sql(create)
     try:
         yield name
     finally:
