@@ -6,10 +6,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from agno_store import open_db
 
 pytest_plugins = ["tests.servers.plugin"]
+
+# How long an example takes, or its making, is the machine's business: no test fails for it.
+settings.register_profile("agno_store", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("agno_store")
 
 
 @pytest.fixture

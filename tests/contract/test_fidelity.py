@@ -22,7 +22,7 @@ from tests.contract.values import EMOJI, NASTY_TEXTS, ODD_NUMBERS, exact, nested
 
 # One database serves all examples of a test; each overwrites the row of the last.
 on_a_database = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 all_nasty_texts = pytest.mark.parametrize("text", NASTY_TEXTS.values(), ids=NASTY_TEXTS.keys())
 

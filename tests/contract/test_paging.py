@@ -23,7 +23,6 @@ from tests.contract.values import NASTY_TEXTS
 
 on_a_database = settings(
     max_examples=400 if os.environ.get("TEST_ALL") else 12,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 ORDERS = (None, "asc", "desc")

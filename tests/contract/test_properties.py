@@ -25,7 +25,6 @@ from tests.contract.values import NASTY_TEXTS, anything, exact, texts
 # One database serves all examples of a test; each overwrites the row of the last.
 on_a_database = settings(
     max_examples=250 if os.environ.get("TEST_ALL") else 25,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 pytestmark = pytest.mark.timeout(1500)  # for hundreds of examples on a machine that has other things to do

@@ -15,7 +15,7 @@ from agno_store.encoding import DEEPEST, TAG, decode, encode
 from agno_store.escapes import escape, unescape
 from tests.contract.values import NASTY_TEXTS, ODD_NUMBERS, exact, nested, texts, values
 
-quickly = settings(max_examples=300, deadline=None)
+quickly = settings(max_examples=300)
 all_nasty_texts = pytest.mark.parametrize("text", NASTY_TEXTS.values(), ids=NASTY_TEXTS.keys())
 
 

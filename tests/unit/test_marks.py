@@ -48,7 +48,7 @@ planted = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(planted)
 def test_no_value_keeps_the_others_from_being_stored(value: Any) -> None:
     marks: list[str] = []
@@ -62,7 +62,7 @@ def test_no_value_keeps_the_others_from_being_stored(value: Any) -> None:
     json.loads(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(anything)
 def test_what_can_be_stored_is_written_alike_with_and_without_marks(value: Any) -> None:
     marks: list[str] = []
