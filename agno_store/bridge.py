@@ -34,6 +34,7 @@ from agno_store.records import (
     run_type,
     stand_in,
     type_by_component,
+    whole,
 )
 
 BASE_MODULE = "agno.db.base"
@@ -217,12 +218,9 @@ def session_object(
     """
     runs = entries.pop("runs")
     if not loaded():
-        summary = entries["summary"]
-        return Session(
-            **{**entries, "summary": None if summary is None else Summary.of(summary)},
-            runs=None if runs is None else [Run(**row) for row in runs],
-            snapshot=snapshot,
-        )
+        entries["summary"] = None if entries["summary"] is None else Summary.of(entries["summary"])
+        entries["runs"] = None if runs is None else [whole(Run, row) for row in runs]
+        return whole(Session, {**entries, "snapshot": snapshot})
     cls = _class(*_SESSIONS[checked_type(session_type or _stored_type(entries, unreadable))])
     if unreadable is None:
         session = _session(cls, entries, None if runs is None else [row["run_data"] for row in runs])
@@ -317,7 +315,7 @@ def run_object(row: dict[str, Any], unreadable: list[str] | None = None) -> Any:
     Raises CorruptRow for what agno cannot read, or notes it in ``unreadable`` and gives what its columns say.
     """
     if not loaded():
-        return Run(**row)
+        return whole(Run, row)
     try:
         return _read(lambda: _class(*_RUNS[row["run_type"]]).from_dict(row["run_data"]), _place(row))
     except CorruptRow as error:

@@ -29,6 +29,9 @@ from agno_store import escapes
 from agno_store.errors import EncodingError
 
 TAG = "$agno_store"
+_TAGGED = f'"{TAG}"'
+_raw_decode = json.JSONDecoder().raw_decode
+
 UNSTORABLE, CORRUPT = "unstorable", "corrupt"
 """Kinds that stand for what was not stored, and for what cannot be read."""
 
@@ -78,9 +81,14 @@ def decode(text: str) -> Any:
     Raises ValueError for text that is no JSON.
     """
     text = escapes.unprotect(text)
-    if f'"{TAG}"' in text:
+    if _TAGGED in text:
         return json.loads(text, object_hook=_restored)
-    return json.loads(text)
+    try:
+        # What json.loads() comes to, without what it does for other texts than those that are written here.
+        value, end = _raw_decode(text)
+    except ValueError:
+        end = -1
+    return value if end == len(text) else json.loads(text)
 
 
 # -- values that JSON cannot say -----------------------------------------------------------------------

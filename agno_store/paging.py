@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from agno_store import escapes, types
@@ -41,6 +42,11 @@ RUN_SORTS = (
     "workflow_id",
     "user_id",
 )
+
+_json = json.JSONEncoder(separators=(",", ":")).encode
+
+_ANY: Any = ""
+"""Stands for a value in the shape of a filter."""
 
 _NUMBERS = frozenset({"created_at", "updated_at", "run_index"})
 
@@ -106,6 +112,25 @@ class Page:
         whole = cls(tuple(dict.fromkeys(by)), order == "desc", limit, page)
         return whole if after is None else cls(whole.by, whole.descending, limit, None, whole._place(after))
 
+    @property
+    def shape(self) -> Page:
+        """The same for all pages that one statement serves: whether there is a limit, and not which."""
+        after = None if self.after is None else tuple(None if value is None else 0 for value in self.after)
+        return Page(self.by, self.descending, self.limit and 1, 1 if self._before else None, after)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the statement of this shape is sent with."""
+        values = {} if self.limit is None else {"limit": self.limit}
+        if self._before:
+            values["before"] = self._before
+        return values if self.after is None else {**values, **{f"after_{n}": v for n, v in enumerate(self.after)}}
+
+    @property
+    def _before(self) -> int:
+        """How many rows are passed over."""
+        return ((self.page or 1) - 1) * (self.limit or 0)
+
     def next(self, found: Sequence[Mapping[Any, Any]]) -> str | None:
         """Return where the page behind the rows ``found`` begins; None where there are too few for another."""
         if self.limit is None or len(found) < self.limit:
@@ -119,7 +144,7 @@ class Page:
                 place[n] = types.LARGEST
         # Escaped: JSON makes one character of two halves of a pair.
         said = [escapes.escape(value) if isinstance(value, str) else value for value in (*self._order, *place)]
-        text = json.dumps(said, separators=(",", ":"))
+        text = _json(said)
         return base64.urlsafe_b64encode(text.encode("ascii")).decode("ascii").rstrip("=")
 
     @property
@@ -168,3 +193,17 @@ class SessionFilter:
     name_folded: str | None = None
     created_from: int | None = None
     created_before: int | None = None
+
+    @property
+    def shape(self) -> SessionFilter:
+        """The same for all filters that one statement serves; it depends on the type whose component it is."""
+        shape = SessionFilter(**dict.fromkeys(self.values, _ANY))
+        return shape if self.component_id is None else replace(shape, session_type=self.session_type)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the statement of this shape is sent with."""
+        asked = {name: value for name, value in self.__dict__.items() if value is not None}
+        if self.name_folded is not None:
+            asked["name_folded"] = "%" + re.sub("[/%_]", r"/\g<0>", self.name_folded) + "%"
+        return asked

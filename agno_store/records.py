@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from agno_store.errors import InvalidArgument
+
+T = TypeVar("T")
 
 TYPES = ("agent", "team", "workflow")
 
@@ -117,6 +119,17 @@ class Origin(NamedTuple):
     store: str
     session_id: str
     created_at: int
+
+
+def whole(cls: type[T], entries: Mapping[str, Any]) -> T:
+    """Return a record of which all fields are given, by name.
+
+    What dataclasses make for one that is frozen sets each field through ``object.__setattr__``: five times as long,
+    for every row of a listing.
+    """
+    record = object.__new__(cls)
+    record.__dict__.update(entries)
+    return record
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from agno_store.records import (
     checked_type,
     name_of,
     stand_in,
+    whole,
 )
 
 SECOND = 1_000_000
@@ -191,9 +192,14 @@ def origin(row: Mapping[Any, Any], store: str) -> Origin:
 
 def snapshot(row: Mapping[Any, Any], store: str) -> Snapshot:
     """Return what a session's row is, for a later save of what was made of it."""
-    payloads = {name: row[name] for name in SESSION_PAYLOADS}
-    summary = None if row["summary"] is None else summary_texts(row)
-    return Snapshot(origin(row, store), row["version"], payloads, summary)
+    fields = {
+        "origin": origin(row, store),
+        "version": row["version"],
+        "payloads": {name: row[name] for name in SESSION_PAYLOADS},
+        "summary": None if row["summary"] is None else summary_texts(row),
+        "is_stored": True,
+    }
+    return whole(Snapshot, fields)
 
 
 def run_columns(
@@ -265,14 +271,14 @@ def session_dict(row: Mapping[Any, Any], unreadable: Unreadable | None = None) -
     ``unreadable`` and gives a mark in its place.
     """
     entries = dict(row)
-    where = f"session {row['session_id']!r}"
     for name in SESSION_PAYLOADS:
-        entries[name] = _decoded(row[name], where, name, unreadable, dict)
+        if entries[name] is not None:
+            entries[name] = _decoded(entries[name], row, name, unreadable, dict)
     if entries["workflow_name"] is not None:
         entries["workflow_name"] = escapes.unescape(entries["workflow_name"])
-    text, topics, rest = (entries.pop(name) for name in ("summary", "topics", "summary_data"))
-    entries["summary"] = None if text is None else _summary(text, topics, rest, where, unreadable).to_dict()
-    return _seconds(entries, where, unreadable)
+    text, topics, rest = entries.pop("summary"), entries.pop("topics"), entries.pop("summary_data")
+    entries["summary"] = None if text is None else _summary(text, topics, rest, row, unreadable).to_dict()
+    return _seconds(entries, row, unreadable)
 
 
 def session_data(row: Mapping[Any, Any]) -> dict[str, Any]:
@@ -280,7 +286,7 @@ def session_data(row: Mapping[Any, Any]) -> dict[str, Any]:
 
     Raises CorruptRow, naming the session, where it cannot be read.
     """
-    return _decoded(row["session_data"], f"session {row['session_id']!r}", "session_data", None, dict) or {}
+    return _decoded(row["session_data"], row, "session_data", None, dict) or {}
 
 
 def run_dict(row: Mapping[Any, Any], unreadable: Unreadable | None = None) -> dict[str, Any]:
@@ -289,10 +295,10 @@ def run_dict(row: Mapping[Any, Any], unreadable: Unreadable | None = None) -> di
     Raises CorruptRow, naming the run, where its payload cannot be read, or notes that in ``unreadable`` and gives
     in its place what the columns say, with a mark as the content.
     """
-    entries = {name: value for name, value in row.items() if name != "session_created_at"}
-    where = f"run {row['run_id']!r} of session {row['session_id']!r}"
-    _seconds(entries, where, unreadable)
-    payload = _decoded(row["run_data"], where, "run_data", unreadable, dict)
+    entries = dict(row)
+    entries.pop("session_created_at", None)
+    _seconds(entries, row, unreadable)
+    payload = _decoded(row["run_data"], row, "run_data", unreadable, dict)
     entries["run_data"] = stand_in(entries, payload) if encoding.is_corrupt(payload) else payload
     return entries
 
@@ -302,22 +308,26 @@ def summary_record(row: Mapping[Any, Any]) -> Summary:
 
     Raises CorruptRow, naming the session, where a payload cannot be read.
     """
-    where = f"summary of session {row['session_id']!r}"
     return _summary(
         row["summary"],
         row["topics"],
         row["summary_data"],
-        where,
+        row,
         session_id=row["session_id"],
         run_index=row["run_index"],
     )
 
 
 def _summary(
-    text: str, topics: str | None, rest: str | None, where: str, unreadable: Unreadable | None = None, **more: Any
+    text: str,
+    topics: str | None,
+    rest: str | None,
+    row: Mapping[Any, Any],
+    unreadable: Unreadable | None = None,
+    **more: Any,
 ) -> Summary:
-    listed = _decoded(topics, where, "topics", unreadable)
-    data = _decoded(rest, where, "summary_data", unreadable, dict) or {}
+    listed = _decoded(topics, row, "topics", unreadable)
+    data = _decoded(rest, row, "summary_data", unreadable, dict) or {}
     if encoding.is_corrupt(data):
         # Where agno's own summaries have a place for it, so that none is saved over what is stored.
         listed, data = data, {}
@@ -330,17 +340,23 @@ def _summary(
     )
 
 
-def _seconds(entries: dict[str, Any], where: str, unreadable: Unreadable | None) -> dict[str, Any]:
-    for name in ("created_at", "updated_at"):
-        try:
-            entries[name] //= SECOND
-        except TypeError as error:  # SQLite stores a text in any column
-            _corrupt(error, where, name, unreadable)
-            entries[name] = None
+def _seconds(entries: dict[str, Any], row: Mapping[Any, Any], unreadable: Unreadable | None) -> dict[str, Any]:
+    try:
+        entries["created_at"] //= SECOND
+        entries["updated_at"] //= SECOND
+    except TypeError:  # SQLite stores a text in any column
+        for name in ("created_at", "updated_at"):
+            try:
+                entries[name] = row[name] // SECOND
+            except TypeError as error:
+                _corrupt(error, row, name, unreadable)
+                entries[name] = None
     return entries
 
 
-def _decoded(text: str | None, where: str, column: str, unreadable: Unreadable | None, kind: type | None = None) -> Any:
+def _decoded(
+    text: str | None, row: Mapping[Any, Any], column: str, unreadable: Unreadable | None, kind: type | None = None
+) -> Any:
     if text is None:
         return None
     try:
@@ -349,11 +365,16 @@ def _decoded(text: str | None, where: str, column: str, unreadable: Unreadable |
             raise ValueError("it is no JSON object")
         return encoding.decode(text)
     except encoding.UNREADABLE as error:
-        return _corrupt(error, where, column, unreadable)
+        return _corrupt(error, row, column, unreadable)
 
 
-def _corrupt(error: Exception, where: str, column: str, unreadable: Unreadable | None) -> dict[str, Any]:
+def _corrupt(error: Exception, row: Mapping[Any, Any], column: str, unreadable: Unreadable | None) -> dict[str, Any]:
     """Return a mark that says what cannot be read and why, or raise CorruptRow where none is wanted."""
+    where = f"session {row['session_id']!r}"
+    if "run_id" in row:
+        where = f"run {row['run_id']!r} of {where}"
+    elif "session_type" not in row:
+        where = f"summary of {where}"
     problem = f"{where}: what is stored in {column} cannot be read ({type(error).__name__}: {error}). {encoding.LEFT}"
     if unreadable is None:
         raise CorruptRow(problem, row=where, column=column) from error

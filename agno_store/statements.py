@@ -1,24 +1,19 @@
-"""Every statement a store sends, built from its tables and the filters of a call; nothing is run here.
+"""Every statement a store sends, built from its tables; those of listings are in ``listings``. Nothing is run here.
 
-Values are bound, never written into the text, and the only names that come from a caller are sort
-columns, which are looked up in a fixed table.
+Values are bound, never written into the text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.dml import ReturningUpdate
-from sqlalchemy.sql.functions import FunctionElement
 
 from agno_store import tables, tenants
+from agno_store.listings import Listings
 from agno_store.names import Names
-from agno_store.paging import Page, SessionFilter
 
 SKIPPED_IN_HISTORY = ("PAUSED", "CANCELLED", "ERROR", "REGENERATED")
 """Statuses of runs that ``runs_limit`` passes over, as agno does when it builds a context."""
@@ -28,28 +23,9 @@ ACTIVE = ("PENDING", "RUNNING", "PAUSED")
 
 _SESSION_KEY = tenants.SessionKey()
 
-_COMPONENT: Mapping[str, str] = MappingProxyType({"agent": "agent_id", "team": "team_id", "workflow": "workflow_id"})
 
-
-class Behind(FunctionElement[bool]):
-    """A comparison of several columns with as many values; a dialect may say the same in words of its own."""
-
-    type = sa.Boolean()
-    inherit_cache = True
-
-    def self_group(self, against: Any = None) -> Behind:
-        """A truth already: it is not compared with 1, as other functions are where there are no truths."""
-        return self
-
-
-@compiles(Behind)
-def _behind_a_place(element: Behind, compiler: Any, **kw: Any) -> str:
-    (comparison,) = element.clauses
-    return str(compiler.process(comparison, **kw))
-
-
-class Statements:
-    """The statements of one store and tenant; those without filters are built once.
+class Statements(Listings):
+    """The statements of one store and tenant, each built once.
 
     A session's key is the tenant's by its type. Whoever looks for sessions or runs by something else has to ask
     for ``_of_tenant``.
@@ -57,8 +33,7 @@ class Statements:
 
     def __init__(self, names: Names, tenant_id: str | None = None) -> None:
         all_tables = tables.addressed(names, _SESSION_KEY)
-        self.sessions, self.runs, self.summaries = all_tables.sessions, all_tables.runs, all_tables.summaries
-        self._of_tenant = self.sessions.c.tenant_id == tenant_id  # IS NULL where there is none
+        super().__init__(all_tables, all_tables.sessions.c.tenant_id == tenant_id)  # IS NULL where there is none
         self.names = names
 
     # -- schema -------------------------------------------------------------------------------
@@ -82,17 +57,9 @@ class Statements:
     # -- sessions -----------------------------------------------------------------------------
 
     @cached_property
-    def _session_columns(self) -> sa.Select[Any]:
-        s, u = self.sessions.c, self.summaries.c
-        mine = [column for column in s if column.name not in ("name_folded", "next_run_index", "tenant_id")]
-        return sa.select(*mine, u.summary, u.topics, u.summary_data).select_from(
-            self.sessions.outerjoin(self.summaries, u.session_id == s.session_id)
-        )
-
-    @cached_property
     def session(self) -> sa.Select[Any]:
         """One session with its summary, by ``session_id``."""
-        return self._session_columns.where(self.sessions.c.session_id == sa.bindparam("session_id"))
+        return self.session_columns.where(self.sessions.c.session_id == sa.bindparam("session_id"))
 
     @cached_property
     def lock_session(self) -> sa.Select[Any]:
@@ -140,31 +107,6 @@ class Statements:
     def delete_session(self) -> sa.Delete:
         return sa.delete(self.sessions).where(self.sessions.c.session_id == sa.bindparam("key"))
 
-    def list_sessions(self, which: SessionFilter, page: Page) -> sa.Select[Any]:
-        """A page of sessions with their summaries."""
-        return _paged(self._session_columns.where(*self._session_conditions(which)), self.sessions, page)
-
-    def count_sessions(self, which: SessionFilter) -> sa.Select[Any]:
-        return sa.select(sa.func.count()).select_from(self.sessions).where(*self._session_conditions(which))
-
-    def _session_conditions(self, which: SessionFilter) -> list[sa.ColumnElement[bool]]:
-        s = self.sessions.c
-        conditions: list[sa.ColumnElement[bool]] = [self._of_tenant]
-        if which.session_type is not None:
-            conditions.append(s.session_type == which.session_type)
-        if which.user_id is not None:
-            conditions.append(s.user_id == which.user_id)
-        if which.component_id is not None:
-            columns = [_COMPONENT[which.session_type]] if which.session_type else list(_COMPONENT.values())
-            conditions.append(sa.or_(*(s[column] == which.component_id for column in columns)))
-        if which.name_folded is not None:
-            conditions.append(s.name_folded.contains(which.name_folded, autoescape=True))
-        if which.created_from is not None:
-            conditions.append(s.created_at >= which.created_from)
-        if which.created_before is not None:
-            conditions.append(s.created_at < which.created_before)
-        return conditions
-
     # -- runs ---------------------------------------------------------------------------------
 
     @cached_property
@@ -203,10 +145,6 @@ class Statements:
             .where(r.session_id.in_(sa.bindparam("session_ids", expanding=True)))
             .order_by(r.session_id, r.run_index)
         )
-
-    def runs_called(self, filters: Mapping[str, str]) -> sa.Select[Any]:
-        """Runs of one id: an id may be in several sessions, and two are enough to know it."""
-        return self._filtered(sa.select(self.runs), filters).limit(2)
 
     @cached_property
     def one_run(self) -> sa.Select[Any]:
@@ -256,25 +194,6 @@ class Statements:
         r = self.runs.c
         return sa.select(r.run_id).where(r.session_id == sa.bindparam("session_id"), r.status.in_(ACTIVE)).limit(1)
 
-    def list_runs(self, filters: Mapping[str, str], page: Page) -> sa.Select[Any]:
-        """A page of the runs whose columns equal ``filters``."""
-        return _paged(self._filtered(sa.select(self.runs), filters), self.runs, page)
-
-    def count_runs(self, filters: Mapping[str, str]) -> sa.Select[Any]:
-        return self._filtered(sa.select(sa.func.count()).select_from(self.runs), filters)
-
-    def _filtered(self, statement: sa.Select[Any], filters: Mapping[str, str]) -> sa.Select[Any]:
-        s, r = self.sessions.c, self.runs.c
-        statement = statement.where(*(r[name] == value for name, value in filters.items() if name != "user_id"))
-        if "session_id" in filters and "user_id" not in filters:
-            return statement
-        statement = statement.join(self.sessions, s.session_id == r.session_id).where(self._of_tenant)
-        if "user_id" not in filters:
-            return statement
-        # A run is its session's owner's; only where nobody owns the session, its own user's.
-        user_id = filters["user_id"]
-        return statement.where(sa.or_(s.user_id == user_id, sa.and_(s.user_id.is_(None), r.user_id == user_id)))
-
     def _this_run(self) -> tuple[sa.ColumnElement[bool], ...]:
         r = self.runs.c
         return r.session_id == sa.bindparam("key"), r.run_id == sa.bindparam("run_key")
@@ -302,29 +221,3 @@ class Statements:
     @cached_property
     def delete_summary(self) -> sa.Delete:
         return sa.delete(self.summaries).where(self.summaries.c.session_id == sa.bindparam("key"))
-
-
-def _paged(statement: sa.Select[Any], table: sa.Table, page: Page) -> sa.Select[Any]:
-    """Cut a page out of a listing of a table's rows; NULLs come last either way."""
-    first, *ties = (table.c[name] for name in page.by)
-    order = [column.desc() if page.descending else column for column in (first, *ties)]
-    statement = statement.order_by(*([first.is_(None)] if first.nullable else []), *order)
-    if page.after is not None:
-        statement = statement.where(_behind([first, *ties], page.after, page.descending))
-    if page.limit is None:
-        return statement
-    # As BIGINT: SQLAlchemy would cast a plain number to INTEGER on PostgreSQL.
-    statement = statement.limit(sa.literal(page.limit, sa.BigInteger()))
-    before = ((page.page or 1) - 1) * page.limit
-    return statement.offset(sa.literal(before, sa.BigInteger())) if before else statement
-
-
-def _behind(columns: list[sa.Column[Any]], place: Sequence[Any], descending: bool) -> sa.ColumnElement[bool]:
-    """What is true of the rows that come behind a place in the order of these columns."""
-    first, *ties = columns
-    if place[0] is None:
-        return sa.and_(first.is_(None), _behind(ties, place[1:], descending))
-    values = [sa.literal(value, column.type) for column, value in zip(columns, place, strict=True)]
-    here, there = sa.tuple_(*columns), sa.tuple_(*values)
-    behind = Behind(here < there if descending else here > there)
-    return sa.or_(behind, first.is_(None)) if first.nullable else behind

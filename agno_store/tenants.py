@@ -9,7 +9,7 @@ ask for ``sessions.tenant_id`` as well.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -73,10 +73,13 @@ class SessionKey(types.Id):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else f"{_prefix.get()}{escapes.escape(value)}"
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None:
-            return None
-        own = _prefix.get()
-        if not value.startswith(own) or escapes.is_separated(value[len(own) :]):
-            raise RuntimeError("A statement has read a session of another tenant; it was not given to the caller.")
-        return escapes.unescape(value[len(own) :])
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        def read(value: str | None) -> str | None:
+            own = _prefix.get()
+            if value is None or (not own and "\x1a" not in value):
+                return value
+            if not value.startswith(own) or escapes.is_separated(value[len(own) :]):
+                raise RuntimeError("A statement has read a session of another tenant; it was not given to the caller.")
+            return escapes.unescape(value[len(own) :])
+
+        return read

@@ -6,6 +6,7 @@ Released revisions import this module and nothing else of ours: what a name here
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -78,6 +79,13 @@ class Id(sa.types.TypeDecorator[str]):
         if value is None or escapes.is_separated(value):
             return None if value is None else escapes.AsStored(value)
         return escapes.unescape(value)
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        def read(value: str | None) -> str | None:
+            # Most ids need nothing done, and a row has six of them.
+            return value if value is None or "\x1a" not in value else self.process_result_value(value, dialect)
+
+        return read
 
 
 _ID = (

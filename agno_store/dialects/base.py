@@ -197,9 +197,7 @@ class Dialect(abc.ABC):
 
     # -- listings -----------------------------------------------------------------------------
 
-    def read_along(
-        self, connection: Connection, statement: sa.Select[Any], table: sa.Table, columns: Sequence[str]
-    ) -> sa.Select[Any]:
+    def read_along(self, statement: sa.Select[Any], table: sa.Table, columns: Sequence[str]) -> sa.Select[Any]:
         """Have a listing read along the index of these columns, where the database would not find that by itself."""
         return statement
 

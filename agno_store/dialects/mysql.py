@@ -20,8 +20,8 @@ from agno_store.dialects.cluster import Lease, causal, is_cluster
 from agno_store.dialects.limits import Limit
 from agno_store.dialects.waiting import attempts
 from agno_store.errors import ConfigurationError, UpgradeLocked
+from agno_store.listings import Behind
 from agno_store.names import Names
-from agno_store.statements import Behind
 
 if TYPE_CHECKING:
     from agno_store.dialects.locks import Change
@@ -132,14 +132,12 @@ class MySQL(Dialect):
             known = connection.info["agno_store limit"] = Limit(size, "max_allowed_packet", escapes=True)
         return known
 
-    def read_along(
-        self, connection: Connection, statement: sa.Select[Any], table: sa.Table, columns: Sequence[str]
-    ) -> sa.Select[Any]:
+    def read_along(self, statement: sa.Select[Any], table: sa.Table, columns: Sequence[str]) -> sa.Select[Any]:
         # MariaDB prefers the equality of the first column to a range of them all, and would read from page 1 on.
         for index in table.indexes:
             if index.columns.keys() == list(columns):
-                name = connection.dialect.identifier_preparer.quote(str(index.name)).replace("%", "%%")
-                return statement.with_hint(table, f"FORCE INDEX ({name})")
+                name = str(index.name).replace("%", "%%")
+                return statement.with_hint(table, f"FORCE INDEX (`{name}`)")
         return statement
 
     @property

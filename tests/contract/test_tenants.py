@@ -233,7 +233,7 @@ def plan(db: Any, backend: str) -> str:
     with statements(db.db_engine) as sent:
         db.get_sessions(limit=20, include_runs=False)
     (statement,) = sent
-    bound = {"%(tenant_id_1)s": "'acme'", "%(param_1)s::BIGINT": "20", "%(param_1)s": "20", "?": "{}"}
+    bound = {"%(tenant_id_1)s": "'acme'", "%(limit)s::BIGINT": "20", "%(limit)s": "20", "?": "{}"}
     for marker, value in bound.items():
         statement = statement.replace(marker, value)
     for value in ("'acme'", "20"):  # of asyncmy, which has them in their order
