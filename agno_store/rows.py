@@ -195,7 +195,8 @@ def snapshot(row: Mapping[Any, Any], store: str) -> Snapshot:
     fields = {
         "origin": origin(row, store),
         "version": row["version"],
-        "payloads": {name: row[name] for name in SESSION_PAYLOADS},
+        # Of a listing the row itself: it has them under their names, and nothing is done for an object never saved.
+        "payloads": row if type(row) is dict else {name: row[name] for name in SESSION_PAYLOADS},
         "summary": None if row["summary"] is None else summary_texts(row),
         "is_stored": True,
     }

@@ -38,6 +38,15 @@ NEWEST = (
     "SELECT session_id, user_id, agent_id, {session_data}, created_at, updated_at FROM raw_sessions "
     "WHERE user_id = ? ORDER BY created_at DESC, session_id DESC LIMIT ?"
 )
+SAME = (
+    "SELECT s.session_id, s.session_type, s.agent_id, s.team_id, s.workflow_id, s.user_id, s.workflow_name, "
+    "s.session_data{text}, s.agent_data{text}, s.team_data{text}, s.workflow_data{text}, s.metadata{text}, s.version, "
+    "s.created_at, s.updated_at, u.summary, u.topics{text}, u.summary_data{text} FROM agent_sessions s "
+    "LEFT JOIN agent_sessions_summaries u ON u.session_id = s.session_id WHERE s.user_id = ? AND s.tenant_id IS NULL "
+    "ORDER BY s.created_at DESC, s.session_id DESC LIMIT ?"
+)
+PAYLOADS = (7, 8, 9, 10, 11, 16, 17)
+"""Which of its columns are JSON."""
 BEFORE = NEWEST.replace(" ORDER", " AND (created_at, session_id) < (?, ?) ORDER")
 
 
@@ -143,6 +152,16 @@ class Raw:
         select = self._json(BEFORE if before else NEWEST)
         rows = self._execute(select, (user_id, *before, count))
         return [(session_id, *rest[:2], json.loads(rest[2]), *rest[3:]) for session_id, *rest in rows]
+
+    def newest_as_ours(self, user_id: str, count: int) -> list[Any]:
+        """Return of this package's tables what its own listing returns, as tuples."""
+        rows = self._execute(SAME.format(text="::text" if self.place.backend == "postgresql" else ""), (user_id, count))
+        found = [list(row) for row in rows]
+        for row in found:
+            for n in PAYLOADS:
+                if row[n] is not None:
+                    row[n] = json.loads(row[n])
+        return found
 
     # -- the driver ---------------------------------------------------------------------------
 

@@ -44,9 +44,9 @@ def test_a_turn_is_counted_for_every_system(place: Place, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize(
-    ("work", "goals"), [(turns.growth, [1.2] * 4), (others.listing, [1.5, 1.2]), (turns.threads, [0.8])]
+    ("work", "goals"), [(turns.growth, [1.2] * 4), (others.listing, [1.5, None, 1.2]), (turns.threads, [0.8])]
 )
-def test_a_work_has_its_lines(place: Place, work: Callable[[Place, Size], Result], goals: list[float]) -> None:
+def test_a_work_has_its_lines(place: Place, work: Callable[[Place, Size], Result], goals: list[float | None]) -> None:
     lines = work(place, TINY).lines
 
     assert [line.goal for line in lines] == goals
