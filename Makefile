@@ -6,11 +6,14 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?= --json .cache/bench.json --plot .cache/bench.png
 UV ?= $(shell command -v uv 2>/dev/null)
 
+# The earlier releases of agno that the tests run (tests/others), each on what is installed for the one in .venv.
+AGNO := 1.8.4 2.5.0 2.9.0
+
 BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all bench lint types servers format build clean
+.PHONY: help demo test test-all bench lint types servers agno format build clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +21,7 @@ help: ## Show this help
 demo: $(STAMP) ## Show what the package does, on SQLite
 	$(BIN)/python examples/demo.py
 
-test: lint types servers ## Check everything, on all databases (DATABASES, JOBS and PYTEST_ARGS narrow it)
+test: lint types servers agno ## Check everything, on all databases (DATABASES, JOBS and PYTEST_ARGS narrow it)
 	$(BIN)/python -m pytest -n $(JOBS) $(PYTEST_ARGS)
 
 test-all: export TEST_ALL = 1
@@ -38,6 +41,17 @@ types: $(STAMP) ## Check types
 
 servers: $(STAMP) ## Install the servers that the tests lack, if any
 	$(BIN)/python -m tests.servers.install
+
+agno: $(AGNO:%=.cache/agno-%) ## Install the earlier releases of agno that the tests run, if they lack any
+
+.cache/agno-%: | $(STAMP)
+	rm -rf $@.unfinished
+ifneq ($(UV),)
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --target $@.unfinished agno==$*
+else
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@.unfinished agno==$*
+endif
+	mv $@.unfinished $@
 
 format: $(STAMP) ## Put the code into its format
 	$(BIN)/ruff check --fix .
