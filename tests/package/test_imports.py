@@ -21,6 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"shapes"}),
     frozenset({"engines"}),
     frozenset({"attempts", "loops", "schema", "standby", "store"}),
+    frozenset({"transfer"}),
     frozenset({"operations"}),
     frozenset({"database"}),
     frozenset({"db"}),

@@ -1,0 +1,174 @@
+"""One session into a store, in one transaction: what is not there is added, and what is newer is replaced.
+
+A row is newer by when it was last written, at the same moment by its version. What is there and as new stays, so a
+second time changes nothing. Nothing is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Insert, Update
+from sqlalchemy.engine import Connection, RowMapping
+
+from agno_store import dialects, encoding, owners, rows, tenants
+from agno_store.store import Store
+from agno_store.transfer.columns import RUN, SESSION, SUMMARY, complete
+from agno_store.transfer.conversation import Content, Row
+from agno_store.transfer.counts import Done
+from agno_store.transfer.statements import Statements
+
+_NEVER_CHANGED = ("session_id", "session_type", "created_at", "next_run_index")
+
+
+def put(c: Connection, store: Store, content: Content, *, dry: bool = False) -> Done:
+    """Write a conversation and return what was done, or with ``dry`` what would be; then nothing is locked either.
+
+    Raises Malformed for what is no conversation, OwnerMismatch where the session belongs to another user,
+    InvalidArgument for a session_id that has no room behind the tenant, PayloadTooLarge.
+    """
+    arrival = _Arrival(c, store, complete(SESSION, content.session), dry)
+    arrival.write_session()
+    if content.summary is not None:
+        arrival.write_summary(complete(SUMMARY, content.summary))
+    for piece in content.runs:
+        arrival.write_runs([complete(RUN, run) for run in piece])
+    arrival.close()
+    return arrival.done
+
+
+def is_newer(row: Row, than: Mapping[Any, Any]) -> bool:
+    """Whether a row was written later than another one."""
+    return (row["updated_at"], row["version"]) > (than["updated_at"], than["version"])
+
+
+class _Arrival:
+    """A session that is being written."""
+
+    def __init__(self, c: Connection, store: Store, session: dict[str, Any], dry: bool) -> None:
+        self._c, self._store, self._dry = c, store, dry
+        self._sql = Statements(store)
+        self._session, self._key = session, {"session_id": session["session_id"]}
+        self._there = self._found(self._sql.there if dry else self._sql.locked)
+        self._next = session["next_run_index"] if self._there is None else self._there["next_run_index"]
+        self._touched = session["updated_at"] if self._there is None else self._there["updated_at"]
+        self._known = self._known_runs()
+        self._taken = {row["run_index"] for row in self._known.values()}
+        self.done = Done()
+
+    def write_session(self) -> None:
+        """Insert the session, or change it where it is older."""
+        session, there, counts = self._session, self._there, self.done.sessions
+        if there is None:
+            tenants.refuse_too_long(session["session_id"], self._store.tenant_id)
+            row = {**session, **_folded_name(session), "tenant_id": self._store.tenant_id}
+            self._send(self._store.sql.insert_session, row)
+            counts.inserted += 1
+            return
+        owners.own(session["session_id"], there["user_id"], session["user_id"])
+        if not is_newer(session, there):
+            counts.kept += 1
+            return
+        if there["user_id"] is None and session["user_id"] is not None:
+            self._refuse_claim()
+        changes = {name: value for name, value in session.items() if name not in _NEVER_CHANGED}
+        version = max(session["version"], there["version"] + 1)  # one that nobody has read yet
+        self._update_session({**changes, **_folded_name(session), "version": version})
+        self._touched = session["updated_at"]
+        counts.updated += 1
+
+    def write_summary(self, summary: dict[str, Any]) -> None:
+        """Insert the summary, or replace an older one."""
+        known = None if self._there is None else self._found(self._sql.known_summary)
+        counts = self.done.summaries
+        if known is None:
+            self._send(self._store.sql.insert_summary, {**self._key, **summary})
+            counts.inserted += 1
+        elif summary["updated_at"] > known["updated_at"]:
+            self._send(self._store.sql.update_summary, {"key": self._session["session_id"], **summary})
+            counts.updated += 1
+        else:
+            counts.kept += 1
+
+    def write_runs(self, runs: Sequence[dict[str, Any]]) -> None:
+        """Insert the runs that are not there, at their places where these are free, and replace older ones."""
+        new, counts = [], self.done.runs
+        for run in runs:
+            known = self._known.get(run["run_id"])
+            if known is None:
+                new.append({**self._key, **run, "run_index": self._placed(run)})
+                self._known[run["run_id"]] = _age(run)
+            elif is_newer(run, known):
+                self._replace_run(run, known)
+                counts.updated += 1
+            else:
+                counts.kept += 1
+        if new:
+            self._send(self._store.sql.insert_run, new)
+            counts.inserted += len(new)
+
+    def close(self) -> None:
+        """Record in the session's row how far its runs go, and when it was last written to."""
+        before = self._session if self._there is None else self._there
+        changes = {"next_run_index": self._next, "updated_at": self._touched}
+        changed = {name: value for name, value in changes.items() if before[name] != value}
+        if changed:
+            self._update_session(changed)
+        counts = self.done.sessions
+        if counts.kept and (self.done.runs.changed or self.done.summaries.changed):
+            counts.kept, counts.updated = 0, 1
+
+    def _known_runs(self) -> dict[str, Mapping[Any, Any]]:
+        """Return the runs that are there, by their ids."""
+        if self._there is None:
+            return {}
+        return {row["run_id"]: row for row in self._c.execute(self._sql.known_runs, self._key).mappings()}
+
+    def _placed(self, run: Row) -> int:
+        place = run["run_index"]
+        if place is None or place in self._taken:
+            place = self._next
+        self._taken.add(place)
+        self._next = max(self._next, place + 1)
+        self._touched = max(self._touched, run["updated_at"])
+        return int(place)
+
+    def _replace_run(self, run: dict[str, Any], known: Mapping[Any, Any]) -> None:
+        changes = {name: value for name, value in run.items() if name not in ("run_id", "run_index", "created_at")}
+        changes["version"] = max(run["version"], known["version"] + 1)
+        key = {"key": self._session["session_id"], "run_key": run["run_id"]}
+        self._send(self._sql.update_run, {**key, **changes})
+        self._known[run["run_id"]] = _age({**run, "version": changes["version"]})
+        self._touched = max(self._touched, run["updated_at"])
+
+    def _refuse_claim(self) -> None:
+        session_id, user_id = self._session["session_id"], self._session["user_id"]
+        other = self._c.execute(self._store.sql.run_of_another, {"key": session_id, "user_id": user_id}).first()
+        if other is not None:
+            owners.own(session_id, other.user_id, user_id)
+
+    def _found(self, statement: Any) -> RowMapping | None:
+        return self._c.execute(statement, self._key).mappings().first()
+
+    def _update_session(self, changes: Mapping[str, Any]) -> None:
+        self._send(self._store.sql.update_session, {"key": self._session["session_id"], **changes})
+
+    def _send(self, statement: Insert | Update, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
+        dialect = dialects.of(self._c.engine)
+        for row in [values] if isinstance(values, Mapping) else values:
+            dialect.refuse_too_large(self._c, row)
+        if not self._dry:
+            self._c.execute(statement, values)
+
+
+def _age(row: Row) -> dict[str, int]:
+    """Return what tells how new a row is, without what is in it."""
+    return {"updated_at": row["updated_at"], "version": row["version"]}
+
+
+def _folded_name(session: Row) -> dict[str, str | None]:
+    try:
+        return rows.stored_name(session["session_data"])
+    except encoding.UNREADABLE:  # it travels as it is, and has no name
+        return rows.name_columns(None)

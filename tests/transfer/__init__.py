@@ -1,0 +1,1 @@
+"""Sessions between stores, and into files and out of them."""
