@@ -167,6 +167,25 @@ def is_agnos(value: Any) -> bool:
     return any(_kind(value, classes) is not None for classes in (_RUNS, _SESSIONS, _SUMMARIES))
 
 
+def runs_are_brought() -> bool:
+    """Whether the program's agno is one that saves runs with their session alone: agno 2."""
+    base = getattr(sys.modules.get(BASE_MODULE), "BaseDb", None)
+    return base is not None and not hasattr(base, "upsert_run")
+
+
+def brings_runs(session: Any) -> bool:
+    """Whether the runs of a session are to be saved with it."""
+    return runs_are_brought() and session_kind(session) is not None
+
+
+def run_as_read(kind: str, run_data: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a run as a dictionary of the object that agno makes of one; None where it makes none."""
+    try:
+        return _dictionary(_read(lambda: _class(*_RUNS[kind]).from_dict(run_data), "run"))
+    except CorruptRow:
+        return None
+
+
 def _dictionary(run: Any) -> dict[str, Any]:
     """Return a run of agno's as a dictionary."""
     try:

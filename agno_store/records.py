@@ -142,6 +142,8 @@ class Snapshot:
     summary: Mapping[str, Any] | None = None
     is_stored: bool = True
     """Whether the payloads at that version are these; after a merge they hold what others have written, too."""
+    runs: Mapping[str, bytes] | None = None
+    """Of a session that its runs are saved with: what tells whether one was changed. None where they were not read."""
 
 
 @dataclass(frozen=True)

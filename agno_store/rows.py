@@ -5,6 +5,7 @@ Everything that can be wrong with a value is found here, before a transaction be
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -190,8 +191,8 @@ def origin(row: Mapping[Any, Any], store: str) -> Origin:
     return Origin(store, row["session_id"], row["created_at"])
 
 
-def snapshot(row: Mapping[Any, Any], store: str) -> Snapshot:
-    """Return what a session's row is, for a later save of what was made of it."""
+def snapshot(row: Mapping[Any, Any], store: str, runs: Iterable[Mapping[Any, Any]] | None = None) -> Snapshot:
+    """Return what a session's row is, and the rows of its runs, for a later save of what was made of it."""
     fields = {
         "origin": origin(row, store),
         "version": row["version"],
@@ -199,8 +200,15 @@ def snapshot(row: Mapping[Any, Any], store: str) -> Snapshot:
         "payloads": row if type(row) is dict else {name: row[name] for name in SESSION_PAYLOADS},
         "summary": None if row["summary"] is None else summary_texts(row),
         "is_stored": True,
+        "runs": None if runs is None else run_digests(runs),
     }
     return whole(Snapshot, fields)
+
+
+def run_digests(runs: Iterable[Mapping[Any, Any]]) -> dict[str, bytes]:
+    """Return of each run, as columns, what tells whether its payload was changed."""
+    texts = {run["run_id"]: run["run_data"].encode("utf-8", "surrogatepass") for run in runs}
+    return {run_id: hashlib.blake2b(text, digest_size=16).digest() for run_id, text in texts.items()}
 
 
 def run_columns(

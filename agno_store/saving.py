@@ -8,7 +8,7 @@ write to win. A dictionary is no object of ours: of it the keys that are there a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -49,6 +49,10 @@ class SessionSave:
     on_conflict: str = MERGE
     created_at: int | None = None
     updated_at: int | None = None
+    runs: Sequence[Mapping[str, Any]] = ()
+    """The runs to be saved with it, as columns: those that its caller has changed."""
+    run_digests: Mapping[str, bytes] | None = None
+    """Of all runs that it came with, where they are saved with it, what tells whether one is changed later."""
 
     @property
     def session_id(self) -> str:
@@ -88,7 +92,8 @@ class SessionSave:
                 expected=self.version,
                 current=stored,
             )
-        return replace(self, base=Snapshot()) if is_another else self
+        # What its caller had read of runs stays known: those of a session that was deleted are not to come back.
+        return replace(self, base=Snapshot(runs=self.known_runs)) if is_another else self
 
     def _read(self, base: Snapshot, locked: Mapping[Any, Any]) -> bool:
         return base.origin == (self.store, self.session_id, locked["created_at"])
@@ -105,6 +110,11 @@ class SessionSave:
         if not self.merges or self.base is None:
             return given
         return {name: text for name, text in given.items() if text != self.base.payloads.get(name)}
+
+    @property
+    def known_runs(self) -> Mapping[str, bytes] | None:
+        """What its caller had read of the runs, or None if nothing."""
+        return None if self.base is None else self.base.runs
 
     @property
     def changes(self) -> dict[str, Any]:
@@ -151,7 +161,8 @@ class SessionSave:
         payloads = {name: text for name, text in self.columns.items() if name in SESSION_PAYLOADS}
         summary = None if self.summary is None else rows.summary_texts(self.summary)
         is_stored = all(stored[name] == text for name, text in payloads.items())
-        return Snapshot(rows.origin(stored, self.store), stored["version"], payloads, summary, is_stored)
+        origin = rows.origin(stored, self.store)
+        return Snapshot(origin, stored["version"], payloads, summary, is_stored, self.run_digests)
 
 
 def _at(version: int | None) -> str:

@@ -61,7 +61,13 @@ def storable(value: Any, path: str, unstorable: str | None) -> Any:
 
 
 def prepared(
-    session: Any, store: str, unstorable: str | None, on_conflict: str = MERGE, *, keeps_updated_at: bool = False
+    session: Any,
+    store: str,
+    now: int,
+    unstorable: str | None,
+    on_conflict: str = MERGE,
+    *,
+    keeps_updated_at: bool = False,
 ) -> SessionSave:
     """Return a session ready to be stored, with what its caller had read of it."""
     record: Session = bridge.session_record(session)
@@ -69,6 +75,8 @@ def prepared(
     marks = _marks(session, unstorable)
     columns = rows.session_columns(record, given(session), marks)
     base, version = _as_read(bridge.snapshot_of(session), record.version, store, columns["session_id"])
+    brought = prepared_runs(runs_of(session), record, now, unstorable) if bridge.brings_runs(session) else None
+    digests = None if brought is None else rows.run_digests(brought)
     save = SessionSave(
         store=store,
         columns=columns,
@@ -78,6 +86,8 @@ def prepared(
         on_conflict=on_conflict,
         created_at=_moment(record.created_at, "created_at"),
         updated_at=_moment(record.updated_at, "updated_at") if keeps_updated_at else None,
+        runs=[] if digests is None else _changed(brought or [], digests, base),
+        run_digests=digests,
     )
     _tell_marked(f"session {record.session_id!r}", marks)
     _tell_left(record)
@@ -121,14 +131,37 @@ def prepared_run(run: Any, session_id: str, user_id: str | None, now: int, unsto
     return columns
 
 
+def prepared_runs(runs: Iterable[Any] | None, session: Session, now: int, unstorable: str | None) -> list[Any]:
+    """Return the columns of the runs that are saved with a session. One that could not be read is left as stored."""
+    readable = [run for run in runs or () if not encoding.is_corrupt(getattr(run, "content", None))]
+    columns = [prepared_run(run, session.session_id, session.user_id, now, unstorable) for run in readable]
+    return list({run["run_id"]: run for run in columns}.values())
+
+
+def _changed(runs: Sequence[Any], digests: Mapping[str, bytes], base: Snapshot | None) -> list[Any]:
+    """Return the runs that are not as their caller has read them, in the form in which they will be read.
+
+    agno 2 writes empty entries that it does not read, and the other way round. Stored as it reads them, they are the
+    same when they come back, and only what a program has changed is written again.
+    """
+    known: Mapping[str, bytes] = {} if base is None or base.runs is None else base.runs
+    changed = [run for run in runs if known.get(run["run_id"]) != digests[run["run_id"]]]
+    return [{**run, "run_data": _as_it_is_read(run["run_type"], run["run_data"])} for run in changed]
+
+
+def _as_it_is_read(run_type: str, run_data: str) -> str:
+    read = bridge.run_as_read(run_type, encoding.decode(run_data))
+    return run_data if read is None else encoding.encode(read, "run_data", [])
+
+
 def prepared_all(
-    sessions: Iterable[Any], store: str, unstorable: str | None, on_conflict: str, *, keeps_updated_at: bool
+    sessions: Iterable[Any], store: str, now: int, unstorable: str | None, on_conflict: str, *, keeps_updated_at: bool
 ) -> list[SessionSave]:
     """The same of several sessions; an error says which of them it is about."""
     ready: list[SessionSave] = []
     for session in sessions:
         try:
-            ready.append(prepared(session, store, unstorable, on_conflict, keeps_updated_at=keeps_updated_at))
+            ready.append(prepared(session, store, now, unstorable, on_conflict, keeps_updated_at=keeps_updated_at))
         except (EncodingError, InvalidArgument) as error:
             found = session.get("session_id") if isinstance(session, Mapping) else getattr(session, "session_id", None)
             error.args = (f"Session {found!r}, number {len(ready) + 1} of those given: {error}",)
@@ -137,7 +170,7 @@ def prepared_all(
 
 
 def runs_of(session: Any) -> Any:
-    """Return the runs that a session comes with; they are given back, and not stored."""
+    """Return the runs that a session comes with. They are given back, and only those of agno 2 are stored."""
     return session.get("runs") if isinstance(session, Mapping) else getattr(session, "runs", None)
 
 
@@ -179,7 +212,7 @@ def session(
     entries = rows.session_dict(row, unreadable)
     decoded = None if runs is None else [rows.run_dict(run, unreadable) for run in runs]
     if deserialize:
-        snapshot = rows.snapshot(row, store)
+        snapshot = rows.snapshot(row, store, runs if bridge.runs_are_brought() else None)
         return bridge.session_object({**entries, "runs": decoded}, session_type, snapshot, unreadable)
     entries["runs"] = None if decoded is None else [run["run_data"] for run in decoded]
     return entries

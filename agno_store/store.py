@@ -110,7 +110,21 @@ class Store:
             self._update_session(c, session_id, locked["version"], changes | stamp)
         if save.summary is not None and not save.has_old_summary:
             self._write_summary(c, session_id, save.summary, moment)
-        return c.execute(self.sql.session, {"session_id": session_id}).mappings().one()
+        row = c.execute(self.sql.session, {"session_id": session_id}).mappings().one()
+        if save.runs:
+            self._save_runs(c, save, row)
+        return row
+
+    def _save_runs(self, c: Connection, save: SessionSave, row: Mapping[Any, Any]) -> None:
+        """Store the runs that a session comes with. The others that it has stay, and so do those stored as they are."""
+        stored: Mapping[str, bytes] = {}
+        if save.known_runs is None:
+            this = {"session_id": save.session_id, "session_created_at": row["created_at"]}
+            stored = rows.run_digests(c.execute(self.sql.session_runs, this).mappings())
+        given = rows.run_digests(save.runs)
+        for run in save.runs:
+            if stored.get(run["run_id"]) != given[run["run_id"]]:
+                self.save_run(c, {**run, "updated_at": row["updated_at"]}, None)
 
     def _changes(self, c: Connection, save: SessionSave, version: int) -> dict[str, Any]:
         if not save.has_to_be_merged(version):

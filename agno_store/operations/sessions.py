@@ -11,6 +11,7 @@ from agno_store.operations.base import Base
 from agno_store.paging import SESSION_SORTS, Listing, Page, SessionFilter, is_count
 from agno_store.records import checked_type
 from agno_store.saving import SessionSave, checked_policy
+from agno_store.store import now
 
 
 class SessionOperations(Base):
@@ -79,13 +80,16 @@ class SessionOperations(Base):
     def upsert_session(self, session: Any, deserialize: bool | None = True, *, on_conflict: str | None = None) -> Any:
         """Store a session and return it as stored. Its runs are not touched: ``upsert_run`` stores those.
 
+        Only agno 2 has no other way to store them: of a session of its own, the runs that were changed since it was
+        read are stored with it, and those it does not name stay.
+
         Of an object that was read from a store only what was changed since is written, and where somebody else
         has saved the session meanwhile, the payloads are merged key by key. ``on_conflict="error"`` raises
         StaleSession instead, ``"last_write_wins"`` writes all of it; without, the store's own setting counts.
         Of a dict the keys it has are written as they stand. ``created_at`` and the type stay as first stored.
         A session without an owner can be claimed; one of another user raises OwnerMismatch.
         """
-        save = shapes.prepared(session, self._origin, self.unstorable, self._policy(on_conflict))
+        save = shapes.prepared(session, self._origin, now(), self.unstorable, self._policy(on_conflict))
         run = self._put if save.may_be_repeated else self._write
         return self._saved(run(self._store.save_session, save), save, session, deserialize)
 
@@ -102,7 +106,12 @@ class SessionOperations(Base):
         Each is stored as ``upsert_session`` does. ``preserve_updated_at`` keeps the times the sessions come with.
         """
         saves = shapes.prepared_all(
-            sessions, self._origin, self.unstorable, self._policy(on_conflict), keeps_updated_at=preserve_updated_at
+            sessions,
+            self._origin,
+            now(),
+            self.unstorable,
+            self._policy(on_conflict),
+            keeps_updated_at=preserve_updated_at,
         )
 
         def work(connection: Any) -> list[Any]:
@@ -117,7 +126,7 @@ class SessionOperations(Base):
 
     def insert_session_if_absent(self, session: Any) -> bool:
         """Store a session unless there is one of its id; return whether it was stored."""
-        save = shapes.prepared(session, self._origin, self.unstorable)
+        save = shapes.prepared(session, self._origin, now(), self.unstorable)
         row = self._write(self._store.save_session, save, only_new=True)
         if row is not None:
             bridge.remember(session, save.snapshot(row))

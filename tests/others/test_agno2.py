@@ -1,0 +1,42 @@
+"""agno 2, where runs come with their session: the real packages, each process with nothing but the database."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.others import V2, run
+
+ENDED = ["agent", "COMPLETED", False, 1]
+STORED = {
+    "basket": [ENDED, ENDED],
+    "chat": [ENDED, ENDED],
+    "counter": [["workflow", "COMPLETED", False, 1]] * 2,
+    "paused": [["agent", "COMPLETED", False, 2]],
+    "team": [["agent", "COMPLETED", True, 1], ["team", "COMPLETED", False, 1], ["team", "COMPLETED", False, 1]],
+}
+"""Of each session the runs: type, status, whether a member's, and how often it was written."""
+
+
+@pytest.mark.parametrize("release", V2)
+def test_a_new_process_knows_what_an_earlier_one_was_told(release: str, url: str) -> None:
+    told = run(release, "tests.others.programs.agno2", url, "tell")
+    asked = run(release, "tests.others.programs.agno2", url, "ask")
+    for colour in ("sync", "async"):
+        assert told[colour]["answers"] == {"paused": "PAUSED", "workflow": "run 1"}
+        assert asked[colour] == {
+            "answers": {
+                "chat": "You are Ada",
+                "summary": "They got to know each other.",
+                "paid": "paid 5",
+                "basket": "['tea', 'milk']",
+                "team": "You are Ada",
+                "workflow": "run 2",
+            },
+            "stored": STORED,
+        }
+
+
+@pytest.mark.parametrize("release", V2)
+def test_a_store_keeps_its_promises(release: str, url: str) -> None:
+    tried = run(release, "tests.others.programs.keeping2", url)
+    assert len(tried) == 9
