@@ -262,7 +262,8 @@ def _stored_type(entries: Mapping[str, Any], unreadable: list[str] | None) -> st
 
 def _session(cls: Any, entries: Mapping[str, Any], runs: Any) -> Any:
     def read() -> Any:
-        return cls.from_dict({**entries, "summary": _agnos_summary(entries.get("summary")), "runs": runs})
+        # No empty list: agno 2.5 looks at its first.
+        return cls.from_dict({**entries, "summary": _agnos_summary(entries.get("summary")), "runs": runs or None})
 
     return _read(read, f"session {entries['session_id']!r}")
 

@@ -92,8 +92,7 @@ class SessionSave:
                 expected=self.version,
                 current=stored,
             )
-        # What its caller had read of runs stays known: those of a session that was deleted are not to come back.
-        return replace(self, base=Snapshot(runs=self.known_runs)) if is_another else self
+        return replace(self, base=Snapshot()) if is_another else self
 
     def _read(self, base: Snapshot, locked: Mapping[Any, Any]) -> bool:
         return base.origin == (self.store, self.session_id, locked["created_at"])

@@ -39,4 +39,4 @@ def test_a_new_process_knows_what_an_earlier_one_was_told(release: str, url: str
 @pytest.mark.parametrize("release", V2)
 def test_a_store_keeps_its_promises(release: str, url: str) -> None:
     tried = run(release, "tests.others.programs.keeping2", url)
-    assert len(tried) == 9
+    assert len(tried) == 10

@@ -113,6 +113,13 @@ def sessions_of_each_type_come_back_as_they_were(db: Any) -> None:
         assert db.get_session(given.session_id, deserialize=False)["runs"] == [run.to_dict() for run in read.runs]
 
 
+def a_session_without_runs_can_be_read(db: Any) -> None:
+    for given in (session("chat"), TeamSession("team", team_id="team"), WorkflowSession("flow", workflow_id="flow")):
+        db.upsert_session(given)
+        assert not db.get_session(given.session_id).runs
+    assert len(db.get_sessions()) == 3
+
+
 def several_are_stored_with_their_runs(db: Any) -> None:
     db.upsert_sessions([session("s1", answer("r1")), session("s2", answer("r2"), answer("r3"))])
     listed = db.get_sessions(session_type=SessionType.AGENT, user_id="ada", sort_by="session_id", sort_order="asc")
@@ -149,6 +156,7 @@ CASES: tuple[Callable[[Any], None], ...] = (
     a_session_that_is_kept_writes_what_was_changed_since,
     deleted_runs_do_not_come_back,
     sessions_of_each_type_come_back_as_they_were,
+    a_session_without_runs_can_be_read,
     several_are_stored_with_their_runs,
     another_users_session_is_left_alone,
     what_is_not_kept_is_refused_in_words,
