@@ -244,6 +244,15 @@ class Database(Shown, Operations):
         # agno's AgentOS calls this when it starts.
         self._ensure()
 
+    def _drop_all_tables(self) -> None:
+        """Take back all revisions. Raises SchemaError, before anything is changed, where one cannot be undone."""
+        from agno_store.migrations import Migrator
+
+        self._refuse_to_wait_for_itself()
+        with self._first_use, failures.translated(self):
+            Migrator.of(self).downgrade("base")
+            self._ready = False
+
     def _ensure(self) -> None:
         """Look at the version once; build what is missing, upgrade what is behind if that was asked for."""
         if not self._ready:

@@ -176,6 +176,11 @@ class Store:
         if other is not None:
             owners.own(session_id, other.user_id, user_id)
 
+    def owner(self, c: Connection, session_id: str) -> str | None:
+        """Return whose a session is, and let nobody else write to it meanwhile."""
+        locked = self._locked(c, session_id)
+        return None if locked is None else locked["user_id"]
+
     def _locked(self, c: Connection, session_id: str) -> RowMapping | None:
         return c.execute(self.sql.lock_session, {"session_id": session_id}).mappings().first()
 

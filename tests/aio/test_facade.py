@@ -39,7 +39,7 @@ def public(cls: Any) -> set[str]:
 
 def is_ours(member: Any) -> bool:
     module = getattr(getattr(member, "fget", member), "__module__", "")
-    return module.startswith("agno_store.") and module != "agno_store.bridge"
+    return module.startswith("agno_store.") and not module.startswith("agno_store.bridge")
 
 
 @TWIN

@@ -31,10 +31,11 @@ def where(release: str) -> Path:
     return folder
 
 
-def run(release: str, module: str, *arguments: str, said: str | None = None, timeout: float = 60) -> Any:
+def run(release: str | None, module: str, *arguments: str, said: str | None = None, timeout: float = 60) -> Any:
     """Run a module of tests/ on a release of agno and return what its last line says, which is JSON.
 
-    ``said`` is what the program is told on its standard input. What it and agno log is in the failure.
+    Without a release it runs on the agno of this environment. ``said`` is what the program is told on its standard
+    input. What it and agno log is in the failure.
     """
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
@@ -50,7 +51,7 @@ def run(release: str, module: str, *arguments: str, said: str | None = None, tim
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _environment(release: str) -> dict[str, str]:
+def _environment(release: str | None) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AGNO_")}
-    paths = [str(where(release)), str(ROOT)]
+    paths = [*([] if release is None else [str(where(release))]), str(ROOT)]
     return {**kept, "PYTHONPATH": os.pathsep.join(paths), "AGNO_TELEMETRY": "false", "AGNO_MONITOR": "false"}

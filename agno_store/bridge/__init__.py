@@ -1,26 +1,20 @@
-"""Meeting agno: its classes are used where a program has imported it, and nothing of it otherwise.
+"""Meeting agno: its objects are used where a program has imported it, and nothing of it otherwise.
 
-A class of ours becomes a *virtual* subclass of agno's ``BaseDb`` the moment ``agno.db.base`` is imported,
-be that before or after ours. Real inheritance would break whenever agno adds an abstract method, and
-would need agno to be there. What we do not keep (memories, knowledge, traces ...) is completed so that
-every question agno asks has its true answer: an optional method is ``BaseDb``'s own function object, because
-agno compares identities (``type(db).upsert_compaction is not BaseDb.upsert_compaction``); an abstract one
-raises NotImplementedError with a sentence that says what to do.
+How our classes become agno's ``db=`` is in ``joining``.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
-import importlib.abc
-import importlib.machinery
-import inspect
+import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from types import FunctionType, ModuleType
+from functools import cache
 from typing import Any
 
+from agno_store.bridge.joining import BASE_MODULE, connect, connect_async, connect_storage
 from agno_store.encoding import LEFT, corrupt, is_corrupt
 from agno_store.errors import CorruptRow, InvalidArgument
 from agno_store.records import (
@@ -37,97 +31,24 @@ from agno_store.records import (
     whole,
 )
 
-BASE_MODULE = "agno.db.base"
+__all__ = ["connect", "connect_async", "connect_storage"]
 
 _SNAPSHOT = "_agno_store_snapshot"
 
-_classes: dict[type, str] = {}
-"""Ours, each with the name of the class of agno's that it stands for."""
-
 
 def loaded() -> bool:
-    """Whether this program uses agno."""
-    return "agno" in sys.modules
+    """Whether this program uses agno, from its second version on."""
+    return "agno" in sys.modules and not _is_first()
 
 
-# -- becoming a db= object ---------------------------------------------------------------------------
+def loaded_first() -> bool:
+    """Whether it uses agno 1, which has other sessions and runs (``agno_store.storage``)."""
+    return "agno" in sys.modules and _is_first()
 
 
-def connect(cls: type, base: str = "BaseDb") -> type:
-    """Make ``cls`` acceptable as agno's ``db=``, now or when agno is imported. Usable as a decorator."""
-    _classes[cls] = base
-    module = sys.modules.get(BASE_MODULE)
-    if module is not None and hasattr(module, base):
-        _complete(cls, getattr(module, base))
-    elif not any(isinstance(finder, _WhenImported) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _WhenImported())
-    return cls
-
-
-def connect_async(cls: type) -> type:
-    """The same for a class whose methods are coroutine functions."""
-    return connect(cls, "AsyncBaseDb")
-
-
-class _WhenImported(importlib.abc.MetaPathFinder):
-    """Finds one module the way everybody else does, and has our classes completed right after it ran."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != BASE_MODULE:
-            return None
-        others = [finder for finder in sys.meta_path if finder is not self]
-        found = (finder.find_spec(fullname, path, target) for finder in others)
-        spec = next((spec for spec in found if spec is not None), None)
-        if spec is not None and spec.loader is not None:
-            _after(spec.loader, _complete_all)
-        return spec
-
-
-def _after(loader: Any, act: Callable[[ModuleType], None]) -> None:
-    execute = loader.exec_module
-
-    def exec_module(module: ModuleType) -> None:
-        execute(module)
-        act(module)
-
-    loader.exec_module = exec_module
-
-
-def _complete_all(module: ModuleType) -> None:
-    for cls, base in _classes.items():
-        _complete(cls, getattr(module, base))
-
-
-def _complete(cls: type, base: Any) -> None:
-    for name, member in vars(base).items():
-        if not isinstance(member, FunctionType) or name.startswith("_") or hasattr(cls, name):
-            continue
-        abstract = getattr(member, "__isabstractmethod__", False)
-        setattr(cls, name, _missing(name, member) if abstract else member)
-    # agno reads the names of all its tables from every db; None says that there is no such table here.
-    for name in base.__init__.__code__.co_names:
-        if name.endswith("_table_name") and not hasattr(cls, name):
-            setattr(cls, name, None)
-    base.register(cls)
-
-
-def _missing(name: str, original: FunctionType) -> Callable[..., Any]:
-    def refuse(self: Any, *_args: Any, **_kwargs: Any) -> Any:
-        raise NotImplementedError(
-            f"agno_store keeps sessions, runs and summaries; {type(self).__name__}.{name}() is not among them. "
-            "Give the feature that called it a db of agno's own."
-        )
-
-    async def refuse_when_awaited(self: Any, *args: Any, **kwargs: Any) -> Any:
-        refuse(self, *args, **kwargs)
-
-    method: Any = refuse_when_awaited if inspect.iscoroutinefunction(original) else refuse
-    method.__name__, method.__qualname__ = name, f"agno_store.{name}"
-    method.__doc__ = f"Not kept here: raises NotImplementedError. See agno's {original.__qualname__}."
-    method.__signature__ = inspect.signature(original)
-    return method  # type: ignore[no-any-return]
+@cache
+def _is_first() -> bool:
+    return importlib.util.find_spec("agno.session") is None
 
 
 # -- agno's objects to records -----------------------------------------------------------------------
@@ -346,7 +267,7 @@ def run_object(row: dict[str, Any], unreadable: list[str] | None = None) -> Any:
 
 def run_update(outcome: RunUpdate) -> Any:
     """Return an outcome as agno's enum, or as ours without agno."""
-    if not loaded():
+    if not loaded() or runs_are_brought():
         return outcome
     return _class("agno.run.status_persist", "RunPersistOutcome")(outcome.value)
 
@@ -365,6 +286,11 @@ def check_runs(runs: Any) -> None:
 def run_dictionaries(runs: Any) -> list[dict[str, Any]] | None:
     """Return the runs that a session object carries as dictionaries."""
     return None if runs is None else [run if isinstance(run, dict) else _dictionary(run) for run in runs]
+
+
+def storage_session(module: str, name: str, entries: dict[str, Any]) -> Any:
+    """Return a session as the class of agno 1 that is named, or as the dictionary that it is without agno 1."""
+    return _class(module, name).from_dict(entries) if loaded_first() else entries
 
 
 def with_runs(session: Any, runs: Any) -> Any:

@@ -1,0 +1,64 @@
+"""agno 1 and the storages made for it: the real package, each process with nothing but the database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.others import V1, V2, run
+
+OF_AGENT = ["agent", "COMPLETED"]
+
+
+def chat(url: str, *arguments: str, said: str) -> Any:
+    return run(V1, "tests.others.programs.chat", url, *arguments, said=said)
+
+
+def test_a_chat_goes_on_where_it_was_left_and_starts_afresh_when_told_so(url: str) -> None:
+    first = chat(url, "ada", said="I am Ada\nWho am I?\n")
+    assert first["answers"] == ["Nice to meet you.", "You are Ada"]
+    again = chat(url, "ada", said="Who am I?\n")
+    assert again["session_id"] == first["session_id"]
+    assert again["answers"] == ["You are Ada"]
+    assert again["prompt"] == ["I am Ada", "Nice to meet you.", "Who am I?", "You are Ada", "Who am I?"]
+    afresh = chat(url, "ada", "--new", said="Who am I?\n")
+    assert afresh["answers"] == ["I do not know you."]
+    assert afresh["sessions"] == [afresh["session_id"], first["session_id"]]
+    assert chat(url, "eve", said="Who am I?\n")["answers"] == ["I do not know you."]
+
+
+def test_a_new_process_knows_what_an_earlier_one_was_told(url: str) -> None:
+    told = run(V1, "tests.others.programs.agno1", url, "tell")
+    assert told["answers"] == {"counter": "run 1", "pipe": "counted one"}
+    asked = run(V1, "tests.others.programs.agno1", url, "ask")
+    assert asked["answers"] == {
+        "chat": "You are Ada",
+        "summary": "They got to know each other.",
+        "basket": "['tea', 'milk']",
+        "team": "You are Ada",
+        "counter": "run 2",
+        "pipe": "counted one",
+    }
+    assert asked["stored"] == {
+        "chat": [OF_AGENT, OF_AGENT],
+        "team": [["team", "COMPLETED"]] * 2,
+        "counter": [["workflow", "COMPLETED"]] * 2,
+        "pipe": [["workflow", "COMPLETED"]] * 2,
+    }
+
+
+def test_a_storage_keeps_its_promises(url: str) -> None:
+    assert len(run(V1, "tests.others.programs.keeping1", url)) == 9
+
+
+@pytest.mark.backends("sqlite")
+@pytest.mark.parametrize("release", [V2[-1], None])
+def test_a_later_agno_goes_on_with_the_conversation(release: str | None, url: str) -> None:
+    run(V1, "tests.others.programs.agno1", url, "tell")
+    told = run(release, "tests.others.programs.later", url, "agents", "chat", "ada")
+    assert told == {
+        "answer": "You are Ada",
+        "runs": 2,
+        "summary": "They got to know each other.",
+    }
