@@ -171,6 +171,7 @@ class AsyncDatabase(Shown):
     # -- schema -------------------------------------------------------------------------------
 
     schema_status = _awaited(Database.schema_status)
+    ping = _awaited(Database.ping)
     table_exists = _awaited(Database.table_exists)
     _create_all_tables = _awaited(Database._create_all_tables)
 
@@ -208,6 +209,11 @@ class AsyncDatabase(Shown):
 
     get_summary = _awaited(Database.get_summary)
     upsert_summary = _awaited(Database.upsert_summary)
+
+    # -- looks over many sessions ---------------------------------------------------------------
+
+    stats = _awaited(Database.stats)
+    search = _awaited(Database.search)
 
     # -- what agno asks besides ---------------------------------------------------------------
 

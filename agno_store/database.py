@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -221,6 +222,18 @@ class Database(Shown, Operations):
         """Find out whether a connection of a caller's pool was lost while it was idle."""
         with self.dialect.connected(self._engine) as connection:
             connection.exec_driver_sql("SELECT 1")
+
+    def ping(self) -> float:
+        """Return how many seconds the database took to answer; with the first call it is connected to, too.
+
+        Writes nothing, and asks for no tables. A SQLite file that is not there yet is not made.
+        Raises DatabaseUnreachable where there is no answer.
+        """
+        self._refuse_to_wait_for_itself()
+        began = time.perf_counter()
+        if self.dialect.is_there(self._engine.url):
+            self._looked(self._wake)
+        return time.perf_counter() - began
 
     def table_exists(self, table_name: str) -> bool:
         """Whether a table of that name is in this store's schema. Writes nothing."""

@@ -8,13 +8,26 @@ from typing import Any, NoReturn
 
 import typer
 
-from agno_store.cli import changing, checking, doctor, lint, looking, upgrading
+from agno_store.cli import changing, checking, describing, doctor, finding, lint, looking, runs, sessions, upgrading
 from agno_store.cli.app import app
 from agno_store.cli.exits import Exit, code_of
 from agno_store.cli.render import Output
 from agno_store.errors import AgnoStoreError, InvalidArgument
 
-__all__ = ["app", "changing", "checking", "doctor", "lint", "looking", "main", "upgrading"]
+__all__ = [
+    "app",
+    "changing",
+    "checking",
+    "describing",
+    "doctor",
+    "finding",
+    "lint",
+    "looking",
+    "main",
+    "runs",
+    "sessions",
+    "upgrading",
+]
 
 Misuse: Any = typer.BadParameter.__base__
 """What Typer raises for a command line that makes no sense; it has no name of Typer's own."""

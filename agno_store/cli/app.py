@@ -39,4 +39,7 @@ def root(
     """Options may also stand in AGNO_STORE_... variables, or in [tool.agno-store] of pyproject.toml."""
     options = settings.from_pyproject()
     group: Any = context.command
-    context.default_map = dict.fromkeys(group.commands, options)
+    context.default_map = {
+        name: dict.fromkeys(command.commands, options) if hasattr(command, "commands") else options
+        for name, command in group.commands.items()
+    }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,17 +13,38 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.pager import SystemPager
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from agno_store.errors import AgnoStoreError
 
 JSON_VARIABLE = "AGNO_STORE_JSON"
 
+UNBOUND = 1_000_000
+"""Columns of what is no window."""
+
+_COMMANDING = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+"""What would move the cursor, colour, rename or reverse what is shown, or cannot be sent at all."""
+
+
+def printable(text: str) -> str:
+    """Return a text that a terminal shows and never obeys: what would command it is written as an escape."""
+    return re.sub(_COMMANDING, lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def in_a_line(text: str) -> str:
+    """The same without ends of lines and tabs."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
 
 def _console(*, stderr: bool = False) -> Console:
     # What is shown are names and messages: no number in them is to be coloured, no :word: made a picture.
-    return Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
+    console = Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)
+    if not console.is_terminal:
+        console.width = UNBOUND  # what a program reads is cut nowhere, however narrow nobody's window is
+    return console
 
 
 @dataclass(frozen=True)
@@ -30,34 +52,60 @@ class Output:
     """Where a command's answer goes: with ``as_json`` one document on stdout and no other word there."""
 
     as_json: bool = False
+    in_lines: bool = False
+    """Whether each value for programs is a line of its own."""
     out: Console = field(default_factory=lambda: _console())
     err: Console = field(default_factory=lambda: _console(stderr=True))
 
     @classmethod
     def of_arguments(cls, arguments: Sequence[str]) -> Output:
         """Return the output that a command line asks for."""
-        return cls("--json" in arguments or os.environ.get(JSON_VARIABLE, "").lower() in ("1", "true", "yes", "on"))
+        in_lines = "--jsonl" in arguments
+        asked = "--json" in arguments or os.environ.get(JSON_VARIABLE, "").lower() in ("1", "true", "yes", "on")
+        return cls(asked or in_lines, in_lines)
 
     def document(self, value: Any) -> None:
         """Print a value for programs; nothing where people read."""
         if self.as_json:
-            self.out.out(json.dumps(value, indent=2), highlight=False)
+            self.out.out(json.dumps(value, indent=None if self.in_lines else 2), highlight=False)
 
     def line(self, text: str, style: str | None = None) -> None:
         """Print a sentence for people; nothing where programs read."""
         if not self.as_json:
-            self.out.print(escape(text), style=style)
+            self.out.print(Text(printable(text), style or ""))
 
     def table(self, title: str, columns: Iterable[str], rows: Iterable[Sequence[str]]) -> None:
         """Print a table for people; nothing where programs read."""
         if self.as_json:
             return
-        table = Table(title=escape(title), title_justify="left", show_edge=False, pad_edge=False)
+        table = Table(
+            title=Text(printable(title)) if title else None, title_justify="left", show_edge=False, pad_edge=False
+        )
         for column in columns:
-            table.add_column(column)
+            table.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*(escape(cell) for cell in row))
-        self.out.print(table)
+            table.add_row(*(Text(in_a_line(cell)) for cell in row))
+        self.out.print(table, soft_wrap=False)
+
+    def listing(
+        self, title: str, columns: Iterable[str], documents: Sequence[Any], rows: Iterable[Sequence[str]]
+    ) -> None:
+        """Print a page of a listing, and where the next one begins: a table, a document, or a line for each."""
+        place = getattr(documents, "next", None)
+        if self.in_lines:
+            for document in documents:
+                self.document(document)
+        else:
+            self.document({title: documents, "next": place})
+        with self.paged():
+            self.table("", columns, rows)
+        if place is not None and not self.as_json:
+            self.note(f"There may be more: --after {place}")
+
+    def bar(self, count: int, most: int, width: int) -> str:
+        """Return a bar for a number, of a width for the largest; any but 0 is seen."""
+        mark = "#" if self.out.options.ascii_only else "\u2588"
+        return mark * (max(1, round(count * width / most)) if count else 0)
 
     def text(self, text: str) -> None:
         """Print a text as it is, into a file always in UTF-8; nothing where programs read."""
@@ -70,7 +118,22 @@ class Output:
 
     def note(self, text: str) -> None:
         """Print a sentence on stderr, for whoever watches."""
-        self.err.print(escape(text))
+        self.err.print(Text(printable(text)))
+
+    @contextmanager
+    def paged(self) -> Iterator[None]:
+        """Show what is printed meanwhile in a pager, where a person reads it and it is longer than the terminal."""
+        if self.as_json or not self.out.is_terminal:
+            yield
+            return
+        with self.out.capture() as captured:
+            yield
+        shown = captured.get()
+        if shown.count("\n") < self.out.height:
+            self.out.file.write(shown)
+        else:
+            os.environ.setdefault("LESS", "FRX")  # colours are shown, and what fits is not held
+            SystemPager().show(shown)
 
     @contextmanager
     def progress(self, title: str, total: int, done: int) -> Iterator[Callable[[int, int], None]]:
@@ -92,4 +155,4 @@ class Output:
     def complaint(self, error: AgnoStoreError) -> None:
         """Say on stderr what went wrong."""
         kind = "" if type(error) is AgnoStoreError else f"[bold red]{type(error).__name__}[/]: "
-        self.err.print(kind + escape(str(error)))
+        self.err.print(kind + escape(printable(str(error))))

@@ -29,8 +29,21 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "stamp": ("stamp", "head"),
     "doctor": ("doctor",),
     "backfill": ("backfill",),
+    "sessions list": ("sessions", "list"),
+    "sessions delete": ("sessions", "delete", "s1", "--yes"),
+    "search": ("search", "hello"),
+    "stats": ("stats",),
 }
-"""Every command, with what it cannot do without."""
+"""Every command about a database, with what it cannot do without."""
+
+LOOKS: dict[str, tuple[str, ...]] = {
+    "sessions show": ("sessions", "show", "s1"),
+    "sessions rename": ("sessions", "rename", "s1", "a name"),
+    "sessions state": ("sessions", "state", "s1"),
+    "runs list": ("runs", "list"),
+    "runs show": ("runs", "show", "r1"),
+}
+"""More that find their store in the way of those."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = re.compile("[│╭╮╰╯─]")

@@ -75,7 +75,7 @@ def test_help_does_not_show_the_password_of_the_settings(
         monkeypatch.setenv("AGNO_STORE_DB_URL", url)
     else:
         (folder / "pyproject.toml").write_text(f"[tool.agno-store]\ndb-url = '{url}'\n")
-    answer = run(command, "--help")
+    answer = run(*command.split(), "--help")
     assert answer.code == 0
     assert_hidden(answer)
 

@@ -20,7 +20,7 @@ from agno_store.cli.settings import KEYS
 from agno_store.migrations.scripts import script_directory
 from agno_store.names import Names
 from agno_store.tables import REVISIONS, journal, metadata
-from tests.cli.program import environment
+from tests.cli.program import environment, run
 from tests.package.documents import DOCUMENTS, anchors, blocks, commands, links
 from tests.package.source import ROOT
 
@@ -77,16 +77,15 @@ def test_a_document_names_only_commands_and_options_that_exist(document: Path) -
 
 def wrong(words: list[str]) -> str | None:
     """Say what of a command line does not exist."""
-    group: Any = typer.main.get_command(app)
-    command = group
+    command: Any = typer.main.get_command(app)
     for word in words:
         if word.startswith("-"):
             if word.partition("=")[0] not in options(command):
                 return f"no option {word}"
-        elif command is group:
-            if word not in group.commands:
+        elif hasattr(command, "commands"):
+            if word not in command.commands:
                 return f"no command {word}"
-            command = group.commands[word]
+            command = command.commands[word]
     return None
 
 
@@ -104,7 +103,10 @@ def options(command: Any) -> set[str]:
         ("upgrade --db-url=sqlite:// --to head", True),
         ("downgrade --to 0001 -y", True),
         ("upgrade --plan", True),
+        ("sessions list --user ada", True),
         ("bogus", False),
+        ("sessions bogus", False),
+        ("sessions list --bogus", False),
         ("--json history", False),
     ],
 )
@@ -156,3 +158,19 @@ def test_every_revision_is_documented() -> None:
     documented = [cell for cell in cells(text) if cell.split()[0] in REVISIONS]
     scripts = reversed(list(script_directory().walk_revisions()))
     assert documented == [f"{script.revision} {script.doc}" for script in scripts]
+
+
+def test_the_page_about_the_tables_is_what_the_program_writes() -> None:
+    written = run("schema", "--markdown")
+    assert (written.code, written.err) == (0, "")
+    assert (ROOT / "docs/schema.md").read_text(encoding="utf-8") == written.out, (
+        "run: agno-store schema --markdown > docs/schema.md"
+    )
+
+
+def test_every_table_and_column_says_what_it_holds() -> None:
+    found = run("schema", "--json").document["tables"]
+    said = {f"{table['name']}.{one['name']}": one["what"] for table in found for one in table["columns"]}
+    assert [
+        name for name, what in {**said, **{table["name"]: table["what"] for table in found}}.items() if not what
+    ] == []

@@ -25,6 +25,7 @@ FOR_LATER = {
     *("aio", "loops", "doctor", "cli", "migrations"),
     *(module_name(file) for file in (PACKAGE / "dialects").glob("health*.py")),
     *(module_name(file) for file in (PACKAGE / "dialects").glob("rights*.py")),
+    *("figures", "reports", "searching", "survey", "dialects.payloads"),
     *("dialects.findings", "dialects.locks", "dialects.generated"),
 }
 """Modules of ours for what is asked for, for errors, and for upgrades."""

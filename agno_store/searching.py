@@ -1,0 +1,160 @@
+"""Finding a text in what was said, without an index: the database narrows down, and what it finds is looked into.
+
+Sessions are gone through newest first, some hundred in one transaction. The database tells which of them, and which
+of their runs, hold the text in what it stores; those are read one after the other, decoded, and the text is looked for
+in their values. So it is never found in the name of a field, one payload is in memory at a time, and what is found
+is the same on every database: letters from A to Z in either case, all others as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy.engine import Connection, RowMapping
+
+from agno_store import escapes, rows
+from agno_store.errors import InvalidArgument
+from agno_store.paging import Page, SessionFilter
+from agno_store.records import SESSION_PAYLOADS
+from agno_store.reports import Found, Place, whole_seconds
+from agno_store.survey import Survey
+
+BATCH = 200
+"""Sessions that one transaction goes through."""
+
+PLACES = 5
+"""Places that are shown of a session."""
+
+LONGEST = 1000
+"""Characters of a text to look for: SQLite takes no longer pattern than 50,000 bytes."""
+
+AROUND = 40
+"""Characters before and behind the text in an excerpt."""
+
+_CASELESS = {letter: letter + 32 for letter in range(ord("A"), ord("Z") + 1)}
+
+
+def checked(text: Any) -> str:
+    """Return a text to look for.
+
+    Raises InvalidArgument for what is no str, empty, or longer than 1,000 characters.
+    """
+    if not isinstance(text, str) or not text or len(text) > LONGEST:
+        raise InvalidArgument(f"text must be a str of 1 to {LONGEST} characters.")
+    return text
+
+
+def search(
+    c: Connection, sql: Survey, which: SessionFilter, page: Page, text: str, most: int
+) -> tuple[list[Found], str | None]:
+    """Return the sessions of a page in which a text stands, ``most`` at the most, and where to go on."""
+    texts = as_stored(text)
+    sessions = c.execute(sql.keys(which, page)).mappings().all()
+    among = {"session_ids": [row["session_id"] for row in sessions]}
+    themselves = set(c.execute(sql.sessions_holding(texts), among).scalars())
+    runs: dict[str, int] = {row.session_id: row.run_index for row in c.execute(sql.runs_holding(texts), among)}
+    found: list[Found] = []
+    for row in sessions:
+        session_id = row["session_id"]
+        places = _in_session(c, sql, session_id, text) if session_id in themselves else []
+        if session_id in runs:
+            places += _in_runs(c, sql, session_id, runs[session_id], text, PLACES - len(places))
+        if places:
+            found.append(_found(row, places))
+        if len(found) == most:
+            return found, replace(page, limit=1).next([row])
+    return found, page.next(sessions)
+
+
+def as_stored(text: str) -> list[str]:
+    """Return how a text may stand in a column: as it is, as we write it in JSON, and as others may."""
+    ours, others = json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1]
+    return list(dict.fromkeys((escapes.protect(ours), others, escapes.escape(text))))
+
+
+def _in_session(c: Connection, sql: Survey, session_id: str, text: str) -> list[Place]:
+    row = c.execute(sql.session, {"session_id": session_id}).mappings().first()
+    if row is None:
+        return []
+    unreadable: rows.Unreadable = []
+    read = rows.session_dict(row, unreadable)
+    values = {name: read[name] for name in (*SESSION_PAYLOADS, "summary")}
+    places = [Place(None, None, path, _excerpt(value, text)) for path, value in _strings(values) if _holds(value, text)]
+    if unreadable and not places:
+        stored = ((name, row[name]) for name in (*SESSION_PAYLOADS, "topics", "summary_data"))
+        places = [_unread(None, None, name, value, text) for name, value in stored if value and _is_in(value, text)]
+    return places[:PLACES]
+
+
+def _in_runs(c: Connection, sql: Survey, session_id: str, first: int, text: str, most: int) -> list[Place]:
+    statement, found, at = sql.next_run_holding(as_stored(text)), list[Place](), first
+    while len(found) < most:
+        row = c.execute(statement, {"session_id": session_id, "run_index": at}).mappings().first()
+        if row is None:
+            break
+        found += _in_run(row, text)
+        at = row["run_index"] + 1
+    return found[: max(most, 0)]
+
+
+def _in_run(row: RowMapping, text: str) -> list[Place]:
+    key, unreadable = (row["run_id"], row["run_index"]), list[str]()
+    data = rows.run_dict(row, unreadable)["run_data"]
+    if any(note.endswith("run_data") for note in unreadable):
+        return [_unread(*key, "run_data", row["run_data"], text)]
+    return [
+        Place(*key, path, _excerpt(value, text)) for path, value in _strings({"run_data": data}) if _holds(value, text)
+    ]
+
+
+def _unread(run_id: str | None, run_index: int | None, column: str, stored: str, text: str) -> Place:
+    written = next((one for one in as_stored(text) if _holds(stored, one)), text)
+    return Place(run_id, run_index, column, _excerpt(stored, written), damaged=True)
+
+
+def _is_in(stored: str, text: str) -> bool:
+    return any(_holds(stored, one) for one in as_stored(text))
+
+
+def _found(row: RowMapping, places: list[Place]) -> Found:
+    component = row["agent_id"], row["team_id"], row["workflow_id"]
+    return Found(
+        row["session_id"],
+        row["session_type"],
+        next((one for one in component if one is not None), None),
+        row["user_id"],
+        whole_seconds(row["created_at"]),
+        whole_seconds(row["updated_at"]),
+        tuple(places),
+    )
+
+
+# -- one value ---------------------------------------------------------------------------------------
+
+
+def _strings(value: Any) -> Iterator[tuple[str, str]]:
+    """Give each text in a value with its path; a loop and not a recursion, however deep the value is."""
+    left: list[tuple[str, Any]] = [("", value)]
+    while left:
+        path, this = left.pop()
+        if isinstance(this, str):
+            yield path, this
+        elif isinstance(this, Mapping):
+            inside = [(f"{path}.{key}" if path else str(key), item) for key, item in this.items()]
+            left += reversed(inside)
+        elif isinstance(this, (list, tuple)):
+            left += reversed([(f"{path}[{n}]", item) for n, item in enumerate(this)])
+
+
+def _holds(value: str, text: str) -> bool:
+    return text.translate(_CASELESS) in value.translate(_CASELESS)
+
+
+def _excerpt(value: str, text: str) -> str:
+    at = value.translate(_CASELESS).find(text.translate(_CASELESS))
+    start, end = max(at - AROUND, 0), at + len(text) + AROUND
+    cut = " ".join(value[start:end].split())
+    return ("…" if start else "") + cut + ("…" if end < len(value) else "")
