@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Annotated, Any
 
 import typer
@@ -147,7 +148,7 @@ def show(
         output.document({"session": plain(found), "runs": [plain(run) for run in runs]})
     else:
         with output.paged():
-            for line in (*_about(found), *_conversation(runs, system=system, raw=raw)):
+            for line in chain(_about(found), _conversation(runs, system=system, raw=raw)):
                 output.line(*line)
 
 

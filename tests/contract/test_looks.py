@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
+import tracemalloc
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -119,7 +120,7 @@ def test_growth_is_told_by_the_day_it_was_on(db: Any) -> None:
 
 def test_lists_are_as_long_as_asked_for_largest_and_oldest_first(db: Any) -> None:
     for number in range(5):
-        sessions = [session(f"s{number}", user_id=f"u{number}", metadata="x" * 0 or {"n": "x" * 100 * number})]
+        sessions = [session(f"s{number}", user_id=f"u{number}", metadata={"n": "x" * 100 * number})]
         sessions[0]["updated_at"] = 1_700_000_000 + number
         db.upsert_sessions(sessions, preserve_updated_at=True)
     stats = db.stats(most=2)
@@ -312,3 +313,16 @@ def test_a_search_finds_what_a_look_through_everything_finds(db: Any) -> None:
         text = "".join(chosen.choices(alphabet, k=2))
         wanted = {one for one, content in contents.items() if text.replace("A", "a") in content.replace("A", "a")}
         assert set(found(db, text, limit=100)) == wanted, repr(text)
+
+
+def test_a_search_holds_one_payload_at_a_time(db: Any) -> None:
+    filler = "x" * 500_000
+    for number in range(30):
+        db.upsert_run(run(f"r{number}", content=filler, needle=1), "s")
+    append(db, "s", "last", content="the needle")
+    tracemalloc.start()
+    try:
+        assert paths(db, "needle") == [("last", "run_data.content")]
+        assert tracemalloc.get_traced_memory()[1] < 6_000_000
+    finally:
+        tracemalloc.stop()

@@ -6,6 +6,7 @@ A block is left out where an HTML comment stands directly before it: ``<!-- not 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,8 +21,8 @@ from agno_store.cli.settings import KEYS
 from agno_store.migrations.scripts import script_directory
 from agno_store.names import Names
 from agno_store.tables import REVISIONS, journal, metadata
-from tests.cli.program import environment, run
-from tests.package.documents import DOCUMENTS, anchors, blocks, commands, links
+from tests.cli.program import environment, installed, run, run_process
+from tests.package.documents import DOCUMENTS, anchors, blocks, commands, links, typed
 from tests.package.source import ROOT
 
 if sys.version_info >= (3, 11):
@@ -174,3 +175,18 @@ def test_every_table_and_column_says_what_it_holds() -> None:
     assert [
         name for name, what in {**said, **{table["name"]: table["what"] for table in found}}.items() if not what
     ] == []
+
+
+def test_the_commands_that_look_inside_answer_as_shown(tmp_path: Path) -> None:
+    document = ROOT / "docs/howto/look-inside.md"
+    test_the_python_of_a_document_runs(document, tmp_path)
+    path = f"{Path(installed()).parent}{os.pathsep}{os.environ['PATH']}"
+    for block in blocks(document):
+        if block.language == "console":
+            answers = []
+            for _, command in typed(block):
+                answer = run_process("bash", "-c", command, directory=tmp_path, PATH=path)
+                assert (answer.code, answer.err) == (0, ""), command
+                shown = answer.out.replace(os.path.realpath(tmp_path), "/srv").splitlines()
+                answers += [f"$ {command}", *(line.rstrip() for line in shown)]
+            assert answers == block.text.splitlines(), block.place
