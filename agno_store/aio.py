@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextvars import copy_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypedDict, TypeVar
@@ -65,6 +65,21 @@ def _awaited(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[A
         return await self._run(functools.partial(method, self._here().core, *args, **kwargs))
 
     return call
+
+
+def _iterated(
+    method: Callable[Concatenate[Any, P], Iterator[Any]],
+) -> Callable[Concatenate[Any, P], AsyncIterator[Any]]:
+    """Return the asynchronous generator function of a synchronous method that gives one after the other."""
+
+    @functools.wraps(method)
+    async def iterate(self: AsyncDatabase, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Any]:
+        stream: Any = method(self._here().core, *args, **kwargs)
+        while (page := await self._run(functools.partial(next, stream.pages, None))) is not None:
+            for each in page:
+                yield each
+
+    return iterate
 
 
 class AsyncDatabase(Shown):
@@ -185,6 +200,7 @@ class AsyncDatabase(Shown):
 
     get_session = _awaited(Database.get_session)
     get_sessions = _awaited(Database.get_sessions)
+    iter_sessions = _iterated(Database.iter_sessions)
     upsert_session = _awaited(Database.upsert_session)
     upsert_sessions = _awaited(Database.upsert_sessions)
     insert_session_if_absent = _awaited(Database.insert_session_if_absent)
@@ -198,6 +214,7 @@ class AsyncDatabase(Shown):
 
     get_run = _awaited(Database.get_run)
     get_runs = _awaited(Database.get_runs)
+    iter_runs = _iterated(Database.iter_runs)
     upsert_run = _awaited(Database.upsert_run)
     append_run_to_session_if_absent = _awaited(Database.append_run_to_session_if_absent)
     cancel_pending_run = _awaited(Database.cancel_pending_run)

@@ -110,7 +110,14 @@ class Page:
         if order not in ("asc", "desc"):
             raise InvalidArgument(f"sort_order={sort_order!r} is neither 'asc' nor 'desc'.")
         whole = cls(tuple(dict.fromkeys(by)), order == "desc", limit, page)
-        return whole if after is None else cls(whole.by, whole.descending, limit, None, whole._place(after))
+        return whole if after is None else whole.behind(after)
+
+    def behind(self, place: str) -> Page:
+        """Return the page that begins behind a place.
+
+        Raises InvalidArgument for what is no place in a listing of this order.
+        """
+        return replace(self, page=None, after=self._place(place))
 
     @property
     def shape(self) -> Page:

@@ -3,12 +3,49 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
+from agno_store.errors import InvalidArgument
+from agno_store.paging import Listing, Page, is_count
 from agno_store.store import Store
 
 T = TypeVar("T")
+
+
+class Stream(Iterator[T]):
+    """What a listing finds, one after the other, read a page at a time."""
+
+    def __init__(self, pages: Iterator[Sequence[T]]) -> None:
+        self.pages = pages
+        self._each = chain.from_iterable(pages)
+
+    def __next__(self) -> T:
+        return next(self._each)
+
+
+def counted(at_once: Any) -> int:
+    """Return how many rows a page of a stream has.
+
+    Raises InvalidArgument for what is no number of rows.
+    """
+    if not is_count(at_once, 1):
+        raise InvalidArgument(f"at_once={at_once!r}: it must be a whole number from 1 on.")
+    return int(at_once)
+
+
+def one_by_one(first: Page, read: Callable[[Page], Listing[T]]) -> Stream[T]:
+    """Return what is on a page, and on all those behind it, each read when the one before is used up."""
+
+    def pages() -> Iterator[Listing[T]]:
+        page: Page | None = first
+        while page is not None:
+            found = read(page)
+            page = None if found.next is None else page.behind(found.next)
+            yield found
+
+    return Stream(pages())
 
 
 class Base(abc.ABC):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from agno_store import bridge, rows, shapes
-from agno_store.operations.base import Base
+from agno_store.operations.base import Base, counted, one_by_one
 from agno_store.paging import RUN_SORTS, Listing, Page
 from agno_store.records import Receipt
 from agno_store.records import RunUpdate as _RunUpdate
 from agno_store.run_changes import cancelled, fenced
 from agno_store.store import now
+
+AT_ONCE = 100
+"""Runs of one page of a stream."""
 
 
 class RunOperations(Base):
@@ -58,24 +61,40 @@ class RunOperations(Base):
         ``after`` is the ``next`` of the page before, as with ``get_sessions``.
         Raises InvalidArgument as ``get_sessions`` does.
         """
-        if sort_by is None:
-            sort_by = "created_at" if session_id is None else "run_index"
-            sort_order = "asc" if sort_order is None else sort_order
-        by = (sort_by, "session_id", "run_index") if session_id is None else (sort_by, "run_index")
-        paging = Page.of(by, sort_order, RUN_SORTS, limit=limit, page=page, after=after)
-        asked = {
-            "session_id": session_id,
-            "user_id": user_id,
-            "agent_id": agent_id,
-            "team_id": team_id,
-            "workflow_id": workflow_id,
-            "status": getattr(status, "value", status),
-        }
-        filters = {name: rows.id_text(value, name) for name, value in asked.items() if value is not None}
-        with_total = not deserialize and after is None
-        found, total = self._list(self._store.runs, filters, paging, with_total=with_total)
-        runs = Listing(shapes.runs(found, deserialize), paging.next(found))
+        paging = _paging(session_id, sort_by, sort_order, limit=limit, page=page, after=after)
+        filters = _filters(session_id, user_id, agent_id, team_id, workflow_id, status)
+        runs, total = self._run_page(filters, paging, deserialize, with_total=not deserialize and after is None)
         return runs if deserialize else (runs, total)
+
+    def iter_runs(
+        self,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        agent_id: str | None = None,
+        team_id: str | None = None,
+        workflow_id: str | None = None,
+        status: Any = None,
+        sort_by: str | None = None,
+        sort_order: Any = None,
+        deserialize: bool | None = True,
+        *,
+        after: str | None = None,
+        at_once: int = AT_ONCE,
+    ) -> Iterator[Any]:
+        """Give one run after the other, of those that ``get_runs`` would return, as ``iter_sessions`` does.
+
+        Raises InvalidArgument as ``get_runs`` does. Writes nothing.
+        """
+        paging = _paging(session_id, sort_by, sort_order, limit=counted(at_once), page=None, after=after)
+        filters = _filters(session_id, user_id, agent_id, team_id, workflow_id, status)
+        return one_by_one(paging, lambda page: self._run_page(filters, page, deserialize, with_total=False)[0])
+
+    def _run_page(
+        self, filters: Mapping[str, str], paging: Page, deserialize: bool | None, *, with_total: bool
+    ) -> tuple[Listing[Any], int | None]:
+        """Return a page of runs, and how many there are on all pages if that is asked for."""
+        found, total = self._list(self._store.runs, filters, paging, with_total=with_total)
+        return Listing(shapes.runs(found, deserialize), paging.next(found)), total
 
     def upsert_run(
         self, run: Any, session_id: str, user_id: str | None = None, run_index: int | None = None
@@ -162,3 +181,30 @@ class RunOperations(Base):
         ids = rows.id_texts(run_ids, "run_id")
         where = None if session_id is None else rows.id_text(session_id, "session_id")
         return self._write(self._store.delete_runs, ids, where, rows.owner_filter(user_id)) if ids else 0
+
+
+def _paging(session_id: str | None, sort_by: str | None, sort_order: Any, **page: Any) -> Page:
+    if sort_by is None:
+        sort_by = "created_at" if session_id is None else "run_index"
+        sort_order = "asc" if sort_order is None else sort_order
+    by = (sort_by, "session_id", "run_index") if session_id is None else (sort_by, "run_index")
+    return Page.of(by, sort_order, RUN_SORTS, **page)
+
+
+def _filters(
+    session_id: str | None,
+    user_id: str | None,
+    agent_id: str | None,
+    team_id: str | None,
+    workflow_id: str | None,
+    status: Any,
+) -> dict[str, str]:
+    asked = {
+        "session_id": session_id,
+        "user_id": user_id,
+        "agent_id": agent_id,
+        "team_id": team_id,
+        "workflow_id": workflow_id,
+        "status": getattr(status, "value", status),
+    }
+    return {name: rows.id_text(value, name) for name, value in asked.items() if value is not None}

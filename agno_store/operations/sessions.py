@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from agno_store import bridge, rows, shapes
 from agno_store.errors import InvalidArgument
-from agno_store.operations.base import Base
+from agno_store.operations.base import Base, counted, one_by_one
 from agno_store.paging import SESSION_SORTS, Listing, Page, SessionFilter, is_count
 from agno_store.records import checked_type
 from agno_store.saving import SessionSave, checked_policy
 from agno_store.store import now
+
+AT_ONCE = 500
+"""Sessions of one page of a stream."""
 
 
 class SessionOperations(Base):
@@ -61,21 +64,59 @@ class SessionOperations(Base):
         given as ``after``, is a page that costs what the first does and that no write moves, its total None.
         Raises InvalidArgument (a ValueError) for a page without a limit, or an unknown ``sort_by``.
         """
-        by = ("created_at" if sort_by is None else sort_by, "session_id")
-        paging = Page.of(by, sort_order, SESSION_SORTS, limit=limit, page=page, after=after)
-        which = SessionFilter(
-            session_type=None if session_type is None else checked_type(session_type),
-            user_id=rows.owner_filter(user_id),
-            component_id=None if component_id is None else rows.id_text(component_id, "component_id"),
-            name_folded=None if session_name is None else rows.name_columns(session_name)["name_folded"],
-            created_from=rows.second(start_timestamp, "start_timestamp"),
-            created_before=rows.second(end_timestamp, "end_timestamp", after=True),
-        )
-        found, runs, total = self._list(
-            self._store.sessions, which, paging, with_runs=include_runs, with_total=not deserialize and after is None
-        )
-        sessions = Listing(shapes.sessions(found, runs, self._origin, session_type, deserialize), paging.next(found))
+        paging = self._session_paging(sort_by, sort_order, limit=limit, page=page, after=after)
+        which = _filter(session_type, user_id, component_id, session_name, start_timestamp, end_timestamp)
+        as_is = (session_type, deserialize, include_runs)
+        sessions, total = self._session_page(which, paging, *as_is, with_total=not deserialize and after is None)
         return sessions if deserialize else (sessions, total)
+
+    def iter_sessions(
+        self,
+        session_type: Any = None,
+        user_id: str | None = None,
+        component_id: str | None = None,
+        session_name: str | None = None,
+        start_timestamp: int | None = None,
+        end_timestamp: int | None = None,
+        sort_by: str | None = None,
+        sort_order: Any = None,
+        deserialize: bool | None = True,
+        include_runs: bool = False,
+        *,
+        after: str | None = None,
+        at_once: int = AT_ONCE,
+    ) -> Iterator[Any]:
+        """Give one session after the other, of those that ``get_sessions`` would return. Writes nothing.
+
+        They are read ``at_once``, a page behind the other, and no more than that is in memory; between two pages
+        no connection is held, so the caller may take his time. Raises InvalidArgument as ``get_sessions`` does.
+        """
+        paging = self._session_paging(sort_by, sort_order, limit=counted(at_once), page=None, after=after)
+        which = _filter(session_type, user_id, component_id, session_name, start_timestamp, end_timestamp)
+        as_is = (session_type, deserialize, include_runs)
+        return one_by_one(paging, lambda page: self._session_page(which, page, *as_is, with_total=False)[0])
+
+    @staticmethod
+    def _session_paging(sort_by: str | None, sort_order: Any, **page: Any) -> Page:
+        by = ("created_at" if sort_by is None else sort_by, "session_id")
+        return Page.of(by, sort_order, SESSION_SORTS, **page)
+
+    def _session_page(
+        self,
+        which: SessionFilter,
+        paging: Page,
+        session_type: Any,
+        deserialize: bool | None,
+        include_runs: bool,
+        *,
+        with_total: bool,
+    ) -> tuple[Listing[Any], int | None]:
+        """Return a page of sessions, and how many there are on all pages if that is asked for."""
+        found, runs, total = self._list(
+            self._store.sessions, which, paging, with_runs=include_runs, with_total=with_total
+        )
+        sessions = shapes.sessions(found, runs, self._origin, session_type, deserialize)
+        return Listing(sessions, paging.next(found)), total
 
     def upsert_session(self, session: Any, deserialize: bool | None = True, *, on_conflict: str | None = None) -> Any:
         """Store a session and return it as stored. Its runs are not touched: ``upsert_run`` stores those.
@@ -207,3 +248,21 @@ class SessionOperations(Base):
         ids = rows.id_texts(session_ids, "session_id")
         if ids:
             self._write(self._store.delete_sessions, ids, rows.owner_filter(user_id))
+
+
+def _filter(
+    session_type: Any,
+    user_id: str | None,
+    component_id: str | None,
+    session_name: str | None,
+    start_timestamp: int | None,
+    end_timestamp: int | None,
+) -> SessionFilter:
+    return SessionFilter(
+        session_type=None if session_type is None else checked_type(session_type),
+        user_id=rows.owner_filter(user_id),
+        component_id=None if component_id is None else rows.id_text(component_id, "component_id"),
+        name_folded=None if session_name is None else rows.name_columns(session_name)["name_folded"],
+        created_from=rows.second(start_timestamp, "start_timestamp"),
+        created_before=rows.second(end_timestamp, "end_timestamp", after=True),
+    )

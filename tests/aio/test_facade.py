@@ -29,6 +29,7 @@ TWINS: dict[Any, Any] = {SqliteDb: AsyncSqliteDb, PostgresDb: AsyncPostgresDb, M
 TWIN = pytest.mark.parametrize(("sync", "twin"), TWINS.items(), ids=lambda cls: cls.__name__)
 METHODS = {name for name, member in inspect.getmembers(SqliteDb, inspect.isfunction) if not name.startswith("_")}
 PLAIN = {"to_dict"}
+STREAMS = {"iter_sessions", "iter_runs"}
 
 
 def public(cls: Any) -> set[str]:
@@ -64,7 +65,8 @@ def test_a_method_takes_the_same_and_says_the_same(sync: Any, twin: Any, name: s
     ]
     assert shapes[0] == shapes[1]
     assert one.__doc__ == other.__doc__
-    assert inspect.iscoroutinefunction(other) is (name not in PLAIN)
+    assert inspect.iscoroutinefunction(other) is (name not in PLAIN | STREAMS)
+    assert inspect.isasyncgenfunction(other) is (name in STREAMS)
 
 
 @TWIN

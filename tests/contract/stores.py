@@ -10,7 +10,7 @@ import asyncio
 import copy
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, TypeVar
 
 import sqlalchemy as sa
@@ -63,6 +63,15 @@ def _awaited(coroutine: Any) -> Any:
     return _loops[0].run_until_complete(coroutine)
 
 
+def _each(stream: Any) -> Iterator[Any]:
+    """What an asynchronous generator gives, one after the other."""
+    try:
+        while True:
+            yield _awaited(anext(stream))
+    except StopAsyncIteration:
+        return
+
+
 def end() -> None:
     """End the event loop in order."""
     while _loops:
@@ -92,6 +101,8 @@ class Awaited:
         if name == "inner":
             raise AttributeError(name)
         found = getattr(self.inner if hasattr(self.inner, name) else self.inner._model, name)
+        if inspect.isasyncgenfunction(found):
+            return lambda *args, **kwargs: _each(found(*args, **kwargs))
         if not inspect.iscoroutinefunction(found):
             return found
         return lambda *args, **kwargs: _awaited(found(*args, **kwargs))
