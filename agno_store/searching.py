@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection, RowMapping
 
-from agno_store import escapes, rows
+from agno_store import dialects, escapes, rows
 from agno_store.errors import InvalidArgument
 from agno_store.paging import Page, SessionFilter
 from agno_store.records import SESSION_PAYLOADS
@@ -52,7 +52,8 @@ def search(
 ) -> tuple[list[Found], str | None]:
     """Return the sessions of a page in which a text stands, ``most`` at the most, and where to go on."""
     texts = as_stored(text)
-    sessions = c.execute(sql.keys(which, page)).mappings().all()
+    keys = sql.keys(which.shape, page.shape, dialects.of(c.engine).read_along)
+    sessions = c.execute(keys, {**which.values, **page.values}).mappings().all()
     among = {"session_ids": [row["session_id"] for row in sessions]}
     themselves = set(c.execute(sql.sessions_holding(texts), among).scalars())
     runs: dict[str, int] = {row.session_id: row.run_index for row in c.execute(sql.runs_holding(texts), among)}

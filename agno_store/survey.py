@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 
 from agno_store.dialects.payloads import Bytes, Text
+from agno_store.listings import Hint
 from agno_store.names import Names
 from agno_store.paging import Page, SessionFilter
 from agno_store.records import SESSION_PAYLOADS
@@ -124,12 +125,13 @@ class Survey(Statements):
 
     # -- searches -----------------------------------------------------------------------------
 
-    def keys(self, which: SessionFilter, page: Page) -> sa.Select[Any]:
+    def keys(self, asked: SessionFilter, page: Page, hint: Hint) -> sa.Select[Any]:
         """A page of sessions without their payloads."""
         s = self.sessions.c
         names = ("session_id", "session_type", "agent_id", "team_id", "workflow_id", "user_id")
         mine = [s[name] for name in (*names, "created_at", "updated_at")]
-        return self.list_sessions(which, page).with_only_columns(*mine)
+        statement: sa.Select[Any] = self.list_sessions(asked, page, hint)
+        return statement.with_only_columns(*mine)
 
     def sessions_holding(self, texts: Iterable[str]) -> sa.Select[Any]:
         """Which of ``session_ids`` hold one of these in a payload or the summary, in letters of either case."""
@@ -163,6 +165,12 @@ class Survey(Statements):
             .order_by(r.run_index)
             .limit(1)
         )
+
+
+@lru_cache(maxsize=64)
+def of(names: Names, tenant_id: str | None) -> Survey:
+    """Return the statements of a store and tenant, built once."""
+    return Survey(names, tenant_id)
 
 
 def _hold(columns: Sequence[sa.Column[Any]], texts: Iterable[str]) -> sa.ColumnElement[bool]:

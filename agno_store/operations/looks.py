@@ -75,6 +75,6 @@ class LookOperations(Base):
         return Listing(found, place)
 
     def _survey(self) -> Survey:
-        from agno_store.survey import Survey
+        from agno_store import survey
 
-        return Survey(self._store.names, self._store.tenant_id)
+        return survey.of(self._store.names, self._store.tenant_id)
