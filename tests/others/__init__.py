@@ -31,7 +31,7 @@ def where(release: str) -> Path:
     return folder
 
 
-def run(release: str | None, module: str, *arguments: str, said: str | None = None, timeout: float = 60) -> Any:
+def run(release: str | None, module: str, *arguments: str, said: str | None = None, timeout: float = 120) -> Any:
     """Run a module of tests/ on a release of agno and return what its last line says, which is JSON.
 
     Without a release it runs on the agno of this environment. ``said`` is what the program is told on its standard
