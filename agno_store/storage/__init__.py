@@ -12,6 +12,7 @@ are rows, the tables have the same revisions, and a program on a later agno find
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -135,14 +136,18 @@ class _Storage:
         if record.created_at == moment // SECOND:
             save = replace(save, created_at=moment)  # agno's clock has seconds: of two in one, the later is the newer
         save = replace(save, runs=shapes.prepared_runs(runs, record, moment, unstorable))
-        self.db._put(self._save, save)
-        return self.read(save.session_id)
+        row, stored = self.db._put(self._save, save)
+        return self._session(shapes.written(row, stored, self.db._origin, None, False))
 
-    def _save(self, c: Connection, save: SessionSave) -> RowMapping | None:
+    def _save(self, c: Connection, save: SessionSave) -> tuple[RowMapping, Sequence[RowMapping]]:
         if save.columns["user_id"] is None:
             owner = self.db._store.owner(c, save.session_id)
             save = replace(save, columns={**save.columns, "user_id": owner})
-        return self.db._store.save_session(c, save)
+        self.db._store.save_session(c, save)
+        # Read in the same transaction: a call that fails has changed nothing.
+        found = self.db._store.session(c, save.session_id, None)
+        assert found is not None
+        return found
 
     def get_all_session_ids(self, user_id: str | None = None, entity_id: str | None = None) -> list[str]:
         """Return the ids of the sessions of this mode, newest first. Writes nothing."""

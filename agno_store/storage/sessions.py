@@ -91,12 +91,17 @@ def packed(mode: Mode, entries: Mapping[str, Any]) -> tuple[Session, list[Run]]:
         {
             **{name: entries[name] for name in names if name in entries},
             "session_type": mode.kind,
-            "session_data": {**(data or {}), KEY: rest} if data is None or isinstance(data, Mapping) else data,
+            "session_data": {**(data or {}), KEY: rest} if _takes_more(data) else data,
             "metadata": entries["extra_data"],
             "summary": summary,
         }
     )
     return record, _runs(mode.kind, runs, str(session_id))
+
+
+def _takes_more(data: Any) -> bool:
+    """Whether this is session data; it is not where it could not be read, and what is stored stays."""
+    return data is None or (isinstance(data, Mapping) and not encoding.is_corrupt(data))
 
 
 def _without_runs(mode: Mode, entries: Mapping[str, Any]) -> tuple[list[Mapping[str, Any]], dict[str, Any]]:
@@ -188,7 +193,7 @@ def unpacked(mode: Mode, stored: Mapping[str, Any]) -> dict[str, Any]:
     data = stored["session_data"]
     rest = _entry(data, KEY)
     if rest is None:
-        rest = {"memory": {"summaries": {}}, "summary_of": stored["user_id"] or NOBODY}
+        rest = {"memory": {"summaries": {}, "runs": []}, "summary_of": stored["user_id"] or NOBODY}
     else:
         data = {name: value for name, value in data.items() if name != KEY}
         data = None if not data and "session_data" in rest else data

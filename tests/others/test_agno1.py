@@ -48,7 +48,15 @@ def test_a_new_process_knows_what_an_earlier_one_was_told(url: str) -> None:
 
 
 def test_a_storage_keeps_its_promises(url: str) -> None:
-    assert len(run(V1, "tests.others.programs.keeping1", url)) == 9
+    assert len(run(V1, "tests.others.programs.keeping1", url)) == 10
+
+
+def test_agno_1_may_be_imported_after_the_storages() -> None:
+    assert run(V1, "tests.others.programs.order") == {
+        "SqliteStorage": True,
+        "PostgresStorage": True,
+        "MySQLStorage": True,
+    }
 
 
 @pytest.mark.backends("sqlite")

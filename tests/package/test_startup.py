@@ -22,7 +22,7 @@ OTHERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 """For a database the others, each with what only it uses: drivers, and modules in dialects/."""
 
 FOR_LATER = {
-    *("aio", "loops", "doctor", "cli", "migrations"),
+    *("aio", "loops", "storage", "doctor", "cli", "migrations"),
     *(module_name(file) for file in (PACKAGE / "dialects").glob("health*.py")),
     *(module_name(file) for file in (PACKAGE / "dialects").glob("rights*.py")),
     *("figures", "reports", "searching", "survey", "dialects.payloads"),
@@ -77,6 +77,12 @@ def test_the_asynchronous_classes_are_imported_when_they_are_asked_for(tmp_path:
     there = imported_by("from agno_store import AsyncSqliteDb, open_async_db", tmp_path)
     assert {"agno_store.aio", "agno_store.loops"} <= there
     assert of(HEAVY | {"agno_store.dialects.mysql", "agno_store.dialects.postgresql"}, there) == set()
+
+
+def test_the_storages_for_agno_1_import_nothing_of_agno(tmp_path: Path) -> None:
+    there = imported_by("from agno_store.storage import MySQLStorage, PostgresStorage, SqliteStorage", tmp_path)
+    assert "agno_store.storage.sessions" in there
+    assert of(HEAVY | databases(OTHERS) | {"sqlite3", "psycopg", "pymysql"}, there) == set()
 
 
 def test_every_dialect_is_found_by_each_of_its_names() -> None:

@@ -8,16 +8,21 @@ Its last line is the names of what was tried; it ends early where something was 
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import agno.storage.postgres
+import agno.storage.sqlite
 import pytest
 from agno.run.v2.workflow import WorkflowRunResponse
 from agno.storage.base import Storage
+from agno.storage.mysql import MySQLStorage
 from agno.storage.session import AgentSession, TeamSession, WorkflowSession, WorkflowSessionV2
 
+import agno_store.storage
 from agno_store import InvalidArgument, OwnerMismatch
 from tests.others.programs.chat import open_storage
 
@@ -182,6 +187,19 @@ def a_copy_has_the_same_store_and_a_mode_of_its_own(storage: Any) -> None:
     assert isinstance(copied, Storage)
 
 
+def arguments_are_agnos(storage: Any) -> None:
+    for agnos in (agno.storage.sqlite.SqliteStorage, agno.storage.postgres.PostgresStorage, MySQLStorage):
+        ours = getattr(agno_store.storage, agnos.__name__)
+        assert issubclass(ours, Storage)
+        assert defaults(ours.__init__) == defaults(agnos.__init__)
+        for name in Storage.__abstractmethods__ - {"upsert"}:
+            assert defaults(getattr(ours, name)) == defaults(getattr(agnos, name)), name
+
+
+def defaults(method: Any) -> list[tuple[str, Any]]:
+    return [(one.name, one.default) for one in inspect.signature(method).parameters.values()]
+
+
 def tables_can_be_dropped_and_built(storage: Any) -> None:
     storage.create()
     storage.upsert(session("s1"))
@@ -203,6 +221,7 @@ PROMISES: tuple[Promise, ...] = (
     a_summary_is_one_of_the_store,
     what_cannot_be_stored_keeps_nothing_else_away,
     a_copy_has_the_same_store_and_a_mode_of_its_own,
+    arguments_are_agnos,
     tables_can_be_dropped_and_built,
 )
 
