@@ -232,6 +232,11 @@ class AsyncDatabase(Shown):
     stats = _awaited(Database.stats)
     search = _awaited(Database.search)
 
+    # -- transfers ----------------------------------------------------------------------------
+
+    export = _awaited(Database.export)
+    import_from = _awaited(Database.import_from)
+
     # -- what agno asks besides ---------------------------------------------------------------
 
     update_approval_run_status = _awaited(Database.update_approval_run_status)

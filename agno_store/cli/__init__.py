@@ -8,7 +8,19 @@ from typing import Any, NoReturn
 
 import typer
 
-from agno_store.cli import changing, checking, describing, doctor, finding, lint, looking, runs, sessions, upgrading
+from agno_store.cli import (
+    changing,
+    checking,
+    describing,
+    doctor,
+    finding,
+    lint,
+    looking,
+    runs,
+    sessions,
+    transferring,
+    upgrading,
+)
 from agno_store.cli.app import app
 from agno_store.cli.exits import Exit, code_of
 from agno_store.cli.render import Output
@@ -26,6 +38,7 @@ __all__ = [
     "main",
     "runs",
     "sessions",
+    "transferring",
     "upgrading",
 ]
 

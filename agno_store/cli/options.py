@@ -26,6 +26,10 @@ SchemaName = Annotated[
     str | None,
     typer.Option("--schema", envvar="AGNO_STORE_SCHEMA", help="The store's db_schema.", metavar="NAME"),
 ]
+Tenant = Annotated[
+    str | None,
+    typer.Option("--tenant", envvar="AGNO_STORE_TENANT", help="The store's tenant_id.", metavar="ID"),
+]
 LockTimeout = Annotated[
     float,
     typer.Option(

@@ -9,12 +9,20 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.markup import escape
 from rich.pager import SystemPager
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -45,6 +53,13 @@ def _console(*, stderr: bool = False) -> Console:
     if not console.is_terminal:
         console.width = UNBOUND  # what a program reads is cut nowhere, however narrow nobody's window is
     return console
+
+
+class _Rate(ProgressColumn):
+    """How many in a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:,.0f}/s")
 
 
 @dataclass(frozen=True)
@@ -135,13 +150,20 @@ class Output:
             os.environ.setdefault("LESS", "FRX")  # colours are shown, and what fits is not held
             SystemPager().show(shown)
 
+    @property
+    def bytes(self) -> IO[bytes]:
+        """What bytes are written to in the place of an answer."""
+        file = self.out.file
+        return cast("IO[bytes]", getattr(file, "buffer", file))
+
     @contextmanager
-    def progress(self, title: str, total: int, done: int) -> Iterator[Callable[[int, int], None]]:
+    def progress(self, title: str, total: int | None, done: int) -> Iterator[Callable[[int, int | None], None]]:
         """Show on stderr how far long work is, its rate and the time left; give what is to be called as it goes on."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        name, rate = TextColumn("{task.description}"), _Rate()
+        columns = (name, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
         with Progress(*columns, console=self.err, transient=True, disable=not self.err.is_terminal) as shown:
             task = shown.add_task(escape(title), total=total, completed=done)
-            yield lambda now, _total: shown.update(task, completed=now)
+            yield lambda now, whole: shown.update(task, completed=now, total=whole)
 
     def error(self, error: AgnoStoreError, code: int) -> dict[str, Any]:
         """Return a failure for programs."""

@@ -8,12 +8,13 @@ from agno_store import rows, shapes
 from agno_store.operations.looks import LookOperations
 from agno_store.operations.runs import RunOperations
 from agno_store.operations.sessions import SessionOperations
+from agno_store.operations.transfers import TransferOperations
 from agno_store.records import Receipt, Summary
 
 __all__ = ["Operations"]
 
 
-class Operations(SessionOperations, RunOperations, LookOperations):
+class Operations(SessionOperations, RunOperations, LookOperations, TransferOperations):
     """What can be asked of a store. Names, arguments and meanings are those of agno's ``BaseDb``.
 
     Where ``deserialize`` is true, sessions and runs come as agno's own objects if the program uses agno,

@@ -8,8 +8,9 @@ from agno_store.transfer.bringing import Watch, bring
 from agno_store.transfer.conversation import Content, Conversation, Malformed, Problem, Row, Stamp
 from agno_store.transfer.counts import Counts, Done, Exported, Transferred
 from agno_store.transfer.digests import digest
+from agno_store.transfer.files import File, FileSource, export
 from agno_store.transfer.reading import Reading, Source
-from agno_store.transfer.statements import Which
+from agno_store.transfer.statements import Filters, Which
 
 __all__ = [
     "Content",
@@ -17,6 +18,9 @@ __all__ = [
     "Counts",
     "Done",
     "Exported",
+    "File",
+    "FileSource",
+    "Filters",
     "Malformed",
     "Problem",
     "Reading",
@@ -28,4 +32,5 @@ __all__ = [
     "Which",
     "bring",
     "digest",
+    "export",
 ]

@@ -39,6 +39,8 @@ def bring(
     ``verify`` reads both once more afterwards and compares what they say. A session that cannot be stored is left
     out, and is one of the ``problems``; what keeps the databases from working raises.
     """
+    if not plan:
+        target._read(lambda _connection: None)  # looks at its tables, and makes them where there are none
     work = _Work(target, source, watch or _unwatched, Transferred(planned=plan))
     for some in _groups(source.conversations()):
         work.bring(some)
@@ -136,7 +138,7 @@ class _Work:
             content = each.read()
             if content is not None:
                 self.done.verified += 1
-                differences = list(_differences(content, reading.content(each.session_id)))
+                differences = list(_differences(content, reading.content(content.session["session_id"])))
                 if differences:
                     more = f", and {len(differences) - 1} more" if len(differences) > 1 else ""
                     self.done.problems.append(Problem(each.place, f"verified: {differences[0]}{more}"))

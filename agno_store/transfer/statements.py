@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import sqlalchemy as sa
 
+from agno_store import rows
+from agno_store.records import checked_type
 from agno_store.store import Store
 from agno_store.transfer.columns import RUN, SESSION, SUMMARY, columns
 from agno_store.transfer.conversation import Row
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 _COMPONENTS = ("agent_id", "team_id", "workflow_id")
+
+
+class Filters(TypedDict, total=False):
+    """Which sessions a caller means. Times are seconds or datetimes, of when one was last written to."""
+
+    user_id: str | None
+    session_type: Any
+    component_id: str | None
+    session_ids: Iterable[str] | None
+    written_since: Any
+    written_before: Any
+    """Exclusive."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +43,23 @@ class Which:
     session_ids: frozenset[str] | None = None
     updated_from: int | None = None
     updated_before: int | None = None
+
+    @classmethod
+    def of(cls, **named: Unpack[Filters]) -> Which:
+        """Return what a caller has named. Raises InvalidArgument for what can be none of it."""
+        since, before = (
+            None if value is None else rows.microseconds(value, name, 0)
+            for name, value in ((name, named.get(name)) for name in ("written_since", "written_before"))
+        )
+        kind, component, ids = (named.get(name) for name in ("session_type", "component_id", "session_ids"))
+        return cls(
+            user_id=rows.owner_filter(named.get("user_id")),
+            session_type=None if kind is None else checked_type(kind),
+            component_id=None if component is None else rows.id_text(component, "component_id"),
+            session_ids=None if ids is None else frozenset(rows.id_texts(ids, "session_id")),
+            updated_from=since,
+            updated_before=before,
+        )
 
     def fits(self, session: Row) -> bool:
         """Whether a session's row is one of them."""

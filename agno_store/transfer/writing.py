@@ -52,7 +52,7 @@ class _Arrival:
         self._session, self._key = session, {"session_id": session["session_id"]}
         self._there = self._found(self._sql.there if dry else self._sql.locked)
         self._next = session["next_run_index"] if self._there is None else self._there["next_run_index"]
-        self._touched = session["updated_at"] if self._there is None else self._there["updated_at"]
+        self._touched: int | None = None
         self._known = self._known_runs()
         self._taken = {row["run_index"] for row in self._known.values()}
         self.done = Done()
@@ -69,13 +69,13 @@ class _Arrival:
         owners.own(session["session_id"], there["user_id"], session["user_id"])
         if not is_newer(session, there):
             counts.kept += 1
+            self._touched = there["updated_at"]
             return
         if there["user_id"] is None and session["user_id"] is not None:
             self._refuse_claim()
         changes = {name: value for name, value in session.items() if name not in _NEVER_CHANGED}
         version = max(session["version"], there["version"] + 1)  # one that nobody has read yet
         self._update_session({**changes, **_folded_name(session), "version": version})
-        self._touched = session["updated_at"]
         counts.updated += 1
 
     def write_summary(self, summary: dict[str, Any]) -> None:
@@ -109,10 +109,10 @@ class _Arrival:
             counts.inserted += len(new)
 
     def close(self) -> None:
-        """Record in the session's row how far its runs go, and when it was last written to."""
+        """Record in the session's row how far its runs go, and, where that row was kept, when they were written."""
         before = self._session if self._there is None else self._there
         changes = {"next_run_index": self._next, "updated_at": self._touched}
-        changed = {name: value for name, value in changes.items() if before[name] != value}
+        changed = {name: value for name, value in changes.items() if value is not None and before[name] != value}
         if changed:
             self._update_session(changed)
         counts = self.done.sessions
@@ -131,8 +131,12 @@ class _Arrival:
             place = self._next
         self._taken.add(place)
         self._next = max(self._next, place + 1)
-        self._touched = max(self._touched, run["updated_at"])
+        self._touch(run)
         return int(place)
+
+    def _touch(self, run: Row) -> None:
+        if self._touched is not None:
+            self._touched = max(self._touched, run["updated_at"])
 
     def _replace_run(self, run: dict[str, Any], known: Mapping[Any, Any]) -> None:
         changes = {name: value for name, value in run.items() if name not in ("run_id", "run_index", "created_at")}
@@ -140,7 +144,7 @@ class _Arrival:
         key = {"key": self._session["session_id"], "run_key": run["run_id"]}
         self._send(self._sql.update_run, {**key, **changes})
         self._known[run["run_id"]] = _age({**run, "version": changes["version"]})
-        self._touched = max(self._touched, run["updated_at"])
+        self._touch(run)
 
     def _refuse_claim(self) -> None:
         session_id, user_id = self._session["session_id"], self._session["user_id"]

@@ -33,6 +33,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "sessions delete": ("sessions", "delete", "s1", "--yes"),
     "search": ("search", "hello"),
     "stats": ("stats",),
+    "export": ("export", "sessions.jsonl"),
+    "import": ("import", "sessions.jsonl"),
+    "copy": ("copy", "--to-url", "sqlite:///to.db"),
 }
 """Every command about a database, with what it cannot do without."""
 
@@ -44,6 +47,9 @@ LOOKS: dict[str, tuple[str, ...]] = {
     "runs show": ("runs", "show", "r1"),
 }
 """More that find their store in the way of those."""
+
+OF_ROWS = ("export", "import", "copy")
+"""Those that are about rows: they look at no revisions of an application."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _FRAME = re.compile("[│╭╮╰╯─]")

@@ -122,6 +122,23 @@ def test_a_replaced_row_has_a_version_that_nobody_has_read(source: Any, target: 
     assert target.get_session("s").metadata == {"n": "source"}
 
 
+def test_when_a_session_was_written_is_what_its_own_row_says(source: Any, target: Any) -> None:
+    """agno says it in whole seconds, so its runs may have been written after that."""
+    append(source, "s", "a")
+    overwrite(source, "sessions", "updated_at", 5_000_000, session_id="s")
+    brought(target, source)
+    assert dump(target) == dump(source)
+    append(source, "s", "b")
+    overwrite(source, "sessions", "updated_at", 6_000_000, session_id="s")
+    brought(target, source)
+    assert {**dump(target)["sessions"][0], "version": 1} == dump(source)["sessions"][0]
+    append(source, "s", "c")
+    overwrite(source, "sessions", "updated_at", 6_000_000, session_id="s")
+    brought(target, source)
+    written = stored(source, "runs", "updated_at", session_id="s", run_id="c")
+    assert stored(target, "sessions", "updated_at", session_id="s") == written
+
+
 def test_places_that_are_empty_stay_so(source: Any, target: Any) -> None:
     append(source, "s", "a", "b", "c")
     source.delete_run("c", session_id="s")

@@ -1,0 +1,180 @@
+"""The commands that bring sessions from one place to another: export, import, copy."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agno_store.cli.app import app
+from agno_store.cli.exits import Exit
+from agno_store.cli.meant import Component, Ids, Kind, Newer, Older, User, meant
+from agno_store.cli.options import Json, Pooler, SchemaName, TableName, Tenant, Url, opened
+from agno_store.cli.render import Output
+from agno_store.names import DEFAULT
+from agno_store.transfer import Counts, Exported, Problem, Transferred
+
+STREAM = "-"
+"""What stands for stdout or stdin in the place of a file."""
+
+_SHOWN = 20
+"""How many problems are said to people; programs get them all."""
+
+Plan = Annotated[bool, typer.Option("--plan", help="Say what would be stored, and store nothing.")]
+Verify = Annotated[bool, typer.Option("--verify", help="Read both again afterwards, and compare what they say.")]
+
+
+@app.command(epilog="Example:  agno-store export sessions.jsonl.gz --newer-than 30d")
+def export(
+    file: Annotated[str, typer.Argument(help="Where to; packed where it ends in .gz; - for stdout.")],
+    db_url: Url = None,
+    table: TableName = DEFAULT,
+    schema: SchemaName = None,
+    tenant: Tenant = None,
+    pooler: Pooler = None,
+    user: User = None,
+    kind: Kind = None,
+    component: Component = None,
+    ids: Ids = None,
+    newer: Newer = None,
+    older: Older = None,
+    json: Json = False,
+) -> None:
+    """Write sessions with their runs and summaries into a file, one line of JSON each."""
+    which = meant(user, kind, component, ids, newer, older)
+    if file == STREAM and json:
+        raise typer.BadParameter("the sessions are the answer already: give a file.", param_hint="--json")
+    output = Output(json)
+    db = opened(db_url, table, schema, tenant_id=tenant, pooler=pooler)
+    with closing(db), output.progress(str(db.names), None, 0) as watch:
+        done = db.export(output.bytes if file == STREAM else file, watch=watch, **which)
+    said = f"{done.sessions} sessions, {done.runs} runs and {done.summaries} summaries written"
+    if file == STREAM:
+        output.note(said)
+    else:
+        output.line(f"{file}: {said}", "green")
+    _end(output, done)
+
+
+@app.command("import", epilog="Example:  agno-store import sessions.jsonl.gz --db-url sqlite:///agents.db --verify")
+def bring_in(
+    file: Annotated[str, typer.Argument(help="A file that export has written; - for stdin.")],
+    db_url: Url = None,
+    table: TableName = DEFAULT,
+    schema: SchemaName = None,
+    tenant: Tenant = None,
+    pooler: Pooler = None,
+    user: User = None,
+    kind: Kind = None,
+    component: Component = None,
+    ids: Ids = None,
+    newer: Newer = None,
+    older: Older = None,
+    plan: Plan = False,
+    verify: Verify = False,
+    json: Json = False,
+) -> None:
+    """Store the sessions of a file. What is there and as new stays; may be run again after any failure."""
+    which = meant(user, kind, component, ids, newer, older)
+    _refuse_contradictions(plan, verify, file)
+    output = Output(json)
+    with closing(opened(db_url, table, schema, tenant_id=tenant, pooler=pooler)) as db:
+        _bring(output, db, sys.stdin.buffer if file == STREAM else Path(file), plan, verify, which)
+
+
+FromUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--from-url", "--db-url", envvar="AGNO_STORE_DB_URL", show_default=False, help="The database to copy from."
+    ),
+]
+FromTable = Annotated[
+    str,
+    typer.Option("--from-table", "--table", envvar="AGNO_STORE_TABLE", help="Its table_name.", metavar="NAME"),
+]
+FromSchema = Annotated[
+    str | None,
+    typer.Option("--from-schema", "--schema", envvar="AGNO_STORE_SCHEMA", help="Its db_schema.", metavar="NAME"),
+]
+FromTenant = Annotated[
+    str | None, typer.Option("--from-tenant", "--tenant", help="The tenant whose sessions to copy.", metavar="ID")
+]
+ToUrl = Annotated[
+    str,
+    typer.Option("--to-url", envvar="AGNO_STORE_TO_URL", show_default=False, help="The database to copy to."),
+]
+ToTable = Annotated[str, typer.Option("--to-table", help="Its table_name.", metavar="NAME")]
+ToSchema = Annotated[str | None, typer.Option("--to-schema", help="Its db_schema.", metavar="NAME")]
+ToTenant = Annotated[str | None, typer.Option("--to-tenant", help="The tenant to copy them to.", metavar="ID")]
+
+
+@app.command(epilog="Example:  agno-store copy --from-url sqlite:///agents.db --to-url postgresql://ai:ai@host/ai")
+def copy(
+    to_url: ToUrl,
+    db_url: FromUrl = None,
+    table: FromTable = DEFAULT,
+    schema: FromSchema = None,
+    tenant: FromTenant = None,
+    to_table: ToTable = DEFAULT,
+    to_schema: ToSchema = None,
+    to_tenant: ToTenant = None,
+    user: User = None,
+    kind: Kind = None,
+    component: Component = None,
+    ids: Ids = None,
+    newer: Newer = None,
+    older: Older = None,
+    plan: Plan = False,
+    verify: Verify = False,
+    json: Json = False,
+) -> None:
+    """Copy sessions from one store to another. What is there and as new stays; may be run again after any failure."""
+    which = meant(user, kind, component, ids, newer, older)
+    _refuse_contradictions(plan, verify)
+    output = Output(json)
+    with (
+        closing(opened(db_url, table, schema, tenant_id=tenant)) as source,
+        closing(opened(to_url, to_table, to_schema, tenant_id=to_tenant)) as target,
+    ):
+        _bring(output, target, source, plan, verify, which)
+
+
+def _refuse_contradictions(plan: bool, verify: bool, file: str = "") -> None:
+    """Raise BadParameter for an option that would be passed over."""
+    if plan and verify:
+        raise typer.BadParameter("nothing is stored by --plan that could be compared.", param_hint="--verify")
+    if verify and file == STREAM:
+        raise typer.BadParameter("what came from stdin cannot be read again: give a file.", param_hint="--verify")
+
+
+def _bring(output: Output, target: Any, source: Any, plan: bool, verify: bool, which: dict[str, Any]) -> None:
+    with output.progress(str(target.names), None, 0) as watch:
+        done: Transferred = target.import_from(source, plan=plan, verify=verify, watch=watch, **which)
+    would = " (a plan: nothing was stored)" if plan else ""
+    for name, counts in (("sessions", done.sessions), ("runs", done.runs), ("summaries", done.summaries)):
+        output.line(f"  {name}: {_said(counts)}{would}")
+    if done.verified is not None:
+        output.line(f"  {done.verified} sessions compared", "green" if done.complete else None)
+    _end(output, done)
+
+
+def _said(counts: Counts) -> str:
+    return f"{counts.inserted} new, {counts.updated} replaced by a newer one, {counts.kept} there already"
+
+
+def _end(output: Output, done: Exported | Transferred) -> None:
+    """Say what was left out, and exit with what that means."""
+    code = Exit.IN_STEP if done.complete else Exit.FAILED
+    output.document({**done.to_dict(), "exit_code": int(code)})
+    _say_problems(output, done.problems)
+    raise typer.Exit(code)
+
+
+def _say_problems(output: Output, problems: list[Problem]) -> None:
+    for problem in problems[:_SHOWN]:
+        output.note(f"left out: {problem}")
+    if len(problems) > _SHOWN:
+        output.note(f"and {len(problems) - _SHOWN} more, which --json lists")

@@ -1,0 +1,91 @@
+"""An import and a copy that are killed are finished by being run again: every session whole, none twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.contract.database import dump, empty
+from tests.transfer.conftest import Opened
+
+TIMES = 20 if os.environ.get("TEST_ALL") else 2
+SESSIONS, RUNS = 12, 3
+
+KILLED = """
+import os, signal, sys
+import sqlalchemy as sa
+from pathlib import Path
+from agno_store import open_db
+
+target, source, place = sys.argv[1:]
+places = 0
+
+def count(*_):
+    global places
+    places += 1
+    if places == int(place):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with open_db(target) as db:
+    db.schema_status()
+    sa.event.listen(db.db_engine, "after_cursor_execute", count)
+    sa.event.listen(db.db_engine, "commit", count)
+    db.import_from(open_db(source) if "://" in source else Path(source))
+print(places)
+"""
+
+
+def killed_at(place: int, target: str, source: str) -> int | None:
+    """Import in a process that is killed at a place; return how many places a whole one has."""
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, target, source, str(place)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ,
+    )
+    if ended.returncode == 0:
+        return int(ended.stdout)
+    assert ended.returncode == -9, ended.stderr
+    return None
+
+
+@pytest.mark.timeout(1800 if TIMES > 2 else 300)
+@pytest.mark.parametrize("way", ["file", "store"])
+def test_what_is_killed_anywhere_is_finished_by_the_next_run(
+    backend: str, opened: Opened, tmp_path: Path, way: str, record_property: Callable[[str, Any], None]
+) -> None:
+    source, target = opened("sqlite"), opened(backend)
+    for n in range(SESSIONS):
+        source.upsert_session(
+            {"session_id": f"s{n:03}", "user_id": "ada", "metadata": {"n": n}, "summary": {"summary": "x"}}
+        )
+        for m in range(RUNS):
+            source.upsert_run({"run_id": f"r{m}", "content": [n, m]}, f"s{n:03}", "ada")
+    target.upgrade_schema()
+    file = tmp_path / "all.jsonl.gz"
+    source.export(file)
+    urls = [db.db_engine.url.render_as_string(hide_password=False) for db in (target, source)]
+    at = str(file) if way == "file" else urls[1]
+    total, whole = killed_at(0, urls[0], at), dump(source)
+    assert total is not None
+    assert dump(target) == whole
+    lost = 0
+    for n in range(TIMES):
+        empty(target)
+        assert killed_at(1 + (total - 1) * (2 * n + 1) // (2 * TIMES), urls[0], at) is None
+        found = dump(target)
+        assert len(found["runs"]) == RUNS * len(found["sessions"]) < RUNS * SESSIONS
+        done = target.import_from(file if way == "file" else source, verify=True)
+        assert (done.problems, done.sessions.kept) == ([], len(found["sessions"]))
+        lost += dump(target) != whole
+    record_property(
+        "told", f"imports from a {way}: {TIMES} of {total} places killed, {lost} not finished by the next run"
+    )
+    assert lost == 0
