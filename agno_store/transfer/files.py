@@ -103,7 +103,8 @@ def _put_there(target: File) -> Iterator[IO[bytes]]:
     except AgnoStoreError:  # of which some are OSErrors
         raise
     except OSError as error:
-        raise AgnoStoreError(f"{target} cannot be written: {error.strerror or error}.") from error
+        name = getattr(target, "name", target)
+        raise AgnoStoreError(f"{name} cannot be written: {error.strerror or error}.") from error
 
 
 @contextmanager

@@ -258,7 +258,10 @@ def test_only_what_is_meant_is_brought(source: Any, target: Any) -> None:
 
 
 @pytest.mark.backends("sqlite")
-def test_a_long_session_is_never_in_memory_as_a_whole(source: Any, target: Any) -> None:
+def test_a_long_session_is_never_in_memory_as_a_whole(
+    source: Any, target: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agno_store.transfer.files._IN_MEMORY", 1_000_000)
     whole = "x" * 10_000
     source.upsert_session(session("s"))
     with source.db_engine.begin() as connection:
@@ -272,7 +275,9 @@ def test_a_long_session_is_never_in_memory_as_a_whole(source: Any, target: Any) 
     target.delete_session("s")
     tracemalloc.start()
     done = brought(target, source, verify=True)
+    written = source.export("/dev/null")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert done.runs == Counts(1500)
+    assert written.runs == 1500
     assert peak < 8_000_000 < 1500 * len(whole)

@@ -17,6 +17,8 @@ from tests.contract.database import dump, empty, overwrite
 from tests.contract.samples import append, run, session
 from tests.contract.values import anything
 from tests.frozen.population import populate
+from tests.package.documents import blocks
+from tests.package.source import ROOT
 from tests.servers import databases
 from tests.transfer.conftest import Opened
 
@@ -88,6 +90,15 @@ def test_a_line_may_be_written_by_another_program(source: Any, target: Any) -> N
     ]
     assert imported(target, *spread).problems == []
     assert dump(target) == dump(source)
+
+
+@pytest.mark.backends("sqlite")
+def test_the_file_in_the_documents_is_one(target: Any) -> None:
+    [example] = [block for block in blocks(ROOT / "docs/howto/moving-sessions.md") if block.language == "json"]
+    assert imported(target, *example.text.splitlines(), verify=True).runs == Counts(1)
+    again = io.BytesIO()
+    target.export(again)
+    assert again.getvalue().decode().split("\n", 1)[1] == example.text.split("\n", 1)[1]
 
 
 WRONG = {
