@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Set
 from functools import lru_cache
 
@@ -11,11 +12,13 @@ from sqlalchemy.engine import Connection
 
 from agno_store.dialects import SQLITE
 from agno_store.errors import SchemaConflict
+from agno_store.legacy import layout_of
 from agno_store.migrations.chain import Chain, Position
 from agno_store.migrations.resume import Resumable
 from agno_store.migrations.scratch import scratch
 from agno_store.names import Names
 from agno_store.tables import HEAD
+from agno_store.urls import redacted
 
 _Shape = dict[str, tuple[frozenset[str], frozenset[str]]]
 
@@ -32,9 +35,13 @@ def refuse_foreign(connection: Connection, names: Names, chain: Chain, current: 
     for table, (columns, _) in _shape_of(connection, names).items():
         if table in made or columns in _columns_of_ours(names, chain, table):
             continue
+        layout, way = layout_of(columns), ""
+        if layout is not None:
+            way = f" To bring its sessions into this store, run: {_import_command(connection, names, table)}"
         raise SchemaConflict(
-            f"The table {table} is there already and is not one of agno_store's: it looks like {recognised(columns)}. "
-            "Nothing was changed. Give the store a name of its own with table_name= (--table).",
+            f"The table {table} is there already and is not one of agno_store's: it looks like "
+            f"{_others(columns) if layout is None else layout.title}. Nothing was changed. Give the store a name of "
+            f"its own with table_name= (--table).{way}",
             store=str(names),
             current=current,
             head=HEAD,
@@ -46,14 +53,12 @@ def _columns_of_ours(names: Names, chain: Chain, table: str) -> set[frozenset[st
     return {found[table][0] for found in shapes if table in found}
 
 
-def recognised(columns: Set[str]) -> str:
-    """Say in words whose session table has these columns (agno's layouts as its releases made them)."""
-    if {"session_id", "session_type", "session_data", "metadata"} <= columns:
-        return "the agno 2.x layout (runs inside the session)" if "runs" in columns else "the agno 3.x layout"
-    if {"session_id", "session_data", "extra_data"} <= columns:
-        modes = {"agent_data": "agent", "team_data": "team", "workflow_data": "workflow"}
-        mode = next((mode for column, mode in modes.items() if column in columns), "session")
-        return f"the agno 1.x layout ({mode} storage)"
+def _import_command(connection: Connection, names: Names, table: str) -> str:
+    words = ["agno-store", "import", "--in-place", "--from-url", redacted(connection.engine.url), "--from-table", table]
+    return shlex.join([*words, "--from-schema", names.schema] if names.schema else words)
+
+
+def _others(columns: Set[str]) -> str:
     listed = ", ".join(sorted(columns)[:6])
     return f"another application's, with the columns {listed}{' ...' if len(columns) > 6 else ''}"
 

@@ -11,7 +11,7 @@ import pytest
 from tests.package.source import FILES, PACKAGE, REVISIONS, ROOT, SCRIPTS, Import, imports, module_name, tree
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "urls", "release", "escapes"}),
+    frozenset({"errors", "urls", "release", "escapes", "legacy"}),
     frozenset({"names", "records", "encoding", "owners"}),
     frozenset({"types", "beside", "merging", "reports", "run_changes", "shown"}),
     frozenset({"paging", "tables", "tenants"}),
@@ -33,7 +33,9 @@ LAYERS: tuple[frozenset[str], ...] = (
 )
 """The modules and packages of agno_store, lowest first. Each imports only from layers below its own."""
 
-OF_MIGRATIONS = {"errors", "escapes", "names", "types", "tables", "statements", "dialects", "urls", "schema", "release"}
+OF_MIGRATIONS = frozenset(
+    {"errors", "escapes", "names", "types", "tables", "statements", "dialects", "urls", "schema", "release", "legacy"}
+)
 """What migrations/ may import. It stands beside the layers: database, doctor and cli use it, nothing else does."""
 
 ONLY_IN = {
