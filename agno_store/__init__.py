@@ -44,13 +44,18 @@ from agno_store.schema import SchemaStatus
 
 if typing.TYPE_CHECKING:
     from agno_store.aio import AsyncMySQLDb, AsyncPostgresDb, AsyncSqliteDb, open_async_db
+    from agno_store.transfer.legacy import AgnoTables
 else:
     # Who uses the synchronous classes alone need not wait for the others to be imported.
-    _LATER = frozenset({"AsyncMySQLDb", "AsyncPostgresDb", "AsyncSqliteDb", "open_async_db"})
+    _LATER = frozenset({"AgnoTables", "AsyncMySQLDb", "AsyncPostgresDb", "AsyncSqliteDb", "open_async_db"})
 
     def __getattr__(name):
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "AgnoTables":
+            from agno_store.transfer import legacy
+
+            return legacy.AgnoTables
         from agno_store import aio
 
         return getattr(aio, name)
@@ -62,6 +67,7 @@ else:
 __all__ = [
     "AccessDenied",
     "AgnoStoreError",
+    "AgnoTables",
     "AsyncMySQLDb",
     "AsyncPostgresDb",
     "AsyncSqliteDb",

@@ -108,6 +108,7 @@ class _Work:
             content = conversation.read()
             if content is not None:
                 self.done.add(self._put(content))
+                self.done.problems += [Problem(conversation.place, reason) for reason in content.problems]
         except (Malformed, OwnerMismatch, InvalidArgument, PayloadTooLarge) as error:
             self._report(conversation.place, str(error))
         except DatabaseError as error:

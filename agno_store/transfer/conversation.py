@@ -54,6 +54,8 @@ class Content:
     session: Row
     summary: Row | None = None
     runs: Iterable[Sequence[Row]] = ()
+    problems: Sequence[str] = ()
+    """What is missing of it, because it could not be read."""
 
 
 @dataclass(frozen=True)

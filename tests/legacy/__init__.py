@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy.engine import make_url
 
+from agno_store import AgnoTables
 from tests import others
 
 DATABASES = Path(__file__).parent / "databases"
@@ -42,12 +43,7 @@ def write(release: str, url: str, prefix: str = "old", count: int = 1) -> dict[s
 
 def imported(db: Any, url: str, *tables: str, **options: Any) -> Any:
     """Import the old tables of a database, those named or all, and return what was done."""
-    from agno_store.transfer.bringing import bring
-    from agno_store.transfer.legacy.conversations import OldSessions, type_in
-    from agno_store.transfer.legacy.source import Source
+    with AgnoTables(url, tables) as old:
+        from agno_store.transfer import Which, bring
 
-    with Source(url) as source:
-        sessions = OldSessions(source, source.tables(tables), type_in(db))
-        done = bring(db, sessions, **options)
-        done.problems.extend(sessions.problems)
-    return done
+        return bring(db, old.into(db, Which()), **options)

@@ -25,7 +25,7 @@ def content(found: Found) -> Content:
         raise Malformed(str(error)) from error
     if summary is not None:
         summary |= {"created_at": row["created_at"], "updated_at": row["updated_at"]}
-    return Content(row, summary, [runs] if runs else [])
+    return Content(row, summary, [runs] if runs else [], tuple(found.problems))
 
 
 def _session(session: Session) -> dict[str, Any]:

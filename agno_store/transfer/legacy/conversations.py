@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import URL
 
 from agno_store.legacy import AGENTS
 from agno_store.schema import MISSING
-from agno_store.transfer.conversation import Content, Conversation, Malformed, Problem
+from agno_store.transfer.conversation import Content, Conversation, Problem
 from agno_store.transfer.legacy.content import content
 from agno_store.transfer.legacy.first_runs import KEPT
 from agno_store.transfer.legacy.reading import Found
-from agno_store.transfer.legacy.source import OldTable, Skipped, Source
+from agno_store.transfer.legacy.source import OldTable, Source
+from agno_store.transfer.statements import Which
 
 TypeOf = Callable[[str], "str | None"]
 """Tells the type of a session that the target has; None where it has none of that id."""
@@ -37,18 +39,56 @@ def type_in(db: Any) -> TypeOf:
     return type_of
 
 
+class AgnoTables:
+    """The session tables that agno's own storage classes have made in one database, to import from.
+
+        with AgnoTables("postgresql://...", schema="ai") as tables:
+            db.import_from(tables, verify=True)
+
+    Tables of agno 1.x, 2.x and 3.x are known by their columns. They are only read: the connections cannot write. A
+    call in an event loop reads them with the synchronous driver, and the loop waits meanwhile.
+    """
+
+    def __init__(self, url: str | URL, tables: Sequence[str] = (), *, schema: str | None = None) -> None:
+        """Name a database, and its tables, where not all that are agno's are meant. Sends no SQL.
+
+        ``schema`` is where they are; without it the connection's own is looked through, and ``ai``, which is agno's.
+        Raises ConfigurationError for a URL of no such database, DatabaseUnreachable for a file that is not there.
+        """
+        self.source = Source(url, schema)
+        self._wanted = tuple(tables)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.source.close()
+
+    def __enter__(self) -> AgnoTables:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def found(self) -> list[OldTable]:
+        """Return the tables. Writes nothing.
+
+        Raises NotFound where there is none, SchemaConflict for one that is none of agno's session tables.
+        """
+        return self.source.tables(self._wanted)
+
+    def into(self, db: Any, which: Which) -> OldSessions:
+        """Return their sessions on the way into a store."""
+        return OldSessions(self.source, self.found(), which, type_in(db))
+
+
 @dataclass
 class OldSessions:
-    """The sessions of one or several old tables, each read when its turn has come, in a transaction of its own.
-
-    ``problems`` are what could not be read of sessions that could, such as one of their runs.
-    """
+    """The sessions of old tables that are meant, each read when its turn has come, in a transaction of its own."""
 
     source: Source
     tables: Sequence[OldTable]
+    which: Which
     type_of: TypeOf
     passed: int = 0
-    problems: dict[Problem, None] = field(default_factory=dict)
     _total: int | None = None
 
     @property
@@ -67,23 +107,15 @@ class OldSessions:
                 yield Problem(str(table), what)
             for session_id in self.source.ids(table):
                 self.passed += 1
-                yield Conversation(str(session_id), _place(table, session_id), partial(self._read, table, session_id))
+                place = f"session {session_id!r} of {table}"
+                yield Conversation(str(session_id), place, partial(self._read, table, session_id))
 
     def _read(self, table: OldTable, session_id: str) -> Content | None:
         found = self.source.read(table, session_id)
         if found is None:
             return None
-        if isinstance(found, Skipped):
-            raise Malformed(found.reason)
-        if table.layout.is_first:
-            found = _beside(found, self.type_of)
-        ready = content(found)
-        self.problems |= dict.fromkeys(Problem(_place(table, session_id), reason) for reason in found.problems)
-        return ready
-
-
-def _place(table: OldTable, session_id: str) -> str:
-    return f"session {session_id!r} of {table}"
+        ready = content(_beside(found, self.type_of) if table.layout.is_first else found)
+        return ready if self.which.fits(ready.session) else None
 
 
 def _beside(found: Found, type_of: TypeOf) -> Found:

@@ -55,14 +55,6 @@ class OldTable:
         return Reading(self.schema, self.name, self.columns, self.layout, self.runs)
 
 
-@dataclass(frozen=True)
-class Skipped:
-    """A session of an old table that cannot be read, and why."""
-
-    session_id: str
-    reason: str
-
-
 class Source:
     """The database that old tables are in. Nothing can be written through it."""
 
@@ -172,8 +164,11 @@ class Source:
                 return
             after = page[-1]
 
-    def read(self, table: OldTable, session_id: Any) -> Found | Skipped | None:
-        """Return a session with its runs, all as of one moment; None where it is gone by now."""
+    def read(self, table: OldTable, session_id: Any) -> Found | None:
+        """Return a session with its runs, all as of one moment; None where it is gone by now.
+
+        Raises Malformed where it cannot be read.
+        """
         with self._reading() as connection:
             rows = connection.execute(table.sql.session(session_id)).mappings().all()
             runs = connection.execute(table.sql.runs_of(session_id)).mappings().all() if table.runs else []
@@ -182,12 +177,9 @@ class Source:
         if not rows:
             return None
         if key is None:
-            return Skipped(repr(session_id), "its session_id is empty")
-        try:
-            same = [row for row in runs if row["session_id"] == session_id]
-            return found(table.layout, [dict(row) for row in rows], [dict(row) for row in same], key)
-        except Malformed as error:
-            return Skipped(key, str(error))
+            raise Malformed("its session_id is empty")
+        same = [row for row in runs if row["session_id"] == session_id]
+        return found(table.layout, [dict(row) for row in rows], [dict(row) for row in same], key)
 
 
 def _columns(look: sa.Inspector, schema: str | None) -> dict[str, frozenset[str]]:
