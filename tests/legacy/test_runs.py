@@ -73,7 +73,7 @@ def test_runs_that_share_an_id_are_both_kept_and_a_copy_is_not(db: Any, old: Tab
 @pytest.mark.backends("sqlite")
 def test_json_is_read_through_any_number_of_layers(db: Any, old: Tables, fresh_url: str) -> None:
     data = {"session_name": "Trip", "session_state": {"n": 1}}
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"session_id": "two", "session_data": twice(data), "runs": twice([run("r", "hi")]), "metadata": "null"},
         {"session_id": "one", "session_data": data, "runs": [run("r", "hi")], "metadata": None},
         {"session_id": "mixed", "session_data": twice(twice(data)), "runs": [twice(run("r", "hi"))], "metadata": ""},
@@ -89,7 +89,7 @@ def test_times_are_read_in_seconds_and_finer_and_made_where_there_are_none(
     db: Any, old: Tables, fresh_url: str
 ) -> None:
     runs = [run("r1", created_at=1_700_000_005_000), run("r2", created_at=None), run("r3", created_at=1_700_000_007.25)]
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"session_id": "ms", "created_at": 1_700_000_000_000, "updated_at": 1_700_000_100_000, "runs": runs},
         {"session_id": "none", "created_at": None, "updated_at": None, "runs": runs},
     ]

@@ -9,9 +9,7 @@ from agno_store.dialects.base import Scope
 from agno_store.dialects.renaming import rename
 from agno_store.errors import ConfigurationError, InvalidArgument, NotFound, SchemaConflict
 from agno_store.names import IDENTIFIER_BYTES
-from agno_store.transfer.legacy.source import OldTable, Source
-
-SUFFIX = "_legacy"
+from agno_store.transfer.legacy.source import SUFFIX, OldTable, Source
 
 PATIENCE = 3.0
 """Seconds to wait for a table that somebody is using: whoever comes after would wait, too."""
@@ -57,17 +55,17 @@ def take_over(db: Any, table: OldTable) -> None:
     """Give an old table its other name and make the tables of ``db``, which has its name, in its place.
 
     Where DDL can be rolled back that is one transaction; on MySQL and MariaDB the renaming is one statement, and
-    whatever is killed after it is finished by the next call of the import. Raises SchemaConflict where the other
-    name is taken, AccessDenied where whoever is connected does not own the table.
+    whatever is killed after it is finished by the next call of the import. Raises SchemaConflict where a name
+    that is needed is taken, AccessDenied where whoever is connected does not own the table.
     """
     names = renamed(table)
-    for new in names.values():
-        if db.table_exists(new):
-            raise SchemaConflict(
-                f"There is a table {new} already, so {table} cannot be called that. Nothing was changed. Rename or "
-                "drop it, or import into a store of another name, without --in-place.",
-                store=str(db.names),
-            )
+    in_the_way = [new for new in (*names.values(), *db.names.own) if new not in names and db.table_exists(new)]
+    if in_the_way:
+        raise SchemaConflict(
+            f"The table {in_the_way[0]} is there already, so a store cannot take the place of {table}. Nothing was "
+            "changed. Rename or drop it, or import into a store of another name, without --in-place.",
+            store=str(db.names),
+        )
     whole = db.dialect.ddl_rolls_back
     held = db.dialect.transaction(db.db_engine, writes=True) if whole else db.dialect.connected(db.db_engine)
     with failures.translated(db), held as connection:

@@ -26,6 +26,9 @@ from agno_store.urls import redacted
 PAGE = 500
 """Ids that are asked for at once."""
 
+SUFFIX = "_legacy"
+"""What a table is called besides its name, once a store has taken its place."""
+
 AGNOS_SCHEMA = "ai"
 """Where agno's classes keep their tables unless they are told otherwise, on what has schemas."""
 
@@ -88,7 +91,7 @@ class Source:
                 with self.dialect.transaction(self.db_engine, writes=False) as connection:
                     yield connection
             except DBAPIError as error:
-                if self.dialect.is_denied(error) and error.statement is not None:
+                if self.dialect.is_denied(error):
                     raise AccessDenied(
                         f"{self.names} in {self.dialect.title} at {redacted(self.url)}: {self.url.username!r} may not "
                         f"read them: {str(error.orig).strip().splitlines()[0]}. Let it SELECT from them, and USE their "
@@ -199,8 +202,9 @@ def _runs_table(look: sa.Inspector, schema: str | None, name: str) -> str | None
         referred = {key["referred_table"] for key in look.get_foreign_keys(table, schema=schema)}
         if name in referred:
             return table
-    names = [f"{name}_runs", *(["agno_runs"] if name == "agno_sessions" else [])]
-    names += [f"{own.removesuffix('_legacy')}_legacy" for own in names if name.endswith("_legacy")]
+    before = name.removesuffix(SUFFIX)
+    names = [f"{before}_runs", *(["agno_runs"] if before == "agno_sessions" else [])]
+    names = names if before == name else [f"{name}_runs", *(own + SUFFIX for own in names)]
     return next((table for table in names if table in holding), None)
 
 

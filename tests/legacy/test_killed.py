@@ -1,0 +1,113 @@
+"""An import that is killed anywhere is finished by the next one, with the result of one that was not.
+
+Here a few places are tried, with TEST_ALL twenty for each layout.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agno_store import open_db
+from tests.contract.database import dump
+from tests.legacy import imported
+from tests.legacy.tables import Tables, run
+
+PLACES = 20 if os.environ.get("TEST_ALL") else 1
+
+FEWEST = 100
+"""As many places there are in every one of these imports, and more."""
+
+LAYOUTS = ("1.x-team", "2.x", "3.x")
+
+KILLED = """
+import os, signal, sys
+import sqlalchemy as sa
+from agno_store import open_db
+from tests.legacy import imported
+
+url, last = sys.argv[1:]
+places = 0
+
+def place(*_):
+    global places
+    places += 1
+    if places == int(last):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with open_db(url) as db:
+    db.upgrade_schema()
+    for event in ("before_cursor_execute", "after_cursor_execute", "commit"):
+        sa.event.listen(db.db_engine, event, place)
+    imported(db, url, verify=True)
+"""
+
+
+def of_first(number: int) -> dict[str, Any]:
+    """A team's session of agno 1.x."""
+    member = {"run_id": "m", "agent_id": "a", "content": "looked"}
+    runs = [{"run_id": f"r{n}", "team_id": "t", "content": f"{n}", "member_responses": [member]} for n in range(3)]
+    return {"session_id": f"s{number}", "team_id": "t", "user_id": "ada", "memory": {"runs": runs}}
+
+
+def of_later(number: int) -> dict[str, Any]:
+    """An agent's session of agno 2.x, and without its runs of 3.x."""
+    runs = [run(None if n == 1 else f"r{n}", f"{number} {n}") for n in range(4)]
+    summary = {"summary": f"all of {number}", "topics": ["t"]}
+    row = {"session_id": f"s{number}", "session_type": "agent", "agent_id": "a", "user_id": "ada", "summary": summary}
+    return {**row, "session_data": {"n": number}, "runs": runs}
+
+
+def made(old: Tables, layout: str) -> None:
+    """Make old tables with five sessions."""
+    if layout == "1.x-team":
+        old.sessions(layout, [of_first(number) for number in range(5)])
+        return
+    rows = [of_later(number) for number in range(5)]
+    if layout == "2.x":
+        old.sessions(layout, rows)
+        return
+    old.sessions(layout, [{name: value for name, value in row.items() if name != "runs"} for row in rows])
+    beside = [(row["session_id"], n, found) for row in rows for n, found in enumerate(row["runs"])]
+    old.runs(
+        [
+            {"run_id": f"{key} {n}", "session_id": key, "run_type": "agent", "run_index": n, "run_data": found}
+            for key, n, found in beside
+        ]
+    )
+
+
+def killed_at(place: int, url: str) -> None:
+    """Import in a process that is killed at a place."""
+    words = [sys.executable, "-c", KILLED, url, str(place)]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == -9, ended.stderr
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_killed_import_is_finished_by_the_next_one(
+    old: Tables, fresh_url: str, layout: str, record_property: Callable[[str, object], None]
+) -> None:
+    made(old, layout)
+    with open_db(fresh_url, table_name="undisturbed") as db:
+        assert imported(db, fresh_url, verify=True).problems == []
+        whole = dump(db)
+    choose = random.Random(f"{layout} {fresh_url}")
+    with open_db(fresh_url) as db:
+        db.upgrade_schema()
+        for place in choose.sample(range(1, FEWEST), PLACES):
+            db.delete_sessions([found["session_id"] for found in whole["sessions"]])
+            killed_at(place, fresh_url)
+            there = {found["session_id"] for found in dump(db)["sessions"]}
+            partly = dump(db)
+            assert partly["runs"] == [found for found in whole["runs"] if found["session_id"] in there]
+            done = imported(db, fresh_url, verify=True)
+            assert (done.problems, done.sessions.kept) == ([], len(there))
+            assert dump(db) == whole
+    record_property("told", f"an import of {layout} was killed at {PLACES} places and finished")
