@@ -11,8 +11,10 @@ import typer
 
 from agno_store.cli.app import app
 from agno_store.cli.exits import Exit
+from agno_store.cli.importing import Asked, InPlace, LayoutName, OldSchema, OldTables, from_tables
+from agno_store.cli.importing import FromUrl as OldUrl
 from agno_store.cli.meant import Component, Ids, Kind, Newer, Older, User, meant
-from agno_store.cli.options import Json, Pooler, SchemaName, TableName, Tenant, Url, opened
+from agno_store.cli.options import Json, Pooler, SchemaName, TableName, Tenant, Url, Yes, opened
 from agno_store.cli.render import Output
 from agno_store.names import DEFAULT
 from agno_store.transfer import Counts, Exported, Problem, Transferred
@@ -61,7 +63,12 @@ def export(
 
 @app.command("import", epilog="Example:  agno-store import sessions.jsonl.gz --db-url sqlite:///agents.db --verify")
 def bring_in(
-    file: Annotated[str, typer.Argument(help="A file that export has written; - for stdin.")],
+    file: Annotated[str | None, typer.Argument(help="A file that export has written; - for stdin.")] = None,
+    from_url: OldUrl = None,
+    from_table: OldTables = None,
+    from_schema: OldSchema = None,
+    layout: LayoutName = None,
+    in_place: InPlace = False,
     db_url: Url = None,
     table: TableName = DEFAULT,
     schema: SchemaName = None,
@@ -75,14 +82,21 @@ def bring_in(
     older: Older = None,
     plan: Plan = False,
     verify: Verify = False,
+    yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Store the sessions of a file. What is there and as new stays; may be run again after any failure."""
+    """Store the sessions of a file, or of agno's own tables. What is there and as new stays; may be run again."""
     which = meant(user, kind, component, ids, newer, older)
-    _refuse_contradictions(plan, verify, file)
+    _refuse_contradictions(plan, verify, file or "")
+    asked = Asked(from_url, from_table or [], from_schema, layout, in_place, plan, yes)
+    asked.refuse_contradictions(file, db_url)
     output = Output(json)
+    if file is None:
+        options = {"tenant_id": tenant, "pooler": pooler}
+        with from_tables(output, asked, db_url, table, schema, options) as (db, source, about):
+            _bring(output, db, source, plan, verify, which, **about)
     with closing(opened(db_url, table, schema, tenant_id=tenant, pooler=pooler)) as db:
-        _bring(output, db, sys.stdin.buffer if file == STREAM else Path(file), plan, verify, which)
+        _bring(output, db, sys.stdin.buffer if file == STREAM else Path(str(file)), plan, verify, which)
 
 
 FromUrl = Annotated[
@@ -150,7 +164,9 @@ def _refuse_contradictions(plan: bool, verify: bool, file: str = "") -> None:
         raise typer.BadParameter("what came from stdin cannot be read again: give a file.", param_hint="--verify")
 
 
-def _bring(output: Output, target: Any, source: Any, plan: bool, verify: bool, which: dict[str, Any]) -> None:
+def _bring(
+    output: Output, target: Any, source: Any, plan: bool, verify: bool, which: dict[str, Any], **about: Any
+) -> None:
     with output.progress(str(target.names), None, 0) as watch:
         done: Transferred = target.import_from(source, plan=plan, verify=verify, watch=watch, **which)
     would = " (a plan: nothing was stored)" if plan else ""
@@ -158,17 +174,17 @@ def _bring(output: Output, target: Any, source: Any, plan: bool, verify: bool, w
         output.line(f"  {name}: {_said(counts)}{would}")
     if done.verified is not None:
         output.line(f"  {done.verified} sessions compared", "green" if done.complete else None)
-    _end(output, done)
+    _end(output, done, **about)
 
 
 def _said(counts: Counts) -> str:
     return f"{counts.inserted} new, {counts.updated} replaced by a newer one, {counts.kept} there already"
 
 
-def _end(output: Output, done: Exported | Transferred) -> None:
+def _end(output: Output, done: Exported | Transferred, **about: Any) -> None:
     """Say what was left out, and exit with what that means."""
     code = Exit.IN_STEP if done.complete else Exit.FAILED
-    output.document({**done.to_dict(), "exit_code": int(code)})
+    output.document({**done.to_dict(), **about, "exit_code": int(code)})
     _say_problems(output, done.problems)
     raise typer.Exit(code)
 

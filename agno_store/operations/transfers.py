@@ -58,6 +58,8 @@ class TransferOperations(Base):
     ) -> Transferred:
         """Store the sessions of an export, a path or what bytes can be read from, or of another store; say how many.
 
+        ``AgnoTables(url)`` stands for those that agno's own storage classes have stored.
+
         Each session is one transaction. What is not there is added, what is older is replaced, what is there and as
         new or newer is kept, and nothing is deleted; so it may be run again after any failure, and for what came
         since. Sessions that cannot be stored, another user's among them, are left out, and in ``problems``.
@@ -77,6 +79,8 @@ class TransferOperations(Base):
         """Return where conversations come from. Raises InvalidArgument for what gives none, and for this store."""
         from agno_store import transfer
 
+        if hasattr(source, "into"):
+            source = source.into(self, which)
         if hasattr(source, "conversations"):
             found: Source = source
             return found
@@ -84,7 +88,9 @@ class TransferOperations(Base):
             return transfer.FileSource(source, which)
         if isinstance(source, (str, Path)):
             if "://" in str(source):
-                raise InvalidArgument("A URL is no file. Open the store there, and give that: open_db(url).")
+                raise InvalidArgument(
+                    "A URL is no file. Give the store there, open_db(url), or agno's own tables, AgnoTables(url)."
+                )
             return transfer.FileSource(source, which)
         if hasattr(source, "_here"):
             if not in_task():

@@ -44,6 +44,4 @@ def write(release: str, url: str, prefix: str = "old", count: int = 1) -> dict[s
 def imported(db: Any, url: str, *tables: str, **options: Any) -> Any:
     """Import the old tables of a database, those named or all, and return what was done."""
     with AgnoTables(url, tables) as old:
-        from agno_store.transfer import Which, bring
-
-        return bring(db, old.into(db, Which()), **options)
+        return db.import_from(old, **options)
