@@ -24,6 +24,10 @@ def code(error: BaseException | None) -> int:
     return getattr(error, "sqlite_errorcode", BUSY) & 0xFF
 
 
+PAGE_SIZE = 8192
+"""Bytes, of a file that is made: of SQLite's usual 4,096 a third stays empty, because two runs of 2.6 kB do not fit."""
+
+
 def set_up(driver: sqlite3.Connection, _record: object) -> None:
     cursor = driver.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
@@ -32,6 +36,7 @@ def set_up(driver: sqlite3.Connection, _record: object) -> None:
     # where it is not on yet, and a failure means that another process is doing it right now.
     cursor.execute("PRAGMA journal_mode")
     if cursor.fetchone()[0] not in ("wal", "memory"):
+        cursor.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # without effect on a file that holds something
         _use_write_ahead_log(cursor)
     cursor.close()
 

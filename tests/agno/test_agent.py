@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
+import sqlalchemy as sa
 from agno.agent import Agent
 from agno.run.agent import RunContentEvent
 from pydantic import BaseModel
@@ -36,6 +38,22 @@ def test_the_next_prompt_holds_no_more_runs_than_num_history_runs(assistant):
         ("assistant", "c"),
         ("user", "question 4"),
     ]
+
+
+def test_a_session_whose_history_is_always_sent_whole_grows_by_what_is_said(assistant, db):
+    turns = 200 if os.environ.get("TEST_ALL") else 40
+    agent = assistant(*("an answer" for _ in range(turns)), num_history_runs=turns)
+    for number in range(turns):
+        agent.run(f"question {number:03}", session_id="s")
+
+    assert len(agent.model.turns[-1].conversation) == 2 * turns - 1
+    with db.db_engine.connect() as connection:
+        by_index = sa.text(f"SELECT length(run_data) FROM {db.names.runs} ORDER BY run_index")
+        if db.dialect.title == "PostgreSQL":
+            by_index = sa.text(f"SELECT length(run_data::text) FROM {db.names.runs} ORDER BY run_index")
+        lengths = list(connection.execute(by_index).scalars())
+    assert len(lengths) == turns
+    assert max(lengths[1:]) < 1.1 * min(lengths[1:])
 
 
 def test_sessions_do_not_mix(assistant):

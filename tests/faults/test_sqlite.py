@@ -35,6 +35,25 @@ def test_processes_write_to_one_file_and_nobody_is_sent_away(tmp_path: Path, tol
     told(f"{processes} processes wrote {each} runs each to one SQLite file: 0 locked, 0 lost, 0 doubled")
 
 
+def test_a_file_that_is_made_has_room_for_runs_in_its_pages_and_one_that_is_there_stays(tmp_path: Path) -> None:
+    old = sa.create_engine(f"sqlite:///{tmp_path}/old.db")
+    with old.begin() as connection:
+        connection.exec_driver_sql("PRAGMA page_size = 4096")
+        connection.exec_driver_sql("CREATE TABLE other (x)")
+    sizes = {}
+    for name in ("new.db", "old.db"):
+        with SqliteDb(db_file=tmp_path / name) as db:
+            append(db, "s", *(f"r{n}" for n in range(90)), content="x" * 2_500)
+            with db.db_engine.connect() as connection:
+                sizes[name] = connection.exec_driver_sql("PRAGMA page_size").scalar()
+                assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+                assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+                connection.rollback()
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert sizes == {"new.db": 8192, "old.db": 4096}
+    assert (tmp_path / "new.db").stat().st_size < (tmp_path / "old.db").stat().st_size
+
+
 FULL = "there is no room left" if TELLS_CODES else "full"
 
 # -- no room -----------------------------------------------------------------------------------------
