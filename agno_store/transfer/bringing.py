@@ -120,8 +120,8 @@ class _Work:
         if self._is_empty:
             return _as_new(content)
         if self.done.planned:
-            return self.target._read(put, self.target._store, content, dry=True)
-        return self.target._put(put, self.target._store, content)
+            return self.target._read(put, self._sql, content, dry=True)
+        return self.target._put(put, self._sql, content)
 
     def _report(self, place: str, reason: str) -> None:
         self.done.problems.append(Problem(place, reason))

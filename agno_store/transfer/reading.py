@@ -129,8 +129,8 @@ class Reading:
         session, summary = (None if row is None else dict(row) for row in found)
         return session, summary
 
-    def piece(self, session: Row, after: int) -> list[dict[str, Any]]:
-        """Return the runs behind a place, as many as fit into the memory that they are given."""
+    def piece(self, session: Row, after: int) -> tuple[list[dict[str, Any]], bool]:
+        """Return the runs behind a place, as many as fit into the memory they are given, and whether there are more."""
         asked = {
             "session_id": session["session_id"],
             "session_created_at": session["created_at"],
@@ -141,7 +141,7 @@ class Reading:
         if found:
             size = sum(len(row["run_data"]) for row in found) // len(found) + 1
             self._runs_at_once = max(1, min(_MOST, BYTES_AT_ONCE // size))
-        return found
+        return found, len(found) == asked["count"]
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,9 @@ class _Pieces:
     session: Row
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
-        after = -1
-        while piece := self.reading.piece(self.session, after):
-            yield piece
-            after = piece[-1]["run_index"]
+        after, more = -1, True
+        while more:
+            piece, more = self.reading.piece(self.session, after)
+            if piece:
+                yield piece
+                after = piece[-1]["run_index"]

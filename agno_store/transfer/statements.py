@@ -77,6 +77,7 @@ class Statements:
     """The statements of one store and tenant."""
 
     def __init__(self, store: Store) -> None:
+        self.store = store
         self.sessions, self.runs, self.summaries = store.sql.sessions, store.sql.runs, store.sql.summaries
         self._of_tenant = self.sessions.c.tenant_id == store.tenant_id  # IS NULL where there is none
 

@@ -13,7 +13,6 @@ from sqlalchemy import Insert, Update
 from sqlalchemy.engine import Connection, RowMapping
 
 from agno_store import dialects, encoding, owners, rows, tenants
-from agno_store.store import Store
 from agno_store.transfer.columns import RUN, SESSION, SUMMARY, complete
 from agno_store.transfer.conversation import Content, Row
 from agno_store.transfer.counts import Done
@@ -22,13 +21,13 @@ from agno_store.transfer.statements import Statements
 _NEVER_CHANGED = ("session_id", "session_type", "created_at", "next_run_index")
 
 
-def put(c: Connection, store: Store, content: Content, *, dry: bool = False) -> Done:
+def put(c: Connection, sql: Statements, content: Content, *, dry: bool = False) -> Done:
     """Write a conversation and return what was done, or with ``dry`` what would be; then nothing is locked either.
 
     Raises Malformed for what is no conversation, OwnerMismatch where the session belongs to another user,
     InvalidArgument for a session_id that has no room behind the tenant, PayloadTooLarge.
     """
-    arrival = _Arrival(c, store, complete(SESSION, content.session), dry)
+    arrival = _Arrival(c, sql, complete(SESSION, content.session), dry)
     arrival.write_session()
     if content.summary is not None:
         arrival.write_summary(complete(SUMMARY, content.summary))
@@ -46,9 +45,8 @@ def is_newer(row: Row, than: Mapping[Any, Any]) -> bool:
 class _Arrival:
     """A session that is being written."""
 
-    def __init__(self, c: Connection, store: Store, session: dict[str, Any], dry: bool) -> None:
-        self._c, self._store, self._dry = c, store, dry
-        self._sql = Statements(store)
+    def __init__(self, c: Connection, sql: Statements, session: dict[str, Any], dry: bool) -> None:
+        self._c, self._sql, self._store, self._dry = c, sql, sql.store, dry
         self._session, self._key = session, {"session_id": session["session_id"]}
         self._there = self._found(self._sql.there if dry else self._sql.locked)
         self._next = session["next_run_index"] if self._there is None else self._there["next_run_index"]
