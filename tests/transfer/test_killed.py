@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.contract.database import dump, empty
+from tests.contract.samples import append, session
 from tests.transfer.conftest import Opened
 
 TIMES = 20 if os.environ.get("TEST_ALL") else 2
@@ -23,12 +24,12 @@ import sqlalchemy as sa
 from pathlib import Path
 from agno_store import open_db
 
-target, source, place = sys.argv[1:]
+target, source, place, at = sys.argv[1:]
 places = 0
 
-def count(*_):
+def count(*event):
     global places
-    places += 1
+    places += at in (event[2] if len(event) > 2 else "COMMIT")
     if places == int(place):
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -41,15 +42,10 @@ print(places)
 """
 
 
-def killed_at(place: int, target: str, source: str) -> int | None:
-    """Import in a process that is killed at a place; return how many places a whole one has."""
-    ended = subprocess.run(
-        [sys.executable, "-c", KILLED, target, source, str(place)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ,
-    )
+def killed_at(place: int, target: str, source: str, at: str = "") -> int | None:
+    """Import in a process that is killed at a place, of those with ``at`` in the statement; return how many it has."""
+    arguments = [sys.executable, "-c", KILLED, target, source, str(place), at]
+    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
     if ended.returncode == 0:
         return int(ended.stdout)
     assert ended.returncode == -9, ended.stderr
@@ -63,11 +59,8 @@ def test_what_is_killed_anywhere_is_finished_by_the_next_run(
 ) -> None:
     source, target = opened("sqlite"), opened(backend)
     for n in range(SESSIONS):
-        source.upsert_session(
-            {"session_id": f"s{n:03}", "user_id": "ada", "metadata": {"n": n}, "summary": {"summary": "x"}}
-        )
-        for m in range(RUNS):
-            source.upsert_run({"run_id": f"r{m}", "content": [n, m]}, f"s{n:03}", "ada")
+        source.upsert_session(session(f"s{n:03}", metadata={"n": n}, summary={"summary": "x"}))
+        append(source, f"s{n:03}", *(f"r{m}" for m in range(RUNS)))
     target.upgrade_schema()
     file = tmp_path / "all.jsonl.gz"
     source.export(file)
@@ -79,7 +72,11 @@ def test_what_is_killed_anywhere_is_finished_by_the_next_run(
     lost = 0
     for n in range(TIMES):
         empty(target)
-        assert killed_at(1 + (total - 1) * (2 * n + 1) // (2 * TIMES), urls[0], at) is None
+        if n == 0:  # in the middle of a session
+            assert killed_at(SESSIONS // 2, urls[0], at, f"INSERT INTO {target.names.runs}") is None
+            assert len(dump(target)["sessions"]) == SESSIONS // 2 - 1
+        else:
+            assert killed_at(1 + (total - 1) * n // TIMES, urls[0], at) is None
         found = dump(target)
         assert len(found["runs"]) == RUNS * len(found["sessions"]) < RUNS * SESSIONS
         done = target.import_from(file if way == "file" else source, verify=True)
