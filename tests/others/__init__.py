@@ -31,7 +31,14 @@ def where(release: str) -> Path:
     return folder
 
 
-def run(release: str | None, module: str, *arguments: str, said: str | None = None, timeout: float = 120) -> Any:
+def run(
+    release: str | None,
+    module: str,
+    *arguments: str,
+    said: str | None = None,
+    directory: Path = ROOT,
+    timeout: float = 120,
+) -> Any:
     """Run a module of tests/ on a release of agno and return what its last line says, which is JSON.
 
     Without a release it runs on the agno of this environment. ``said`` is what the program is told on its standard
@@ -39,7 +46,7 @@ def run(release: str | None, module: str, *arguments: str, said: str | None = No
     """
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
-        cwd=ROOT,
+        cwd=directory,
         env=_environment(release),
         input=said,
         capture_output=True,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.others import V1, V2, run
+from tests.others import ROOT, V1, V2, run
+from tests.package.documents import blocks
 
 OF_AGENT = ["agent", "COMPLETED"]
 
@@ -49,6 +52,14 @@ def test_a_new_process_knows_what_an_earlier_one_was_told(url: str) -> None:
 
 def test_a_storage_keeps_its_promises(url: str) -> None:
     assert len(run(V1, "tests.others.programs.keeping1", url)) == 10
+
+
+def test_what_the_documentation_shows_runs(tmp_path: Path) -> None:
+    found = blocks(ROOT / "docs" / "howto" / "agno-1.md")
+    shown = [{"document": block.place, "line": block.line, "text": block.text} for block in found]
+    assert len(shown) == 2
+    said = json.dumps([*shown, {"document": "the end", "line": 1, "text": "print('true')\n"}])
+    assert run(V1, "tests.package.run_blocks", said=said, directory=tmp_path) is True
 
 
 def test_agno_1_may_be_imported_after_the_storages() -> None:
