@@ -133,9 +133,8 @@ class _Storage:
         record, runs = sessions.packed(self._kind, sessions.entries_of(self._kind, session))
         moment, unstorable = now(), self.db.unstorable or shapes.MARK
         save = shapes.prepared(record, self.db._origin, moment, unstorable, LAST_WRITE_WINS)
-        if record.created_at == moment // SECOND:
-            save = replace(save, created_at=moment)  # agno's clock has seconds: of two in one, the later is the newer
-        save = replace(save, runs=shapes.prepared_runs(runs, record, moment, unstorable))
+        created_at = _within_its_second(save.created_at, moment)
+        save = replace(save, created_at=created_at, runs=shapes.prepared_runs(runs, record, moment, unstorable))
         row, stored = self.db._put(self._save, save)
         return self._session(shapes.written(row, stored, self.db._origin, None, False))
 
@@ -186,6 +185,13 @@ class _Storage:
     def _session(self, stored: dict[str, Any]) -> Any:
         entries = sessions.unpacked(self._kind, stored)
         return bridge.storage_session(self._kind.module, self._kind.cls, entries)
+
+
+def _within_its_second(created_at: int | None, moment: int) -> int | None:
+    """Return when a session was made, of which agno knows the second: of two made just now, the later is the newer."""
+    if created_at is None or not 0 <= moment - created_at < 2 * SECOND:
+        return created_at
+    return min(moment, created_at // SECOND * SECOND + SECOND - 1)
 
 
 @bridge.connect_storage

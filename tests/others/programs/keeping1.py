@@ -11,6 +11,7 @@ import copy
 import inspect
 import json
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -143,15 +144,16 @@ def runs_are_rows_and_none_is_lost(storage: Any) -> None:
 
 
 def sessions_are_listed_newest_first(storage: Any) -> None:
-    for name, user in (("s1", "ada"), ("s2", "ada"), ("s3", "eve")):
-        storage.upsert(session(name, run("r"), user_id=user))
+    # Within one second, mostly, which is all that agno's clock tells.
+    for name, user in (("s2", "ada"), ("s1", "ada"), ("s3", "eve")):
+        storage.upsert(session(name, run("r"), user_id=user, created_at=int(time.time())))
     storage.upsert(session("old", created_at=1_600_000_000))
-    assert storage.get_all_session_ids() == ["s3", "s2", "s1", "old"]
-    assert storage.get_all_session_ids("ada") == ["s2", "s1", "old"]
+    assert storage.get_all_session_ids() == ["s3", "s1", "s2", "old"]
+    assert storage.get_all_session_ids("ada") == ["s1", "s2", "old"]
     assert storage.get_all_session_ids("ada", "b") == storage.get_all_session_ids("") == []
-    assert [one.session_id for one in storage.get_all_sessions("ada", "a")] == ["s2", "s1", "old"]
+    assert [one.session_id for one in storage.get_all_sessions("ada", "a")] == ["s1", "s2", "old"]
     recent = storage.get_recent_sessions(user_id="ada")
-    assert [(one.session_id, len(one.memory["runs"])) for one in recent] == [("s2", 1), ("s1", 1)]
+    assert [(one.session_id, len(one.memory["runs"])) for one in recent] == [("s1", 1), ("s2", 1)]
     assert storage.get_recent_sessions(limit=0) == []
     assert len(storage.get_recent_sessions(limit=None)) == 4
     assert storage.read("old").created_at == 1_600_000_000
