@@ -51,13 +51,13 @@ def test_a_new_process_knows_what_an_earlier_one_was_told(url: str) -> None:
 
 
 def test_a_storage_keeps_its_promises(url: str) -> None:
-    assert len(run(V1, "tests.others.programs.keeping1", url)) == 10
+    assert len(run(V1, "tests.others.programs.keeping1", url)) == 11
 
 
 def test_what_the_documentation_shows_runs(tmp_path: Path) -> None:
     found = blocks(ROOT / "docs" / "howto" / "agno-1.md")
     shown = [{"document": block.place, "line": block.line, "text": block.text} for block in found]
-    assert len(shown) == 2
+    assert len(shown) == 3
     said = json.dumps([*shown, {"document": "the end", "line": 1, "text": "print('true')\n"}])
     assert run(V1, "tests.package.run_blocks", said=said, directory=tmp_path) is True
 

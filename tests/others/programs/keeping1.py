@@ -11,6 +11,7 @@ import copy
 import inspect
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from typing import Any
@@ -176,6 +177,22 @@ def a_summary_is_one_of_the_store(storage: Any) -> None:
     assert storage.read("s1").memory["summaries"] == {"ada": {"s1": {"summary": "Ada left.", "topics": []}}}
 
 
+def sessions_of_agnos_own_storage_can_be_brought(storage: Any) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        old = agno.storage.sqlite.SqliteStorage("old", db_file=f"{folder}/old.db")
+        for number in range(3):
+            given = session(f"s{number}", run("r1"), run("r2", content="ü"), session_data={"session_name": "First"})
+            assert old.upsert(given) is not None
+        brought = old.get_all_sessions()
+        old.db_engine.dispose()
+    for _ in range(2):
+        for one in brought:
+            storage.upsert(one)
+    for one in brought:
+        assert {**storage.read(one.session_id).to_dict(), "updated_at": None} == {**one.to_dict(), "updated_at": None}
+    assert len(brought) == len(storage.get_all_session_ids()) == 3
+
+
 def what_cannot_be_stored_keeps_nothing_else_away(storage: Any) -> None:
     storage.upsert(session("s1", run("r1"), session_data={"lock": object(), "name": "kept"}))
     assert storage.read("s1").session_data["name"] == "kept"
@@ -221,6 +238,7 @@ PROMISES: tuple[Promise, ...] = (
     sessions_are_listed_newest_first,
     a_session_stays_its_users,
     a_summary_is_one_of_the_store,
+    sessions_of_agnos_own_storage_can_be_brought,
     what_cannot_be_stored_keeps_nothing_else_away,
     a_copy_has_the_same_store_and_a_mode_of_its_own,
     arguments_are_agnos,
