@@ -92,8 +92,9 @@ class Survey(Statements):
     def shares(self, *by: str) -> sa.Select[Any]:
         """The first ``count`` by bytes of all that differ in these columns of ``sized``."""
         columns = [self.sized.c[name] for name in by]
+        order = [each for column in columns for each in (column.is_(None), column)]  # NULLs last everywhere
         most = sa.bindparam("count", type_=sa.BigInteger())
-        return sa.select(*columns, *self._sums).group_by(*columns).order_by(sa.desc("bytes"), *columns).limit(most)
+        return sa.select(*columns, *self._sums).group_by(*columns).order_by(sa.desc("bytes"), *order).limit(most)
 
     def first(self, by: str, *, descending: bool) -> sa.Select[Any]:
         """The first ``count`` sessions in the order of a column of ``sized``."""
