@@ -1,0 +1,25 @@
+"""What docs/howto/import.md says to type works, in the order in which it says so."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+
+from tests.cli.program import run_installed
+from tests.legacy import DATABASES
+from tests.package.documents import SHELLS, blocks, typed
+from tests.package.source import ROOT
+
+DOCUMENT = ROOT / "docs/howto/import.md"
+
+
+def test_the_commands_of_the_document_work(tmp_path: Path) -> None:
+    shutil.copy(DATABASES / "agno-2.9.0.sqlite3", tmp_path / "old.db")
+    lines = [line for block in blocks(DOCUMENT) if block.language in SHELLS for _, line in typed(block)]
+    assert len(lines) == 4
+    for line in lines:
+        program, *words = shlex.split(line)
+        assert program == "agno-store"
+        answer = run_installed(*words, directory=tmp_path)
+        assert answer.code == 0, (line, answer.out, answer.err)
