@@ -38,7 +38,7 @@ from agno_store.errors import (
 )
 from agno_store.names import Names
 from agno_store.paging import Listing
-from agno_store.records import Receipt, Run, RunUpdate, Session, Summary
+from agno_store.records import Receipt, Removed, Run, RunUpdate, Session, Summary
 from agno_store.release import __version__
 from agno_store.schema import SchemaStatus
 
@@ -87,6 +87,7 @@ __all__ = [
     "PayloadTooLarge",
     "PostgresDb",
     "Receipt",
+    "Removed",
     "Run",
     "RunUpdate",
     "SchemaBehind",

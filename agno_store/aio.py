@@ -237,6 +237,12 @@ class AsyncDatabase(Shown):
     export = _awaited(Database.export)
     import_from = _awaited(Database.import_from)
 
+    # -- keeping tidy -------------------------------------------------------------------------
+
+    prune = _awaited(Database.prune)
+    delete_user = _awaited(Database.delete_user)
+    vacuum = _awaited(Database.vacuum)
+
     # -- what agno asks besides ---------------------------------------------------------------
 
     update_approval_run_status = _awaited(Database.update_approval_run_status)

@@ -247,6 +247,19 @@ class Database(Shown, Operations):
 
         return self._looked(look)
 
+    def vacuum(self) -> None:
+        """Give the room of deleted rows back, and with it the bytes that were in them.
+
+        On SQLite the file is written anew, nobody else writing meanwhile, and the write-ahead log emptied; on
+        PostgreSQL it is VACUUM (ANALYZE), on MySQL and MariaDB OPTIMIZE TABLE, of this store's tables alone.
+        Raises AccessDenied where that is the right of the tables' owner, and DatabaseError where somebody has been
+        reading all the time that this waited.
+        """
+        self._refuse_to_wait_for_itself()
+        self._ensure()
+        with failures.translated(self):
+            self.dialect.vacuum(self._engine, self.names)
+
     def _looked(self, look: Callable[[], T]) -> T:
         """Do what is no transaction of rows, once more where the connection was lost while it was idle."""
         attempts = Attempts(self.names, self.dialect, self._recycle, repeatable=True, brief=True)

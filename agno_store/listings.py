@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from agno_store import tables
+from agno_store import owners, tables
 from agno_store.paging import Page, SessionFilter
 
 SHAPES = 256
@@ -59,6 +59,11 @@ class Listings:
 
     # -- sessions -----------------------------------------------------------------------------
 
+    @property
+    def is_there(self) -> sa.ColumnElement[bool]:
+        """Whether a session is not being deleted. As a function: no index is to be chosen for it."""
+        return sa.func.coalesce(self.sessions.c.user_id, "-") != owners.GONE
+
     @cached_property
     def session_columns(self) -> sa.Select[Any]:
         """What is read of a session, with its summary."""
@@ -85,8 +90,7 @@ class Listings:
         conditions: list[sa.ColumnElement[bool]] = [self._of_tenant]
         if asked.session_type is not None:
             conditions.append(s.session_type == sa.bindparam("session_type"))
-        if asked.user_id is not None:
-            conditions.append(s.user_id == sa.bindparam("user_id"))
+        conditions.append(self.is_there if asked.user_id is None else s.user_id == sa.bindparam("user_id"))
         if asked.component_id is not None:
             columns = [COMPONENT[asked.session_type]] if asked.session_type else list(COMPONENT.values())
             conditions.append(sa.or_(*(s[column] == sa.bindparam("component_id") for column in columns)))
@@ -116,10 +120,11 @@ class Listings:
         s, r = self.sessions.c, self.runs.c
         statement = statement.where(*(r[name] == sa.bindparam(name) for name in asked if name != "user_id"))
         if "session_id" in asked and "user_id" not in asked:
-            return statement
+            gone = sa.exists().where(s.session_id == sa.bindparam("session_id"), s.user_id == owners.GONE)
+            return statement.where(~gone)
         statement = statement.join(self.sessions, s.session_id == r.session_id).where(self._of_tenant)
         if "user_id" not in asked:
-            return statement
+            return statement.where(self.is_there)
         # A run is its session's owner's; only where nobody owns the session, its own user's.
         user_id: sa.BindParameter[str] = sa.bindparam("user_id")
         return statement.where(sa.or_(s.user_id == user_id, sa.and_(s.user_id.is_(None), r.user_id == user_id)))

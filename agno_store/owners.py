@@ -7,15 +7,18 @@ from typing import Any
 
 from agno_store.errors import OwnerMismatch
 
+GONE = ""
+"""The owner of a session that is being deleted in pieces. No user is called so, and nobody finds what is theirs."""
+
 
 def may_read(owner: str | None, user_id: str | None) -> bool:
     """Whether a call for ``user_id`` may see what belongs to ``owner``; None asks for everybody's."""
-    return user_id is None or (user_id != "" and user_id == owner)
+    return owner != GONE and (user_id is None or user_id == owner)
 
 
 def may_write(owner: str | None, user_id: str | None) -> bool:
     """The same for writing a run: what nobody owns, anybody may."""
-    return user_id is None or (user_id != "" and owner in (None, user_id))
+    return user_id is None or (user_id != GONE and owner in (None, user_id))
 
 
 def of_run(of_session: str | None, of_its_own: str | None) -> str | None:

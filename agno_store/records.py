@@ -275,3 +275,28 @@ def _entries(value: Any, what: str) -> Mapping[str, Any]:
         raise InvalidArgument(f"A {what} must be a record, a mapping or an object with to_dict(), not {value!r}.")
     entries: Mapping[str, Any] = to_dict()
     return entries
+
+
+class Removed(NamedTuple):
+    """What was removed from a store, or, with ``dry_run``, what would be."""
+
+    sessions: int = 0
+    runs: int = 0
+    summaries: int = 0
+    kept: int = 0
+    """Sessions that were chosen and then written to, so that they stayed."""
+    dry_run: bool = False
+
+    @property
+    def rows(self) -> int:
+        return self.sessions + self.runs + self.summaries
+
+    def plus(self, other: Removed) -> Removed:
+        """Return both together."""
+        return Removed(
+            self.sessions + other.sessions,
+            self.runs + other.runs,
+            self.summaries + other.summaries,
+            self.kept + other.kept,
+            self.dry_run,
+        )

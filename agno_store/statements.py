@@ -132,7 +132,11 @@ class Statements(Listings):
         return (
             sa.select(self.runs)
             .join(self.sessions, s.session_id == r.session_id)
-            .where(r.session_id == sa.bindparam("session_id"), s.created_at == sa.bindparam("session_created_at"))
+            .where(
+                r.session_id == sa.bindparam("session_id"),
+                s.created_at == sa.bindparam("session_created_at"),
+                self.is_there,
+            )
         )
 
     @cached_property
@@ -142,7 +146,7 @@ class Statements(Listings):
         return (
             sa.select(self.runs, s.created_at.label("session_created_at"))
             .join(self.sessions, s.session_id == r.session_id)
-            .where(r.session_id.in_(sa.bindparam("session_ids", expanding=True)))
+            .where(r.session_id.in_(sa.bindparam("session_ids", expanding=True)), self.is_there)
             .order_by(r.session_id, r.run_index)
         )
 

@@ -164,11 +164,14 @@ class Store:
             locked = self._locked(c, session_id)
             if locked is None or not owners.may_read(locked["user_id"], user_id):
                 continue
-            # Children first and by name: a caller's SQLite engine may not enforce foreign keys.
-            for statement in (self.sql.delete_session_runs, self.sql.delete_summary, self.sql.delete_session):
-                c.execute(statement, {"key": session_id})
+            self._delete_session(c, session_id)
             deleted += 1
         return deleted
+
+    def _delete_session(self, c: Connection, session_id: str) -> None:
+        # Children first and by name: a caller's SQLite engine may not enforce foreign keys.
+        for statement in (self.sql.delete_session_runs, self.sql.delete_summary, self.sql.delete_session):
+            c.execute(statement, {"key": session_id})
 
     def _refuse_claim(self, c: Connection, session_id: str, user_id: str) -> None:
         """Raise OwnerMismatch where a session that nobody owns holds another user's run."""
@@ -182,7 +185,15 @@ class Store:
         return None if locked is None else locked["user_id"]
 
     def _locked(self, c: Connection, session_id: str) -> RowMapping | None:
-        return c.execute(self.sql.lock_session, {"session_id": session_id}).mappings().first()
+        row = c.execute(self.sql.lock_session, {"session_id": session_id}).mappings().first()
+        return self._unless_gone(c, session_id, row)
+
+    def _unless_gone(self, c: Connection, session_id: str, locked: RowMapping | None) -> RowMapping | None:
+        """Return what is known of a session; of one that somebody has begun to delete nothing is left, and None is."""
+        if locked is None or locked["user_id"] != owners.GONE:
+            return locked
+        self._delete_session(c, session_id)
+        return None
 
     def _insert_session(self, c: Connection, columns: Mapping[str, Any]) -> None:
         tenants.refuse_too_long(columns["session_id"], self.tenant_id)
@@ -245,6 +256,7 @@ class Store:
         """
         key = {"session_id": run["session_id"], "run_id": run["run_id"]}
         locked = c.execute(self.sql.lock_session_for_run, key).mappings().first()
+        locked = self._unless_gone(c, run["session_id"], locked)
         if locked is None:
             if session is None:
                 return None

@@ -18,6 +18,7 @@ from agno_store.cli import (
     looking,
     runs,
     sessions,
+    tidying,
     transferring,
     upgrading,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "main",
     "runs",
     "sessions",
+    "tidying",
     "transferring",
     "upgrading",
 ]

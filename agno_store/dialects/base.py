@@ -348,6 +348,10 @@ class Dialect(abc.ABC):
     makes_copies: ClassVar[bool] = False
     """Whether ``back_up`` works."""
 
+    @abc.abstractmethod
+    def vacuum(self, engine: Engine, names: Names) -> None:
+        """Give the room of deleted rows in a store's tables back."""
+
     def ensure_schema(self, connection: Connection, schema: str) -> None:
         """Create a schema that is not there, and commit nothing."""
         raise NotImplementedError

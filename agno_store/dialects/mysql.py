@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, Connection
+from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
@@ -255,6 +255,12 @@ class MySQL(Dialect):
     def estimated_rows(self, connection: Connection, table: str, schema: str | None) -> int | None:
         rows = connection.scalar(_ESTIMATE, {"table": table, "schema": schema})
         return None if rows is None else int(rows)
+
+    def vacuum(self, engine: Engine, names: Names) -> None:
+        from agno_store.dialects import vacuum
+
+        with self.connected(engine) as connection:
+            vacuum.mysql(connection, names)
 
     def ensure_schema(self, connection: Connection, schema: str) -> None:
         there = connection.scalar(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Connection
+from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, Pool
 
@@ -268,6 +268,12 @@ class PostgreSQL(Dialect):
         import shlex
 
         return shlex.join(["pg_dump", "--format=custom", "--file", "agno_store.dump", f"--dbname={_plain(url)}"])
+
+    def vacuum(self, engine: Engine, names: Names) -> None:
+        from agno_store.dialects import vacuum
+
+        with self.connected(engine) as connection:
+            vacuum.postgresql(connection, names)
 
     def ensure_schema(self, connection: Connection, schema: str) -> None:
         # Looked for first: CREATE SCHEMA IF NOT EXISTS needs the right to create even where it is there.

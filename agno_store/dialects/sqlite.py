@@ -222,6 +222,12 @@ class SQLite(Dialect):
                 "database with PRAGMA integrity_check, and whether there is room for a copy."
             )
 
+    def vacuum(self, engine: Engine, names: Names) -> None:
+        from agno_store.dialects import vacuum
+
+        with self.connected(engine) as connection:
+            vacuum.sqlite(connection, names)
+
     def loses_children(self, connection: Connection) -> bool:
         return bool(connection.exec_driver_sql("PRAGMA foreign_keys").scalar())
 

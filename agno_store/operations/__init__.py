@@ -8,13 +8,14 @@ from agno_store import rows, shapes
 from agno_store.operations.looks import LookOperations
 from agno_store.operations.runs import RunOperations
 from agno_store.operations.sessions import SessionOperations
+from agno_store.operations.tidy import TidyOperations
 from agno_store.operations.transfers import TransferOperations
 from agno_store.records import Receipt, Summary
 
 __all__ = ["Operations"]
 
 
-class Operations(SessionOperations, RunOperations, LookOperations, TransferOperations):
+class Operations(SessionOperations, RunOperations, LookOperations, TransferOperations, TidyOperations):
     """What can be asked of a store. Names, arguments and meanings are those of agno's ``BaseDb``.
 
     Where ``deserialize`` is true, sessions and runs come as agno's own objects if the program uses agno,
@@ -22,7 +23,8 @@ class Operations(SessionOperations, RunOperations, LookOperations, TransferOpera
     call returns objects of its own. ``user_id`` limits a call to what belongs to that user; None does not.
 
     Readers return None only for what is not there. Every failure raises an ``AgnoStoreError``; a writer
-    that raises has written nothing, except with OutcomeUnknown, where the connection was lost in COMMIT.
+    that raises has written nothing, except with OutcomeUnknown, where the connection was lost in COMMIT. ``prune``
+    and ``delete_user`` are many writes.
     """
 
     # -- summaries ----------------------------------------------------------------------------

@@ -36,6 +36,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "export": ("export", "sessions.jsonl"),
     "import": ("import", "sessions.jsonl"),
     "copy": ("copy", "--to-url", "sqlite:///to.db"),
+    "prune": ("prune", "--older-than", "90d", "--yes"),
+    "delete-user": ("delete-user", "nobody", "--yes"),
 }
 """Every command about a database, with what it cannot do without."""
 

@@ -1,0 +1,61 @@
+"""Old sessions pruned, a user forgotten."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from agno_store import rows
+from agno_store.operations.base import Base
+from agno_store.store import now
+
+if TYPE_CHECKING:
+    from agno_store.clearing import Clearing
+    from agno_store.dialects import Dialect
+    from agno_store.records import Removed
+    from agno_store.removed import Progress
+
+
+class TidyOperations(Base):
+    """What keeps a store from growing for ever. Nothing of it happens by itself."""
+
+    dialect: Dialect
+
+    def prune(
+        self,
+        older_than: Any,
+        *,
+        keep_last: int | None = None,
+        user_id: str | None = None,
+        dry_run: bool = False,
+        on_progress: Progress | None = None,
+    ) -> Removed:
+        """Delete the sessions without activity for as long as ``older_than``, and return what was deleted.
+
+        ``older_than`` is a timedelta or a text such as ``'90d'``, ``'12h'`` or ``'2w'``. Each user's newest
+        ``keep_last`` sessions stay whatever their age, those that nobody owns being one user's. So does one with a
+        run that is not over, until nothing has happened in it for 30 days, and one that is written to meanwhile.
+        ``dry_run`` counts what would be deleted, and writes nothing.
+
+        It works in small transactions, each of which stays done whatever comes after it: interrupted, or failed,
+        it is simply called again. ``on_progress`` is called after each with what has been deleted so far.
+        Raises InvalidArgument for an age or a number that is none.
+        """
+        from agno_store.removed import Which
+
+        which = Which.older(older_than, now(), keep_last=keep_last, user_id=rows.owner_filter(user_id))
+        return self._clearing(dry_run, on_progress).sessions(which)
+
+    def delete_user(self, user_id: str, *, dry_run: bool = False, on_progress: Progress | None = None) -> Removed:
+        """Delete all that is a user's, and return what was deleted.
+
+        The user's sessions with all that is in them; and the user's runs in other sessions, with the runs of the
+        members that worked for them and the summaries of those sessions. A session that nobody owns goes whole
+        where nothing but the user's runs is in it. Otherwise as ``prune``; the user should have stopped writing.
+        """
+        return self._clearing(dry_run, on_progress).user(rows.new_id(user_id, "user_id"))
+
+    def _clearing(self, dry_run: bool, on_progress: Progress | None) -> Clearing:
+        from agno_store.clearing import Clearing
+
+        rest = self.dialect.notices_after
+        return Clearing(self._store, self._read, self._put, rest=rest, dry_run=dry_run, on_progress=on_progress)
