@@ -12,6 +12,7 @@ from agno_store.cli.app import app
 from agno_store.cli.options import Json, Pooler, SchemaName, TableName, Url, Yes, opened
 from agno_store.cli.render import Output
 from agno_store.cli.reporting import confirm
+from agno_store.errors import AgnoStoreError
 from agno_store.names import DEFAULT
 from agno_store.records import Removed
 
@@ -109,7 +110,7 @@ def _watched(output: Output, db: Any, remove: Callable[..., Removed], total: int
                 advance(removed.rows, total)
 
             return remove(db, on_progress=note)
-    except BaseException:
+    except (KeyboardInterrupt, AgnoStoreError):
         output.note(f"{db.names}: stopped after {_said(done)}. They stay deleted; run it again to go on.")
         raise
 

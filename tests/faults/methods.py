@@ -36,6 +36,8 @@ WRITES: Calls = {
     "delete_runs": lambda db: db.delete_runs(["pending"], session_id="s") is None,
     "delete_sessions": lambda db: db.delete_sessions(["own"]) is None,
     "delete_session": lambda db: db.delete_session("s"),
+    "prune": lambda db: db.prune("0s").sessions > 0,
+    "delete_user": lambda db: db.delete_user("ada").rows == 0,
 }
 
 

@@ -49,6 +49,8 @@ WRITES: dict[str, Callable[[Any], Any]] = {
     "delete_runs": lambda db: db.delete_runs(["r1"], session_id="s0"),
     "delete_session": lambda db: db.delete_session("s1"),
     "delete_sessions": lambda db: db.delete_sessions(["s2"]),
+    "delete_user": lambda db: db.delete_user("ada").rows > 0,
+    "prune": lambda db: db.prune("0s").rows > 0,
 }
 
 OF_AGNO = {"update_approval_run_status", "upsert_schema_version"}
