@@ -96,7 +96,9 @@ class Clearing:
             yield removed
 
     def _paced(self, work: Callable[..., tuple[Removed, bool]], *args: Any) -> tuple[Removed, bool]:
-        """Run a transaction, learn how long it has held others up, and let them in."""
+        """Run a transaction, having let others in after the one before, and learn how long it has held them up."""
+        if self._removed.rows:
+            pause(self._rest)
         begun = 0.0
 
         def timed(connection: Connection) -> tuple[Removed, bool]:
@@ -106,7 +108,6 @@ class Clearing:
 
         removed, over = self._put(timed)
         self._pace.took(removed.rows, time.monotonic() - begun)
-        pause(self._rest)
         return removed, over
 
     # -- runs in other people's sessions ------------------------------------------------------

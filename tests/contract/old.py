@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from agno_store.escapes import AsStored
 from agno_store.tenants import prefix
 from tests.contract import stores
 from tests.contract.database import tables
@@ -25,7 +26,7 @@ def aged(db: Any, session_id: str, days: float, *run_ids: str, status: str = "CO
 def set_back(db: Any, session_id: str, days: float) -> None:
     """Let a session be as old as that."""
     source, moment = tables(db)["sessions"], time.time_ns() // 1000 - round(days * DAY)
-    key = source.c.session_id == prefix(db.tenant_id) + session_id
+    key = source.c.session_id == AsStored(prefix(db.tenant_id) + session_id)
     with db.db_engine.begin() as connection:
         connection.execute(sa.update(source).where(key).values(created_at=moment, updated_at=moment))
 
@@ -38,7 +39,7 @@ def long(db: Any, session_id: str, runs: int, days: float, **more: Any) -> None:
 
 def _lengthened(db: Any, session_id: str, runs: int) -> None:
     found = tables(db)
-    sessions, table, key = found["sessions"], found["runs"], prefix(db.tenant_id) + session_id
+    sessions, table, key = found["sessions"], found["runs"], AsStored(prefix(db.tenant_id) + session_id)
     with db.db_engine.begin() as connection:
         row = dict(connection.execute(table.select().where(table.c.session_id == key)).mappings().one())
         connection.execute(table.insert(), [{**row, "run_index": n, "run_id": f"r{n}"} for n in range(1, runs)])
