@@ -152,7 +152,8 @@ class _Walk:
                 self.script.module.backfill(connection, self.names, keys)
         changed: dict[str, Any] = {"reached": _written(keys[-1]) if keys else line["reached"]}
         if len(keys) < batch:
-            changed["microseconds"] = self.journal.clock - self.journal.table.c.done_at
+            # Where it was is nobody's business any more: it is the key of a session that may be deleted one day.
+            changed = {"reached": None, "microseconds": self.journal.clock - self.journal.table.c.done_at}
         journal = self.journal.table
         connection.execute(sa.update(journal).where(journal.c.entry == line["entry"]).values(changed))
         return len(keys)
