@@ -24,6 +24,8 @@ SHAPES = 256
 COMPONENT: Mapping[str, str] = MappingProxyType({"agent": "agent_id", "team": "team_id", "workflow": "workflow_id"})
 """The column of a component of each type."""
 
+_GONE: sa.ColumnElement[str] = sa.literal_column(f"'{owners.GONE}'")
+
 Hint = Callable[[sa.Select[Any], sa.Table, Sequence[str]], sa.Select[Any]]
 """Has a listing of a table read along the index of these columns, where a database needs to be told."""
 
@@ -62,7 +64,7 @@ class Listings:
     @property
     def is_there(self) -> sa.ColumnElement[bool]:
         """Whether a session is not being deleted. As a function: no index is to be chosen for it."""
-        return sa.func.coalesce(self.sessions.c.user_id, "-") != owners.GONE
+        return sa.func.coalesce(self.sessions.c.user_id, sa.literal_column("'-'")) != _GONE
 
     @cached_property
     def session_columns(self) -> sa.Select[Any]:
@@ -120,7 +122,7 @@ class Listings:
         s, r = self.sessions.c, self.runs.c
         statement = statement.where(*(r[name] == sa.bindparam(name) for name in asked if name != "user_id"))
         if "session_id" in asked and "user_id" not in asked:
-            gone = sa.exists().where(s.session_id == sa.bindparam("session_id"), s.user_id == owners.GONE)
+            gone = sa.exists().where(s.session_id == sa.bindparam("session_id"), s.user_id == _GONE)
             return statement.where(~gone)
         statement = statement.join(self.sessions, s.session_id == r.session_id).where(self._of_tenant)
         if "user_id" not in asked:

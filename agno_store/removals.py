@@ -19,6 +19,7 @@ class Removals:
 
     def __init__(self, sql: Statements, tenant_id: str | None) -> None:
         self._sessions, self._runs, self._summaries = sql.sessions, sql.runs, sql.summaries
+        self._is_there = sql.is_there
         self._of_tenant = self._sessions.c.tenant_id == tenant_id  # IS NULL where there is none
 
     # -- what there is ------------------------------------------------------------------------
@@ -30,7 +31,7 @@ class Removals:
         if which.user_id is not None:
             statement = statement.where(s.user_id == sa.bindparam("user_id"))
         else:
-            statement = statement.where(sa.func.coalesce(s.user_id, "-") != GONE)
+            statement = statement.where(self._is_there)
         if which.before is not None:
             # No session is older than it is there: the index leads past those that are too young.
             before = sa.bindparam("before", type_=s.updated_at.type)

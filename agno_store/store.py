@@ -186,9 +186,9 @@ class Store:
 
     def _locked(self, c: Connection, session_id: str) -> RowMapping | None:
         row = c.execute(self.sql.lock_session, {"session_id": session_id}).mappings().first()
-        return self._unless_gone(c, session_id, row)
+        return self.unless_gone(c, session_id, row)
 
-    def _unless_gone(self, c: Connection, session_id: str, locked: RowMapping | None) -> RowMapping | None:
+    def unless_gone(self, c: Connection, session_id: str, locked: RowMapping | None) -> RowMapping | None:
         """Return what is known of a session; of one that somebody has begun to delete nothing is left, and None is."""
         if locked is None or locked["user_id"] != owners.GONE:
             return locked
@@ -256,7 +256,7 @@ class Store:
         """
         key = {"session_id": run["session_id"], "run_id": run["run_id"]}
         locked = c.execute(self.sql.lock_session_for_run, key).mappings().first()
-        locked = self._unless_gone(c, run["session_id"], locked)
+        locked = self.unless_gone(c, run["session_id"], locked)
         if locked is None:
             if session is None:
                 return None

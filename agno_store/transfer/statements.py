@@ -80,6 +80,7 @@ class Statements:
         self.store = store
         self.sessions, self.runs, self.summaries = store.sql.sessions, store.sql.runs, store.sql.summaries
         self._of_tenant = self.sessions.c.tenant_id == store.tenant_id  # IS NULL where there is none
+        self._is_there = store.sql.is_there
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -96,7 +97,7 @@ class Statements:
 
     def _conditions(self, which: Which) -> list[sa.ColumnElement[bool]]:
         s = self.sessions.c
-        conditions: list[sa.ColumnElement[bool]] = [self._of_tenant]
+        conditions: list[sa.ColumnElement[bool]] = [self._of_tenant, self._is_there]
         if which.session_type is not None:
             conditions.append(s.session_type == which.session_type)
         if which.user_id is not None:
@@ -116,7 +117,7 @@ class Statements:
         """Those of ``session_ids`` that are there, with what stamps are made of."""
         s = self.sessions.c
         found = sa.select(s.session_id, s.created_at, s.updated_at, s.version)
-        return found.where(s.session_id.in_(sa.bindparam("session_ids", expanding=True)))
+        return found.where(s.session_id.in_(sa.bindparam("session_ids", expanding=True)), self._is_there)
 
     @cached_property
     def run_stamps(self) -> sa.Select[Any]:
@@ -128,7 +129,7 @@ class Statements:
     @cached_property
     def session(self) -> sa.Select[Any]:
         """One session's row, by ``session_id``."""
-        return _of(self.sessions, SESSION)
+        return _of(self.sessions, SESSION).where(self._is_there)
 
     @cached_property
     def summary(self) -> sa.Select[Any]:
@@ -142,7 +143,7 @@ class Statements:
         return (
             _of(self.runs, RUN)
             .join(self.sessions, s.session_id == r.session_id)
-            .where(s.created_at == sa.bindparam("session_created_at"))
+            .where(s.created_at == sa.bindparam("session_created_at"), self._is_there)
             .where(r.run_index > sa.bindparam("after"))
             .order_by(r.run_index)
             .limit(sa.bindparam("count", type_=sa.BigInteger()))
@@ -153,14 +154,18 @@ class Statements:
     @cached_property
     def there(self) -> sa.Select[Any]:
         """What has to be known of a session that is there, by ``session_id``."""
-        s = self.sessions.c
-        known = sa.select(s.user_id, s.updated_at, s.version, s.next_run_index)
-        return known.where(s.session_id == sa.bindparam("session_id"))
+        return self._known.where(self._is_there)
 
     @cached_property
     def locked(self) -> sa.Select[Any]:
-        """The same, and the only right to write it until the transaction ends."""
-        return self.there.with_for_update()
+        """The same, and the only right to write it until the transaction ends; also of one that is being deleted."""
+        return self._known.with_for_update()
+
+    @property
+    def _known(self) -> sa.Select[Any]:
+        s = self.sessions.c
+        known = sa.select(s.user_id, s.updated_at, s.version, s.next_run_index)
+        return known.where(s.session_id == sa.bindparam("session_id"))
 
     @cached_property
     def known_runs(self) -> sa.Select[Any]:

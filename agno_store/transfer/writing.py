@@ -48,12 +48,15 @@ class _Arrival:
     def __init__(self, c: Connection, sql: Statements, session: dict[str, Any], dry: bool) -> None:
         self._c, self._sql, self._store, self._dry = c, sql, sql.store, dry
         self._session, self._key = session, {"session_id": session["session_id"]}
-        self._there = self._found(self._sql.there if dry else self._sql.locked)
+        self._there = self._found(self._sql.there) if dry else self._locked()
         self._next = session["next_run_index"] if self._there is None else self._there["next_run_index"]
         self._touched: int | None = None
         self._known = self._known_runs()
         self._taken = {row["run_index"] for row in self._known.values()}
         self.done = Done()
+
+    def _locked(self) -> RowMapping | None:
+        return self._store.unless_gone(self._c, self._session["session_id"], self._found(self._sql.locked))
 
     def write_session(self) -> None:
         """Insert the session, or change it where it is older."""
