@@ -47,6 +47,8 @@ class Options(TypedDict, total=False):
     unstorable: str | None
     extend: Extend | None
     versions: str | Path | None
+    history_runs: int | None
+    history_cache_mb: float
 
 
 class ServerOptions(Options, total=False):
@@ -115,6 +117,7 @@ class AsyncDatabase(Shown):
         self._only = None if self._engine is None or self._read_url else self._over(self._engine, None)
         self.id, self.names, self.tenant_id = self._model.id, self._model.names, self._model.tenant_id
         self.auto_upgrade_schema, self.lock_timeout = self._model.auto_upgrade_schema, self._model.lock_timeout
+        self.history_runs = self._model.history_runs
         self.extend, self.versions, self.on_conflict = self._model.extend, self._model.versions, self._model.on_conflict
 
     def _over(self, engine: AsyncEngine, standby: AsyncEngine | None) -> loops.Part:
@@ -122,7 +125,7 @@ class AsyncDatabase(Shown):
         reads_own_writes: Any = options.pop("read_your_writes", True)
         options.pop("read_url", None)
         core = self._synchronous(db_engine=engine.sync_engine, **options)  # type: ignore[call-arg]
-        core._recycles = self._model._recycles
+        core._recycles, core._history = self._model._recycles, self._model._history
         if standby is not None:
             core._standby = core._standby_over(standby.sync_engine, core.names, reads_own_writes)
         return loops.Part(engine, core, standby)

@@ -23,6 +23,7 @@ from agno_store.attempts import Attempts
 from agno_store.dialects import OfClass, Scope, parse_url
 from agno_store.dialects.waiting import Lock, caller, whole
 from agno_store.errors import AccessDenied, ConfigurationError, InvalidArgument
+from agno_store.history import HISTORY_CACHE_MB, History, checked_count, checked_megabytes
 from agno_store.names import Names
 from agno_store.operations import Operations
 from agno_store.saving import checked_policy
@@ -62,6 +63,8 @@ class Database(Shown, Operations):
         unstorable: str | None,
         extend: Extend | None,
         versions: str | Path | None,
+        history_runs: int | None = None,
+        history_cache_mb: float = HISTORY_CACHE_MB,
         pooler: str | None = None,
         read_url: str | URL | None = None,
         read_your_writes: bool = True,
@@ -70,6 +73,7 @@ class Database(Shown, Operations):
         self._options = {"table_name": names.sessions, "auto_upgrade_schema": auto_upgrade_schema}
         self._options |= {"id": id, "lock_timeout": lock_timeout, "extend": extend, "versions": versions}
         self._options |= {"on_conflict": on_conflict, "tenant_id": tenant_id, "unstorable": unstorable}
+        self._options |= {"history_runs": history_runs, "history_cache_mb": history_cache_mb}
         where = {"pooler": pooler, "db_schema": names.schema}
         self._options |= {option: value for option, value in where.items() if value is not None}
         self._pooled = pooler is not None
@@ -77,6 +81,8 @@ class Database(Shown, Operations):
         self._engine = engine if engine is not None else self._own_engine(url)
         self.tenant_id = tenants.checked(tenant_id)
         self._store = Store(names, self.tenant_id)
+        self.history_runs = checked_count(history_runs)
+        self._history = History(checked_megabytes(history_cache_mb))
         self._standby = None if read_url is None else self._opened_standby(read_url, names, read_your_writes)
         self._first_use = Lock()
         self._busy: set[object] = set()

@@ -11,6 +11,7 @@ from agno_store import bridge
 from agno_store.database import Database
 from agno_store.dialects import Dialect, of, parse_url
 from agno_store.errors import ConfigurationError
+from agno_store.history import HISTORY_CACHE_MB
 from agno_store.names import DEFAULT, Names
 from agno_store.saving import MERGE
 from agno_store.tables import Extend
@@ -87,6 +88,8 @@ class SqliteDb(Database):
         unstorable: str | None = None,
         extend: Extend | None = None,
         versions: str | Path | None = None,
+        history_runs: int | None = None,
+        history_cache_mb: float = HISTORY_CACHE_MB,
     ) -> None:
         url = checked_url(type(self), sqlite_url(type(self), db_file, db_url, db_engine), db_engine)
         self._open(
@@ -101,6 +104,8 @@ class SqliteDb(Database):
             unstorable=unstorable,
             extend=extend,
             versions=versions,
+            history_runs=history_runs,
+            history_cache_mb=history_cache_mb,
         )
 
 
@@ -121,6 +126,8 @@ class _ServerDb(Database):
         unstorable: str | None = None,
         extend: Extend | None = None,
         versions: str | Path | None = None,
+        history_runs: int | None = None,
+        history_cache_mb: float = HISTORY_CACHE_MB,
         pooler: str | None = None,
         read_url: str | URL | None = None,
         read_your_writes: bool = True,
@@ -137,6 +144,8 @@ class _ServerDb(Database):
             unstorable=unstorable,
             extend=extend,
             versions=versions,
+            history_runs=history_runs,
+            history_cache_mb=history_cache_mb,
             pooler=pooler,
             read_url=read_url,
             read_your_writes=read_your_writes,

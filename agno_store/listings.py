@@ -70,7 +70,8 @@ class Listings:
     def session_columns(self) -> sa.Select[Any]:
         """What is read of a session, with its summary."""
         s, u = self.sessions.c, self.summaries.c
-        mine = [column for column in s if column.name not in ("name_folded", "next_run_index", "tenant_id")]
+        left_out = ("name_folded", "next_run_index", "runs_changed", "tenant_id")
+        mine = [column for column in s if column.name not in left_out]
         return sa.select(*mine, u.summary, u.topics, u.summary_data).select_from(
             self.sessions.outerjoin(self.summaries, u.session_id == s.session_id)
         )

@@ -30,6 +30,11 @@ from agno_store.records import (
 
 SECOND = 1_000_000
 
+MARKS = frozenset({"next_run_index", "runs_state"})
+"""Columns of a session's row that say which runs it has, and nothing to a caller."""
+
+_LATEST = types.LARGEST // 4 // SECOND
+
 _UNSEARCHABLE = "[\x00\ud800-\udfff]"
 
 _COMPONENTS = ("agent_id", "team_id", "workflow_id")
@@ -100,14 +105,14 @@ def owner_filter(value: Any) -> str | None:
 def microseconds(value: Any, name: str, now: int) -> int:
     """Return seconds since 1970 or a datetime as microseconds; ``now`` where there is none.
 
-    Raises InvalidArgument for anything else, and for a time that does not fit into 64 bits.
+    Raises InvalidArgument for anything else, and for a time of which the sum with another does not fit into 64 bits.
     """
     if value is None:
         return now
     if isinstance(value, datetime):
         # A naive datetime is local time, as everywhere in Python.
         value = value.timestamp()
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < types.LARGEST // SECOND:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _LATEST:
         raise InvalidArgument(f"{name} must be seconds since 1970-01-01 UTC, not {value!r}.")
     return value * SECOND if isinstance(value, int) else round(value * SECOND)
 
@@ -279,7 +284,7 @@ def session_dict(row: Mapping[Any, Any], unreadable: Unreadable | None = None) -
     Raises CorruptRow, naming the session and the column, where a payload cannot be read, or notes that in
     ``unreadable`` and gives a mark in its place.
     """
-    entries = dict(row)
+    entries = {name: value for name, value in row.items() if name not in MARKS}
     for name in SESSION_PAYLOADS:
         if entries[name] is not None:
             entries[name] = _decoded(entries[name], row, name, unreadable, dict)

@@ -8,6 +8,7 @@ from typing import Any
 
 from agno_store import bridge, encoding, rows
 from agno_store.errors import ConfigurationError, EncodingError, InvalidArgument
+from agno_store.history import Known
 from agno_store.records import Run, Session, Snapshot, Summary, given
 from agno_store.saving import MERGE, SessionSave
 
@@ -216,6 +217,17 @@ def session(
         return bridge.session_object({**entries, "runs": decoded}, session_type, snapshot, unreadable)
     entries["runs"] = None if decoded is None else [run["run_data"] for run in decoded]
     return entries
+
+
+def session_with_history(row: Any, known: Known, store: str, session_type: str) -> Any:
+    """Return a stored session with the runs that are known, as agno's object.
+
+    Raises CorruptRow for what cannot be read.
+    """
+    entries, snapshot = rows.session_dict(row), rows.snapshot(row, store)
+    return bridge.session_with_history(
+        entries, session_type, snapshot, known, lambda run: rows.run_dict(run)["run_data"]
+    )
 
 
 def sessions(

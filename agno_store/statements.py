@@ -62,6 +62,12 @@ class Statements(Listings):
         return self.session_columns.where(self.sessions.c.session_id == sa.bindparam("session_id"))
 
     @cached_property
+    def session_with_marks(self) -> sa.Select[Any]:
+        """The same with what tells whether its runs are those that were read before."""
+        s = self.sessions.c
+        return self.session.add_columns(s.next_run_index, (s.runs_changed - s.updated_at).label("runs_state"))
+
+    @cached_property
     def lock_session(self) -> sa.Select[Any]:
         """What a writer has to know of a session, and the only right to write it until the transaction ends."""
         s = self.sessions.c
@@ -100,8 +106,17 @@ class Statements(Listings):
 
     @cached_property
     def update_session(self) -> sa.Update:
-        """Set the columns given, by ``key``."""
-        return sa.update(self.sessions).where(self.sessions.c.session_id == sa.bindparam("key"))
+        """Set the columns given, by ``key``; ``noted`` is the time given, and one more where a stored run was changed.
+
+        So ``runs_changed - updated_at`` stays what it is until then. An older release sets the time alone, and makes
+        it another number, too.
+        """
+        s = self.sessions.c
+        return (
+            sa.update(self.sessions)
+            .where(s.session_id == sa.bindparam("key"))
+            .values(runs_changed=s.runs_changed - s.updated_at + sa.bindparam("noted"))
+        )
 
     @cached_property
     def delete_session(self) -> sa.Delete:
@@ -113,6 +128,21 @@ class Statements(Listings):
     def session_runs(self) -> sa.Select[Any]:
         """Every run, in order, of the session made at ``session_created_at``."""
         return self._runs_of_session.order_by(self.runs.c.run_index)
+
+    @cached_property
+    def session_runs_from(self) -> sa.Select[Any]:
+        """Those from ``first`` on."""
+        return self.session_runs.where(self.runs.c.run_index >= sa.bindparam("first"))
+
+    @cached_property
+    def run_versions(self) -> sa.Select[Any]:
+        """What tells its last ``count`` runs from what they were before, latest first; no payload."""
+        r = self.runs.c
+        return (
+            self._runs_of_session.with_only_columns(r.run_index, r.version, r.updated_at)
+            .order_by(r.run_index.desc())
+            .limit(sa.bindparam("count", type_=sa.BigInteger()))
+        )
 
     @cached_property
     def latest_runs(self) -> sa.Select[Any]:

@@ -16,7 +16,7 @@ from agno_store import types
 from agno_store.errors import ConfigurationError
 from agno_store.names import Names
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision this release knows, in order; a test ties it to the script directory."""
 
 HEAD = REVISIONS[-1]
@@ -162,6 +162,8 @@ def _sessions(n: Names, meta: sa.MetaData, session_key: sa.types.TypeEngine[str]
         sa.Column("next_run_index", types.COUNT, nullable=False, server_default=sa.text("0")),
         sa.Column("version", types.COUNT, nullable=False, server_default=sa.text("1")),
         sa.Column("created_at", types.TIME, nullable=False),
+        # Before updated_at: MySQL sets columns one after the other, in this order, and this one needs the old time.
+        sa.Column("runs_changed", types.COUNT, nullable=False, server_default=sa.text("0")),
         sa.Column("updated_at", types.TIME, nullable=False),
         sa.Column("tenant_id", types.ID),
         sa.PrimaryKeyConstraint("session_id", name=f"pk_{n.sessions}"),

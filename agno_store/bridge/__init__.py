@@ -17,6 +17,7 @@ from typing import Any
 from agno_store.bridge.joining import BASE_MODULE, connect, connect_async, connect_storage
 from agno_store.encoding import LEFT, corrupt, is_corrupt
 from agno_store.errors import CorruptRow, InvalidArgument
+from agno_store.history import Known
 from agno_store.records import (
     TYPES,
     Run,
@@ -30,6 +31,7 @@ from agno_store.records import (
     type_by_component,
     whole,
 )
+from agno_store.unread import Kept, Runs, added
 
 __all__ = ["connect", "connect_async", "connect_storage"]
 
@@ -170,6 +172,31 @@ def session_object(
     return session
 
 
+def session_with_history(
+    entries: dict[str, Any], session_type: str, snapshot: Snapshot, known: Known, read: Callable[[Any], Any]
+) -> Any:
+    """The same with the runs that are known; ``read`` gives the payload in the row of one that agno has not read yet.
+
+    Raises CorruptRow for what agno cannot read.
+    """
+    cls, unread = _class(*_SESSIONS[session_type]), known.unread
+    # Another thread may be reading the same ones.
+    found = {kept: row for kept, row in [(kept, kept.row) for kept in unread] if row is not None}
+    session = _session(cls, entries, [read(row) for row in found.values()])
+    runs = session.runs or []
+    if len(runs) != len(found):
+        key = {"session_id": entries["session_id"]}
+        one_by_one = (_session(cls, key, [read(row)]).runs for row in found.values())
+        runs = [run[0] if run else None for run in one_by_one]
+    made: dict[Kept, Any] = dict(zip(found, runs, strict=True))
+    for kept, run in made.items():
+        kept.read_as(run)
+    known.were_read(unread)
+    session.runs = Runs(known.shown, made) if known.shown else session.runs
+    remember(session, snapshot)
+    return session
+
+
 def _stored_type(entries: Mapping[str, Any], unreadable: list[str] | None) -> str:
     kind, where = entries["session_type"], f"session {entries['session_id']!r}"
     if kind in TYPES:
@@ -278,6 +305,9 @@ def check_runs(runs: Any) -> None:
         return
     if not isinstance(runs, (list, tuple)):
         raise InvalidArgument(f"The runs of a session must be a list, not {type(runs).__name__}.")
+    kinds = set(map(type, added(runs)))
+    if all(issubclass(kind, dict) or callable(getattr(kind, "to_dict", None)) for kind in kinds):
+        return
     for run in runs:
         if not isinstance(run, dict) and not callable(getattr(run, "to_dict", None)):
             raise InvalidArgument(f"The runs of a session must be runs, and {run!r} is none.")

@@ -35,6 +35,7 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "next_run_index": "the position that the next run gets; never goes back",
             "version": "counts the changes of the row",
             "created_at": "when it was made",
+            "runs_changed": "less `updated_at` it is another number after each change or deletion of a stored run",
             "updated_at": "moves with every write to the session, its runs and its summary",
             "tenant_id": "whose store it is in; empty without tenants",
         },

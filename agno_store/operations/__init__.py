@@ -22,6 +22,8 @@ class Operations(SessionOperations, RunOperations, LookOperations, TransferOpera
     as ``agno_store.Session`` and ``agno_store.Run`` otherwise; where it is false, as dictionaries. Each
     call returns objects of its own. ``user_id`` limits a call to what belongs to that user; None does not.
 
+    Of a session that agno reads again only those runs are read that are new: ``docs/howto/long-sessions.md``.
+
     Readers return None only for what is not there. Every failure raises an ``AgnoStoreError``; a writer
     that raises has written nothing, except with OutcomeUnknown, where the connection was lost in COMMIT. ``prune``
     and ``delete_user`` are many writes.

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from agno_store.errors import InvalidArgument
+from agno_store.history import History
 from agno_store.paging import Listing, Page, is_count
 from agno_store.store import Store
 
@@ -57,7 +58,13 @@ class Base(abc.ABC):
     unstorable: str | None
     """What becomes of a value that cannot be stored: see ``docs/encoding.md``."""
 
+    history_runs: int | None
+    """How many runs a session comes with at the most: the last ones."""
+
     _store: Store
+
+    _history: History
+    """What is known of the runs of sessions."""
 
     _origin: str
     """The same for all objects that open this store, and for no other store's: what was read tells where it was."""

@@ -108,6 +108,10 @@ class RunOperations(Base):
         columns = self._prepared_run(run, session_id, user_id)
         receipt = self._put(self._store.save_run, columns, shapes.parent(columns))
         assert receipt is not None
+        if receipt.is_new:
+            self._history.add(
+                {**columns, "run_index": receipt.run_index, "version": receipt.version}, self.history_runs
+            )
         return receipt
 
     def append_run_to_session_if_absent(

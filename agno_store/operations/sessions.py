@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from agno_store import bridge, rows, shapes
+from agno_store import bridge, recall, rows, shapes
 from agno_store.errors import InvalidArgument
 from agno_store.operations.base import Base, counted, one_by_one
 from agno_store.paging import SESSION_SORTS, Listing, Page, SessionFilter, is_count
-from agno_store.records import checked_type
+from agno_store.records import TYPES, checked_type
 from agno_store.saving import SessionSave, checked_policy
 from agno_store.store import now
 
@@ -31,13 +31,33 @@ class SessionOperations(Base):
         """Return a session with its runs in order, or None. Writes nothing.
 
         ``session_type`` only chooses agno's class; the session is found whatever its type. ``runs_limit``
-        gives the last runs alone, without members' runs and those that were paused, cancelled or failed.
+        gives the last runs alone, without members' runs and those that were paused, cancelled or failed; without,
+        the store's ``history_runs`` counts, of all runs.
         """
         if runs_limit is not None and not is_count(runs_limit, 0):
             raise InvalidArgument(f"runs_limit={runs_limit!r}: it must be a whole number from 0 on.")
-        key = rows.id_text(session_id, "session_id")
-        found = self._read(self._store.session, key, rows.owner_filter(user_id), runs_limit)
+        key, owner = rows.id_text(session_id, "session_id"), rows.owner_filter(user_id)
+        kind = getattr(session_type, "value", session_type)
+        if runs_limit is None and deserialize and kind in TYPES and bridge.loaded() and not bridge.runs_are_brought():
+            return self._session_of_agno(key, owner, kind)
+        if runs_limit is None and self.history_runs is not None:
+            read = self._read(recall.session, self._store.sql, key, owner, None, self.history_runs)
+            found: Any = None if read is None else (read[0], [run.row for run in read[1].runs])
+        else:
+            found = self._read(self._store.session, key, owner, runs_limit)
         return None if found is None else shapes.session(found[0], found[1], self._origin, session_type, deserialize)
+
+    def _session_of_agno(self, session_id: str, user_id: str | None, kind: str) -> Any:
+        """Return a session as agno reads one for each of its runs: what is known of its runs is not read again."""
+        key = session_id, kind
+        known = self._history.known(key)
+        found = self._read(recall.session, self._store.sql, session_id, user_id, known, self.history_runs)
+        if found is None:
+            return None
+        row, known = found
+        session = shapes.session_with_history(row, known, self._origin, kind)
+        self._history.keep(key, known)
+        return session
 
     def get_sessions(
         self,

@@ -18,7 +18,7 @@ SESSION, RUN, SUMMARY = "session", "run", "summary"
 
 ID, NUMBER, TEXT, PAYLOAD = "id", "number", "text", "payload"
 
-_MADE_BY_THE_TARGET = frozenset({"tenant_id", "name_folded"})
+_MADE_BY_THE_TARGET = frozenset({"tenant_id", "name_folded", "runs_changed"})
 _NEED_NOT_BE_GIVEN = frozenset({"run_index"})
 
 

@@ -13,6 +13,8 @@ from sqlalchemy import Insert, Update
 from sqlalchemy.engine import Connection, RowMapping
 
 from agno_store import dialects, encoding, owners, rows, tenants
+from agno_store.history import EVERYTHING
+from agno_store.store import unlike_any
 from agno_store.transfer.columns import RUN, SESSION, SUMMARY, complete
 from agno_store.transfer.conversation import Content, Row
 from agno_store.transfer.counts import Done
@@ -63,8 +65,8 @@ class _Arrival:
         session, there, counts = self._session, self._there, self.done.sessions
         if there is None:
             tenants.refuse_too_long(session["session_id"], self._store.tenant_id)
-            row = {**session, **_folded_name(session), "tenant_id": self._store.tenant_id}
-            self._send(self._store.sql.insert_session, row)
+            more = {"tenant_id": self._store.tenant_id, "runs_changed": unlike_any()}
+            self._send(self._store.sql.insert_session, {**session, **_folded_name(session), **more})
             counts.inserted += 1
             return
         owners.own(session["session_id"], there["user_id"], session["user_id"])
@@ -114,8 +116,9 @@ class _Arrival:
         before = self._session if self._there is None else self._there
         changes = {"next_run_index": self._next, "updated_at": self._touched}
         changed = {name: value for name, value in changes.items() if value is not None and before[name] != value}
-        if changed:
-            self._update_session(changed)
+        if changed or (self._there is not None and self.done.runs.changed):
+            time = self._session["updated_at"] if self._touched is None else self._touched
+            self._update_session({**changed, "updated_at": time})
         counts = self.done.sessions
         if counts.kept and (self.done.runs.changed or self.done.summaries.changed):
             counts.kept, counts.updated = 0, 1
@@ -157,7 +160,9 @@ class _Arrival:
         return self._c.execute(statement, self._key).mappings().first()
 
     def _update_session(self, changes: Mapping[str, Any]) -> None:
-        self._send(self._store.sql.update_session, {"key": self._session["session_id"], **changes})
+        # Nothing that anybody knows of its runs is believed after this: one may be another at the same version.
+        noted = changes["updated_at"] + EVERYTHING
+        self._send(self._store.sql.update_session, {"key": self._session["session_id"], "noted": noted, **changes})
 
     def _send(self, statement: Insert | Update, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
         dialect = dialects.of(self._c.engine)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from agno_store.transfer import Counts, Problem, Reading, Transferred, Which, bring, digest
-from tests.contract.database import dump, empty, overwrite, statements, stored
+from tests.contract.database import Dump, dump, empty, overwrite, statements, stored
 from tests.contract.samples import append, positions, run, run_ids, session
 from tests.frozen.population import populate
 from tests.servers import databases
@@ -29,6 +29,11 @@ def said(db: Any, session_id: str) -> str:
     return digest(content)
 
 
+def _but_for_marks(rows: Dump) -> Dump:
+    """Leave out what is another number in each store: it tells one making of a session from another."""
+    return {**rows, "sessions": [{**row, "runs_changed": None} for row in rows["sessions"]]}
+
+
 def totals(done: Transferred) -> tuple[Counts, Counts, Counts]:
     return done.sessions, done.runs, done.summaries
 
@@ -40,7 +45,7 @@ def test_every_row_is_the_same_in_every_database_and_when_it_comes_back(backend:
     for other in [*(name for name in databases() if name != backend), backend]:
         there = opened(other)
         brought(there, before, verify=True)
-        assert dump(there) == dump(first)
+        assert _but_for_marks(dump(there)) == _but_for_marks(dump(first))
         before = there
 
 

@@ -1,0 +1,40 @@
+"""Reading a session with all of its runs, of which only those travel that are not known yet."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import Connection, RowMapping
+
+from agno_store import owners, types
+from agno_store.history import Known, Marks
+from agno_store.statements import Statements
+from agno_store.unread import Kept
+
+
+def session(
+    c: Connection, sql: Statements, session_id: str, user_id: str | None, known: Known | None, most: int | None
+) -> tuple[RowMapping, Known] | None:
+    """Return a session and its runs in order, the last ``most`` of them, or None. Writes nothing.
+
+    One statement where all runs are known, two where runs were added, three where one was changed.
+    """
+    row = c.execute(sql.session_with_marks, {"session_id": session_id}).mappings().first()
+    if row is None or not owners.may_read(row["user_id"], user_id):
+        return None
+    marks = Marks.of(row)
+    if known is not None and known.marks == marks:
+        return row, known
+    # The runs of this very session: it may have been deleted, and made anew by another user, since.
+    this = {"session_id": session_id, "session_created_at": row["created_at"]}
+    first: int | None = 0
+    if known is not None and known.marks.come_before(marks):
+        known, first = known.as_told(), known.marks.next_run_index
+    else:
+        known = known if known is not None and known.marks.have_changed_to(marks) else Known(marks)
+        if known.runs or most is not None:
+            count = types.LARGEST if most is None else most
+            there = c.execute(sql.run_versions, {**this, "count": count}).all()
+            known, first = known.among(there[::-1])
+    if first is None:
+        return row, known.grown(marks, [], most)
+    found = c.execute(sql.session_runs_from, {**this, "first": first}).mappings().all()
+    return row, known.grown(marks, [Kept(run) for run in found], most)

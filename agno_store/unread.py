@@ -1,0 +1,223 @@
+"""Runs of a framework's session that are read when they are looked at.
+
+A session comes with all of its runs, and most of them are never looked at. ``Runs`` is a list of them: an object
+is made where one is asked for, and reads its text when more of it is asked for than its ids and its status. From
+then on it is an object of the framework's own class, and before that one of a class derived from it.
+
+A text is only kept after the framework has read it once, so nothing is found out later that reading the session
+would have told.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from functools import lru_cache
+from typing import Any, SupportsIndex
+
+from agno_store import encoding
+
+_HEAD = (
+    *("run_id", "session_id", "agent_id", "team_id", "workflow_id", "parent_run_id", "user_id", "status"),
+    "workflow_step_id",
+)
+"""What a framework asks of every run of a session."""
+
+_TEXT, _READ = "_agno_store_text", "_agno_store_read"
+
+_BESIDE = 1_000
+"""Bytes that a kept run takes beside its text, about."""
+
+
+class Kept:
+    """A stored run: ``row`` until the framework has read it, then its text and what stands in ``_HEAD``."""
+
+    __slots__ = ("cls", "head", "row", "size", "version")
+
+    def __init__(self, row: Mapping[Any, Any]) -> None:
+        self.row: Mapping[Any, Any] | None = row
+        self.version: tuple[int, int, int] = row["run_index"], row["version"], row["updated_at"]
+        self.size = sys.getsizeof(row["run_data"]) + _BESIDE
+        self.cls: type | None = None
+        self.head: dict[str, Any] = {}
+
+    @property
+    def run_index(self) -> int:
+        """Its place in its session."""
+        return self.version[0]
+
+    @property
+    def is_passed_over(self) -> bool:
+        """Whether the framework leaves it out of its session."""
+        return self.row is None and self.cls is None
+
+    def read_as(self, run: Any) -> None:
+        """Note what the framework has made of it, which is None where it passes over it."""
+        row = self.row
+        if row is None:
+            return
+        if run is not None:
+            plain: Any = type(run)
+            cls, names = _unread(plain)
+            if vars(run).keys() != names:
+                return  # it holds more than its class says, and is read each time
+            told = {name: vars(run)[name] for name in _HEAD if name in names}
+            head = {name: value for name, value in told.items() if value is None or isinstance(value, (str, Enum))}
+            self.head = {**head, _TEXT: row["run_data"]}
+            self.cls = cls
+        self.row = None
+
+
+class Runs(list[Any]):
+    """The runs of a session: those that were not asked for yet are made when they are."""
+
+    __slots__ = ("_count", "_is_whole", "_made")
+
+    def __init__(self, runs: Iterable[Any] = (), made: dict[Kept, Any] | None = None) -> None:
+        super().__init__(runs)
+        self._made = {} if made is None else made
+        self._count = len(self)
+        self._is_whole = False
+
+    def __getitem__(self, at: Any) -> Any:
+        if not self._is_whole:
+            if isinstance(at, slice):
+                self._make(range(*at.indices(len(self))))
+            elif hasattr(at, "__index__") and -len(self) <= at.__index__() < len(self):
+                self._make((at,))
+        return super().__getitem__(at)
+
+    def __radd__(self, other: list[Any]) -> list[Any]:
+        return other + list(self) if isinstance(other, list) else NotImplemented
+
+    def __reduce_ex__(self, _protocol: SupportsIndex) -> tuple[Any, ...]:
+        return list, (list(self),)
+
+    def _make(self, places: Iterable[int]) -> None:
+        get, put, made = super().__getitem__, super().__setitem__, self._made
+        for place in places:
+            found = get(place)
+            if type(found) is Kept:
+                # The same one for all threads that ask at once.
+                put(place, made[found] if found in made else made.setdefault(found, _made(found)))
+
+    def _make_all(self) -> None:
+        if not self._is_whole:
+            self._make(range(len(self)))
+            self._is_whole = True
+
+
+def _on_all(name: str) -> Callable[..., Any]:
+    plain = getattr(list, name)
+
+    def method(self: Runs, *args: Any, **kwargs: Any) -> Any:
+        self._make_all()
+        if name.strip("_") in _COMPARED and args and isinstance(args[0], Runs):
+            args[0]._make_all()
+        return plain(self, *args, **kwargs)
+
+    method.__name__, method.__qualname__, method.__doc__ = name, f"Runs.{name}", plain.__doc__
+    return method
+
+
+_COMPARED = ("eq", "ne", "lt", "le", "gt", "ge", "add")
+
+for _name in (
+    *("__iter__", "__reversed__", "__contains__", "__repr__", "__setitem__", "__delitem__"),
+    *(f"__{compared}__" for compared in _COMPARED),
+    *("__mul__", "__rmul__", "__imul__", "__iadd__", "extend"),
+    *("clear", "copy", "count", "index", "insert", "pop", "remove", "reverse", "sort"),
+):
+    setattr(Runs, _name, _on_all(_name))
+
+
+def added(runs: list[Any] | tuple[Any, ...]) -> Sequence[Any]:
+    """Return those runs of a session that may not be a store's own."""
+    return runs if not isinstance(runs, Runs) or runs._is_whole else list.__getitem__(runs, slice(runs._count, None))
+
+
+# -- one run -----------------------------------------------------------------------------------------
+
+
+_new = object.__new__
+
+
+def _made(kept: Kept) -> Any:
+    cls: Any = kept.cls
+    run = _new(cls)
+    cls._agno_store_dict.__set__(run, kept.head.copy())
+    return run
+
+
+class _Field:
+    """A field that is not there yet. What is in the object's own dictionary comes before it."""
+
+    __slots__ = ("name", "plain")
+
+    def __init__(self, plain: type, name: str) -> None:
+        self.plain, self.name = plain, name
+
+    def __get__(self, run: Any, cls: type) -> Any:
+        if run is None:
+            return getattr(self.plain, self.name)
+        return getattr(_read(run), self.name)
+
+
+def _read(run: Any) -> Any:
+    """Make an unread run one of its framework's own class, whichever thread does it first, and return it."""
+    cls: Any = type(run)
+    if issubclass(cls, _Unread):
+        plain, own = cls._agno_store_plain, cls._agno_store_dict.__get__(run)
+        text = own.get(_TEXT)
+        if text is not None:
+            # One dictionary for all threads that read it at once: what one of them writes, the others see.
+            read = own.get(_READ)
+            if read is None:
+                read = own.setdefault(_READ, vars(plain.from_dict(encoding.decode(text))))
+            cls._agno_store_dict.__set__(run, read)
+        _CLASS.__set__(run, plain)
+    return run
+
+
+_CLASS: Any = vars(object)["__class__"]
+
+
+class _Unread:
+    """What an unread run does before anything else."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(_read(self), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(_read(self), name)
+
+    def __eq__(self, other: object) -> Any:
+        return _read(self) == (_read(other) if isinstance(other, _Unread) else other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(_read(self))
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        return _read(self).__reduce_ex__(protocol)
+
+
+@lru_cache(maxsize=64)
+def _unread(plain: type) -> tuple[type, frozenset[str]]:
+    """Return the class of unread runs of a framework's class, and the names of its fields."""
+    names = frozenset(field.name for field in dataclasses.fields(plain))
+    own = next(vars(cls)["__dict__"] for cls in plain.__mro__ if "__dict__" in vars(cls))
+    members: dict[str, Any] = {name: _Field(plain, name) for name in names}
+    members |= {
+        "__class__": property(lambda _: plain),
+        "__dict__": property(lambda run: vars(_read(run))),
+        "__module__": plain.__module__,
+        "__qualname__": plain.__qualname__,
+        "__doc__": plain.__doc__,
+        "_agno_store_plain": plain,
+        "_agno_store_dict": own,
+    }
+    return type(plain.__name__, (_Unread, plain), members), names

@@ -1,0 +1,255 @@
+"""A run that was not looked at yet is, to whoever looks, the object that agno would have made of it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import operator
+import pickle
+import random
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from agno.run.agent import RunOutput
+from agno.run.base import RunStatus
+from agno.run.team import TeamRunOutput
+from agno.run.workflow import WorkflowRunOutput
+
+from agno_store import encoding
+from agno_store.unread import Kept, Runs
+
+MESSAGES = [{"id": role, "role": role, "content": "hello", "created_at": 1} for role in ("user", "assistant")]
+PAYLOADS: dict[type, dict[str, Any]] = {
+    RunOutput: {"agent_id": "helper", "messages": MESSAGES, "session_state": {"n": 1}},
+    TeamRunOutput: {"team_id": "team", "member_responses": [{"run_id": "m", "agent_id": "a", "created_at": 1}]},
+    WorkflowRunOutput: {"workflow_id": "flow", "step_results": [], "metadata": {"a": 1}},
+}
+
+
+def payload(cls: type, number: int) -> dict[str, Any]:
+    given = {"run_id": f"r{number}", "session_id": "s", "content": f"text {number}", "status": "COMPLETED"}
+    return {**given, "created_at": number, **PAYLOADS[cls]}
+
+
+def plain(cls: Any, number: int = 0) -> Any:
+    """What agno makes of a stored run."""
+    return cls.from_dict(encoding.decode(encoding.encode(payload(cls, number), "run_data")))
+
+
+def kept(cls: type, number: int = 0) -> Kept:
+    text = encoding.encode(payload(cls, number), "run_data")
+    found = Kept({"run_index": number, "version": 1, "updated_at": 1, "run_data": text})
+    found.read_as(plain(cls, number))
+    assert (found.row, found.is_passed_over) == (None, False)
+    return found
+
+
+def unread(cls: type, number: int = 0) -> Any:
+    [found] = Runs([kept(cls, number)])[:]
+    assert type(found) is not cls
+    return found
+
+
+CLASSES = pytest.mark.parametrize("cls", PAYLOADS)
+
+LOOKS: dict[str, Callable[[Any], Any]] = {
+    "itself": lambda run: run,
+    "a comparison from its side": lambda run: run == plain(run.__class__),
+    "a comparison from the other side": lambda run: plain(run.__class__) == run,
+    "an inequality": lambda run: run != plain(run.__class__),
+    "to_dict": lambda run: run.to_dict(),
+    "to_json": lambda run: run.to_json() if hasattr(run, "to_json") else None,
+    "asdict": dataclasses.asdict,
+    "replace": lambda run: dataclasses.replace(run, content="other"),
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda run: pickle.loads(pickle.dumps(run)),
+    "pickle of old": lambda run: pickle.loads(pickle.dumps(run, 0)),
+    "repr": repr,
+    "str": str,
+    "vars": lambda run: dict(vars(run)),
+    "dir": dir,
+    "its class": lambda run: run.__class__,
+    "isinstance": lambda run: (isinstance(run, run.__class__), isinstance(run, dict)),
+    "every field": lambda run: {field.name: getattr(run, field.name) for field in dataclasses.fields(run)},
+    "a property": lambda run: (getattr(run, "is_paused", None), run.is_cancelled),
+    "what is not there": lambda run: [hasattr(run, name) for name in ("nothing", "agent_id", "team_id", "__hash__")],
+    "whether it can be hashed": lambda run: run.__hash__,
+}
+
+
+@CLASSES
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS.keys())
+def test_a_run_looks_as_agno_would_have_made_it(cls: type, look: Callable[[Any], Any]) -> None:
+    seen, expected = look(unread(cls)), look(plain(cls))
+
+    assert seen == expected
+    assert seen.__class__ is expected.__class__
+
+
+@CLASSES
+def test_two_unread_runs_are_compared(cls: type) -> None:
+    assert unread(cls, 1) == unread(cls, 1)
+    assert unread(cls, 1) != unread(cls, 2)
+
+
+@CLASSES
+def test_a_run_is_of_agnos_own_class_once_it_is_read(cls: type) -> None:
+    run = unread(cls)
+    assert (run.run_id, run.status, type(run) is cls) == ("r0", RunStatus.completed, False)
+    assert run.content == "text 0"
+    assert type(run) is cls
+    assert vars(run) == vars(plain(cls))
+
+
+@CLASSES
+def test_a_change_of_an_unread_run_lasts(cls: type) -> None:
+    changed, expected = unread(cls), plain(cls)
+    for run in (changed, expected):
+        run.status = RunStatus.cancelled
+        run.metadata = {"b": 2}
+        run.something_else = 1
+    assert changed == expected
+    assert vars(changed) == vars(expected)
+
+    other = unread(cls)
+    del other.content
+    assert "content" not in vars(other)
+    assert type(other) is cls
+
+
+def test_threads_that_read_one_run_at_once_get_one_run() -> None:
+    for number in range(50):
+        runs = Runs([kept(RunOutput, number)])
+        ready, found = threading.Barrier(4), []
+
+        def look(runs: Runs = runs, ready: threading.Barrier = ready, found: list[Any] = found) -> None:
+            ready.wait()
+            run = runs[0]
+            run.messages.append("mine")
+            found.append(run)
+
+        threads = [threading.Thread(target=look) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert {id(run) for run in found} == {id(runs[0])}
+        assert len(runs[0].messages) == 6
+
+
+def test_a_run_that_holds_more_than_its_class_says_is_not_kept_as_text() -> None:
+    run, found = plain(RunOutput), Kept({"run_index": 0, "version": 1, "updated_at": 1, "run_data": "{}"})
+    run.something_else = 1
+    found.read_as(run)
+    assert found.row is not None
+
+
+# -- the list ------------------------------------------------------------------------------------------
+
+COUNT = 7
+
+
+def lists() -> tuple[Runs, list[Any]]:
+    kinds = [(RunOutput, TeamRunOutput)[n % 2] for n in range(COUNT)]
+    return Runs([kept(cls, n) for n, cls in enumerate(kinds)]), [plain(cls, n) for n, cls in enumerate(kinds)]
+
+
+NEW = RunOutput(run_id="new", created_at=1)
+
+ACTS: dict[str, Callable[[Any], Any]] = {
+    "len": len,
+    "bool": bool,
+    "iter": lambda runs: list(iter(runs)),
+    "reversed": lambda runs: list(reversed(runs)),
+    "list": list,
+    "tuple": tuple,
+    "sorted": lambda runs: sorted(runs, key=lambda run: -run.created_at),
+    "an index": lambda runs: runs[2],
+    "an index from the end": lambda runs: runs[-1],
+    "no index": lambda runs: [_raised(lambda n=n: runs[n]) for n in (COUNT, -COUNT - 1, "0")],
+    "a slice": lambda runs: runs[-3:],
+    "a slice backwards": lambda runs: runs[::-2],
+    "an empty slice": lambda runs: runs[5:2],
+    "contains": lambda runs: (plain(RunOutput, 2) in runs, NEW in runs),
+    "count": lambda runs: runs.count(plain(RunOutput, 2)),
+    "index": lambda runs: runs.index(plain(RunOutput, 4)),
+    "equal": lambda runs: (runs == lists()[1], lists()[1] == runs, runs == lists()[0], runs != lists()[0]),
+    "plus": lambda runs: operator.add(runs, [NEW]),
+    "behind": lambda runs: operator.add([NEW], runs),
+    "plus another": lambda runs: runs + lists()[0],
+    "times": lambda runs: (runs * 2, 2 * runs),
+    "unpacked": lambda runs: [*runs],
+    "unpacked into names": lambda runs: (lambda first, *rest: (first, rest))(*runs),
+    "extended by": lambda runs: _after(lambda own: own.extend(runs), [NEW]),
+    "put into a slice": lambda runs: _after(lambda own: own.__setitem__(slice(0, 1), runs), [NEW, NEW]),
+    "copy": lambda runs: runs.copy(),
+    "copy.copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": lambda runs: pickle.loads(pickle.dumps(runs)),
+    "repr": repr,
+    "as JSON": lambda runs: json.dumps(runs, default=lambda run: run.run_id),
+    "append": lambda runs: _after(lambda own: own.append(NEW), runs),
+    "append and look": lambda runs: _after(lambda own: (own.append(NEW), own[-1], own[-2]), runs),
+    "extend": lambda runs: _after(lambda own: own.extend([NEW, NEW]), runs),
+    "extend with others": lambda runs: _after(lambda own: own.extend(lists()[0]), runs),
+    "insert": lambda runs: _after(lambda own: own.insert(1, NEW), runs),
+    "set": lambda runs: _after(lambda own: own.__setitem__(0, NEW), runs),
+    "set a slice": lambda runs: _after(lambda own: own.__setitem__(slice(1, 3), [NEW]), runs),
+    "delete": lambda runs: _after(lambda own: own.__delitem__(0), runs),
+    "pop": lambda runs: (runs.pop(), runs.pop(0), runs),
+    "remove": lambda runs: _after(lambda own: own.remove(plain(RunOutput, 2)), runs),
+    "reverse": lambda runs: _after(lambda own: own.reverse(), runs),
+    "sort": lambda runs: _after(lambda own: own.sort(key=lambda run: -run.created_at), runs),
+    "clear": lambda runs: _after(lambda own: (own.clear(), own.append(NEW)), runs),
+    "add to": lambda runs: _after(lambda own: own.__iadd__([NEW]), runs),
+    "double": lambda runs: _after(lambda own: own.__imul__(2), runs),
+    "isinstance": lambda runs: isinstance(runs, list),
+}
+
+
+def _after(act: Callable[[Any], object], runs: Any) -> Any:
+    act(runs)
+    return runs
+
+
+def _raised(act: Callable[[], object]) -> str:
+    with pytest.raises((IndexError, TypeError)) as found:
+        act()
+    return f"{found.type.__name__}: {found.value}"
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS.keys())
+def test_the_list_is_the_list_that_it_would_have_been(act: Callable[[Any], Any]) -> None:
+    own, expected = lists()
+
+    assert act(own) == act(expected)
+    assert own == expected
+    assert list(own) == expected
+
+
+def test_any_acts_one_after_the_other_lead_where_they_would_have() -> None:
+    chance = random.Random(5)
+    acts = [act for name, act in ACTS.items() if name not in ("no index", "put into a slice", "double", "times")]
+    for _ in range(60):
+        own, expected = lists()
+        for act in chance.sample(acts, 5):
+            seen = []
+            for runs in (own, expected):
+                try:
+                    seen.append(act(runs))
+                except (ValueError, IndexError) as error:
+                    seen.append(type(error))
+            assert seen[0] == seen[1]
+        assert own == expected
+
+
+def test_only_those_that_are_looked_at_are_made() -> None:
+    runs, _ = lists()
+    runs[-2:]
+    runs.append(NEW)
+    assert [type(item) is Kept for item in list.__iter__(runs)] == [True] * (COUNT - 2) + [False] * 3
+    assert [run.run_id for run in runs] == [*(f"r{n}" for n in range(COUNT)), "new"]
