@@ -73,7 +73,6 @@ class Database(Shown, Operations):
         self._options = {"table_name": names.sessions, "auto_upgrade_schema": auto_upgrade_schema}
         self._options |= {"id": id, "lock_timeout": lock_timeout, "extend": extend, "versions": versions}
         self._options |= {"on_conflict": on_conflict, "tenant_id": tenant_id, "unstorable": unstorable}
-        self._options |= {"history_runs": history_runs, "history_cache_mb": history_cache_mb}
         where = {"pooler": pooler, "db_schema": names.schema}
         self._options |= {option: value for option, value in where.items() if value is not None}
         self._pooled = pooler is not None
@@ -81,18 +80,19 @@ class Database(Shown, Operations):
         self._engine = engine if engine is not None else self._own_engine(url)
         self.tenant_id = tenants.checked(tenant_id)
         self._store = Store(names, self.tenant_id)
-        self.history_runs = checked_count(history_runs)
-        self._history = History(checked_megabytes(history_cache_mb))
         self._standby = None if read_url is None else self._opened_standby(read_url, names, read_your_writes)
-        self._first_use = Lock()
+        self._first_use, self._ready = Lock(), False
         self._busy: set[object] = set()
-        self._ready = False
         self.names = names
         self.auto_upgrade_schema, self.lock_timeout = auto_upgrade_schema, lock_timeout
         self.on_conflict, self.unstorable = checked_policy(on_conflict), checked_choice(unstorable)
-        self.extend = extend
-        self.versions = None if versions is None else Path(versions).absolute()
+        self.extend, self.versions = extend, None if versions is None else Path(versions).absolute()
+        self._remember(history_runs, history_cache_mb)
         self._origin, self.id = self._same_for_all(), id or self._stable_id()
+
+    def _remember(self, history_runs: int | None, history_cache_mb: float) -> None:
+        self._options |= {"history_runs": history_runs, "history_cache_mb": history_cache_mb}
+        self.history_runs, self._history = checked_count(history_runs), History(checked_megabytes(history_cache_mb))
 
     def _refuse_mistakes(self, names: Names, extend: Extend | None, pooler: str | None, lock_timeout: float) -> None:
         if pooler not in (None, "transaction") or (pooler and not self.dialect.has_poolers):

@@ -7,7 +7,6 @@ double. Every function is one transaction's work, and may be run again from its 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ from sqlalchemy.engine import Connection, CursorResult, RowMapping
 
 from agno_store import dialects, encoding, owners, rows, tenants
 from agno_store.errors import InvalidArgument, NotFound
+from agno_store.history import unlike_any
 from agno_store.names import Names
 from agno_store.paging import Page, SessionFilter
 from agno_store.records import Receipt, RunUpdate, name_of
@@ -32,11 +32,6 @@ SESSIONS_AT_ONCE = 1000
 def now() -> int:
     """Return the time in microseconds since 1970-01-01 UTC."""
     return time.time_ns() // 1000
-
-
-def unlike_any() -> int:
-    """Return where ``runs_changed`` begins: at no number that a session of the same id had before it was deleted."""
-    return int.from_bytes(os.urandom(6), "big")
 
 
 class Store:
@@ -206,7 +201,9 @@ class Store:
         more = {"tenant_id": self.tenant_id, "runs_changed": unlike_any()}
         self._send(c, self.sql.insert_session, {**columns, **more})
 
-    def _set(self, c: Connection, session_id: str, columns: Mapping[str, Any], *, changes_runs: bool = False) -> None:
+    def set_columns(
+        self, c: Connection, session_id: str, columns: Mapping[str, Any], *, changes_runs: bool = False
+    ) -> None:
         """Set columns of a session, ``updated_at`` among them: it is when one was last written to, in any table.
 
         A change or deletion of a stored run is to be told, so that nobody takes the run that he knows for the one
@@ -216,7 +213,7 @@ class Store:
         self._send(c, self.sql.update_session, {"key": session_id, "noted": noted, **columns})
 
     def _update_session(self, c: Connection, session_id: str, version: int, columns: Mapping[str, Any]) -> None:
-        self._set(c, session_id, {"version": version + 1, **columns})
+        self.set_columns(c, session_id, {"version": version + 1, **columns})
 
     def _write_session_data(
         self, c: Connection, session_id: str, version: int, data: Mapping[str, Any], *, changes_runs: bool = False
@@ -226,7 +223,7 @@ class Store:
             "updated_at": now(),
             **rows.name_columns(name_of(data)),
         }
-        self._set(c, session_id, {"version": version + 1, **columns}, changes_runs=changes_runs)
+        self.set_columns(c, session_id, {"version": version + 1, **columns}, changes_runs=changes_runs)
 
     # -- reading runs -------------------------------------------------------------------------
 
@@ -285,12 +282,12 @@ class Store:
             # PostgreSQL tells of a run as it was before it waited for the lock: by now it may be another, or gone.
             updated = self._update_run(c, run, found)
             if updated is not None:
-                self._set(c, run["session_id"], {"updated_at": run["updated_at"]}, changes_runs=True)
+                self.set_columns(c, run["session_id"], {"updated_at": run["updated_at"]}, changes_runs=True)
                 return rows.run_receipt(run, *updated, is_new=False)
         position = locked["next_run_index"]
         self._send(c, self.sql.insert_run, {**run, "run_index": position})
         counted = {"next_run_index": position + 1, "updated_at": run["updated_at"]}
-        self._set(c, run["session_id"], counted)
+        self.set_columns(c, run["session_id"], counted)
         return rows.run_receipt(run, position)
 
     def _update_run(self, c: Connection, run: Mapping[str, Any], found: tuple[int, int]) -> tuple[int, int] | None:
@@ -342,7 +339,7 @@ class Store:
         if session_data is not None:
             self._write_session_data(c, session_id, session["version"], session_data, changes_runs=True)
         else:
-            self._set(c, session_id, {"updated_at": moment}, changes_runs=True)
+            self.set_columns(c, session_id, {"updated_at": moment}, changes_runs=True)
         return outcome
 
     def delete_runs(self, c: Connection, run_ids: Iterable[str], session_id: str | None, user_id: str | None) -> int:
@@ -362,7 +359,7 @@ class Store:
             if self._locked(c, session) is not None and self.run(c, run_id, session, user_id) is not None:
                 deleted += c.execute(self.sql.delete_run, {"key": session, "run_key": run_id}).rowcount
                 # On a cluster the lock is not seen by other nodes: writers meet in the row that both have written.
-                self._set(c, session, {"updated_at": now()}, changes_runs=True)
+                self.set_columns(c, session, {"updated_at": now()}, changes_runs=True)
         return deleted
 
     # -- summaries ----------------------------------------------------------------------------
@@ -384,7 +381,7 @@ class Store:
             owners.own(session_id, locked["user_id"], user_id)
         moment = now()
         self._write_summary(c, session_id, columns, moment)
-        self._set(c, session_id, {"updated_at": moment})
+        self.set_columns(c, session_id, {"updated_at": moment})
         return Receipt(session_id, locked["version"], moment // rows.SECOND)
 
     def _write_summary(self, c: Connection, session_id: str, columns: Mapping[str, Any], moment: int) -> None:

@@ -86,7 +86,8 @@ class Tidying:
         """Let nobody find a session any more, unless it is not what it was chosen for; return whether it goes."""
         if not self._due(c, [found], which):
             return False
-        c.execute(self._store.sql.update_session, {"key": found.session_id, "user_id": owners.GONE})
+        gone = {"key": found.session_id, "user_id": owners.GONE, "noted": found.updated_at}
+        c.execute(self._store.sql.update_session, gone)
         return True
 
     def piece(self, c: Connection, found: Found, rows: int) -> tuple[Removed, bool]:
@@ -101,7 +102,7 @@ class Tidying:
             return self.delete(c, [found._replace(user_id=owners.GONE)], None)
         deleted = c.execute(self._sql.delete_runs_to, {"key": found.session_id, "last": last}).rowcount
         # On a cluster the lock is not seen by other nodes: writers meet in the row that both have written.
-        c.execute(self._store.sql.update_session, {"key": found.session_id, "updated_at": now()})
+        self._store.set_columns(c, found.session_id, {"updated_at": now()}, changes_runs=True)
         return Removed(runs=deleted), False
 
     def _due(self, c: Connection, found: Sequence[Found], which: Which | None) -> list[Found]:
@@ -164,7 +165,7 @@ class Tidying:
         runs = c.execute(self._sql.delete_these_runs, {**key, "places": places}).rowcount
         summaries = c.execute(self._store.sql.delete_summary, key).rowcount
         # As in piece(): on a cluster this is where writers meet.
-        c.execute(self._store.sql.update_session, {**key, "updated_at": now()})
+        self._store.set_columns(c, found.session_id, {"updated_at": now()}, changes_runs=True)
         return Removed(runs=runs, summaries=summaries), True
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Insert, Update
 from sqlalchemy.engine import Connection, RowMapping
 
 from agno_store import dialects, encoding, owners, rows, tenants
-from agno_store.history import EVERYTHING
+from agno_store.history import EVERYTHING, unlike_any
 from agno_store.store import unlike_any
 from agno_store.transfer.columns import RUN, SESSION, SUMMARY, complete
 from agno_store.transfer.conversation import Content, Row

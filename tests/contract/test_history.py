@@ -79,6 +79,11 @@ def delete_and_make_anew(db: Any, content: str = "of another session") -> None:
     append(db, "s", "r0", "r1", "r2", "r3", "r4", content=content)
 
 
+def forget_a_user(db: Any) -> None:
+    overwrite(db, "runs", "user_id", "w", session_id="s", run_id="r2")
+    assert db.delete_user("w").runs == 1
+
+
 def as_an_older_release(db: Any) -> None:
     """Change a run as releases did that did not know of revision 0005."""
     overwrite(
@@ -122,6 +127,7 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "the state changed": lambda db: db.update_session_state("s", lambda state: {"n": 1}),
     "a summary": lambda db: db.upsert_summary("s", {"summary": "text"}),
     "the session handed over": lambda db: db.reassign_session_owner("s", previous_user_id="u", user_id="v"),
+    "a user's run forgotten": forget_a_user,
     "the session deleted": lambda db: db.delete_session("s"),
     "the session deleted and made anew": delete_and_make_anew,
     "a run changed by an older release": as_an_older_release,

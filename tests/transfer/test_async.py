@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agno_store import InvalidArgument, open_async_db
-from tests.contract.database import dump
+from tests.contract.database import content
 from tests.contract.samples import append
 from tests.contract.stores import plain
 from tests.transfer.conftest import Opened
@@ -34,4 +34,4 @@ def test_a_store_is_copied_and_exported_in_an_event_loop(
             await store.close()
 
     asyncio.run(transfers())
-    assert dump(source) == dump(target) == dump(third)
+    assert content(source) == content(target) == content(third)

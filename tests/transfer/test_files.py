@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 
 from agno_store import AgnoStoreError, InvalidArgument, SchemaMissing, SqliteDb
 from agno_store.transfer import Counts, Transferred
-from tests.contract.database import dump, empty, overwrite
+from tests.contract.database import content, dump, empty, overwrite
 from tests.contract.samples import append, run, session
 from tests.contract.values import anything
 from tests.frozen.population import populate
@@ -49,12 +49,12 @@ def test_a_file_holds_all_and_is_the_same_from_every_database(backend: str, open
     first, packed = opened(backend), tmp_path / "1.jsonl.gz"
     populate(first, large=True)
     done = first.export(packed)
-    rows = dump(first)
+    rows = content(first)
     assert (done.sessions, done.runs, done.summaries, done.problems) == (*map(len, rows.values()), [])
     for other in [*(name for name in databases() if name != backend), backend]:
         there = opened(other)
         assert there.import_from(packed, verify=True).problems == []
-        assert dump(there) == rows
+        assert content(there) == rows
         again = tmp_path / f"{other}.jsonl.gz"
         there.export(again)
         assert again.read_bytes() == packed.read_bytes()
@@ -77,7 +77,7 @@ def test_any_value_comes_out_of_a_file_as_it_went_in(source: Any, target: Any, v
     assert source.export(file).sessions == 1
     target.delete_session("s")
     assert imported(target, file.getvalue().decode(), verify=True).problems == []
-    assert dump(target) == dump(source)
+    assert content(target) == content(source)
 
 
 def test_a_line_may_be_written_by_another_program(source: Any, target: Any) -> None:
@@ -89,7 +89,7 @@ def test_a_line_may_be_written_by_another_program(source: Any, target: Any) -> N
         for each in file.getvalue().decode().rstrip("\n").split("\n")
     ]
     assert imported(target, *spread).problems == []
-    assert dump(target) == dump(source)
+    assert content(target) == content(source)
 
 
 @pytest.mark.backends("sqlite")
@@ -279,5 +279,5 @@ def test_a_damaged_payload_goes_where_it_can_and_is_reported_where_it_cannot(bac
     assert ["session 'one'" in problem.place for problem in done.problems] == [True] * refused
     assert len(directly.problems) == 1 + refused
     wanted = {"good"} if refused else {"good", "one"}
-    for table, rows in dump(target).items():
-        assert rows == [row for row in dump(source)[table] if row["session_id"] in wanted]
+    for table, rows in content(target).items():
+        assert rows == [row for row in content(source)[table] if row["session_id"] in wanted]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.database import dump, empty
+from tests.contract.database import content, dump, empty
 from tests.contract.samples import append, session
 from tests.transfer.conftest import Opened
 
@@ -66,9 +66,9 @@ def test_what_is_killed_anywhere_is_finished_by_the_next_run(
     source.export(file)
     urls = [db.db_engine.url.render_as_string(hide_password=False) for db in (target, source)]
     at = str(file) if way == "file" else urls[1]
-    total, whole = killed_at(0, urls[0], at), dump(source)
+    total, whole = killed_at(0, urls[0], at), content(source)
     assert total is not None
-    assert dump(target) == whole
+    assert content(target) == whole
     lost = 0
     for n in range(TIMES):
         empty(target)
@@ -81,7 +81,7 @@ def test_what_is_killed_anywhere_is_finished_by_the_next_run(
         assert len(found["runs"]) == RUNS * len(found["sessions"]) < RUNS * SESSIONS
         done = target.import_from(file if way == "file" else source, verify=True)
         assert (done.problems, done.sessions.kept) == ([], len(found["sessions"]))
-        lost += dump(target) != whole
+        lost += content(target) != whole
     record_property(
         "told", f"imports from a {way}: {TIMES} of {total} places killed, {lost} not finished by the next run"
     )
