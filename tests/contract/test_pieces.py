@@ -28,6 +28,8 @@ READS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "get_runs of the session": (([], 0), lambda db: db.get_runs(session_id="s", deserialize=False)),
     "get_runs of its owner": ([], lambda db: db.get_runs(session_id="s", user_id="alice")),
     "get_summary": (None, lambda db: db.get_summary("s")),
+    "stats": ((1, 1), lambda db: (db.stats().sessions, db.stats().runs)),
+    "search": ([], lambda db: [found.session_id for found in db.search("hello") if found.session_id == "s"]),
 }
 
 WRITES: dict[str, tuple[Any, Callable[[Any], Any]]] = {

@@ -42,6 +42,7 @@ WRITERS: dict[str, Callable[[Any, str], Any]] = {
     "delete a run": lambda db, who: db.delete_run(f"of {who}", session_id="s"),
     "summary": lambda db, who: db.upsert_summary("s", {"summary": who}),
     "delete": lambda db, _: db.delete_session("s"),
+    "prune": lambda db, _: db.prune("0s"),
 }
 
 

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from agno_store import PostgresDb, open_db
+from agno_store import PostgresDb, Removed, open_db
 from agno_store.dialects import postgresql
 from agno_store.migrations import Migrator
 from agno_store.tables import REVISIONS
@@ -83,6 +83,14 @@ def test_what_is_asked_of_a_session_looks_into_one_partition(db: PostgresDb, nam
     assert plans
     for plan in plans:
         assert len(set(re.findall(r" on (?:agent_sessions_partitions\.)?(runs_\d)\b", plan))) <= 1, plan
+
+
+def test_partitions_are_pruned(db: PostgresDb) -> None:
+    assert db.prune("0s", keep_last=10) == Removed(30, 90)
+    assert len(db.get_runs()) == 30
+    append(db, "s1", *(f"m{n}" for n in range(60)))
+    assert db.prune("0s").runs >= 60 + 27
+    assert db.get_runs() == []
 
 
 def test_revisions_still_to_come_are_run_on_partitions(fresh_url: str) -> None:
