@@ -119,3 +119,13 @@ def test_a_session_of_nobodys_that_another_begins_to_use_meanwhile_stays_his(db:
     assert listed(db) == ["b"]
     assert positions(db, "b") == {"bob's": 1}
     assert traces(db) == []
+
+
+def test_who_has_read_a_session_before_reads_it_without_what_is_gone(db: Any) -> None:
+    furnish(db)
+    assert run_ids(db, "shared")[:1] == ["early member"]
+    db.get_session("shared")
+    db.delete_user(USER)
+
+    assert [found.run_id for found in db.get_session("shared").runs] == ["another's", "another's member"]
+    assert run_ids(db, "shared") == ["another's", "another's member"]
