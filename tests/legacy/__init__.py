@@ -6,6 +6,7 @@ releases while the tests run (tests/others/programs/conversations.py).
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,11 @@ from tests import others
 DATABASES = Path(__file__).parent / "databases"
 SAMPLES = ("agno-1.8.4", "agno-2.9.0", "agno-3.1.10")
 
+EVERYTHING = bool(os.environ.get("TEST_ALL"))
+
 RELEASES: dict[str, str | None] = {"1.8.4": others.V1, "2.9.0": others.V2[-1], "3.1": None}
+if EVERYTHING:
+    RELEASES |= {release: release for release in others.V2}
 
 
 def sample(name: str, folder: Path) -> str:

@@ -5,7 +5,6 @@ Here a few places are tried, with TEST_ALL twenty for each layout.
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
@@ -16,15 +15,15 @@ import pytest
 
 from agno_store import open_db
 from tests.contract.database import dump
-from tests.legacy import imported
-from tests.legacy.tables import Tables, run
+from tests.legacy import EVERYTHING, imported
+from tests.legacy.tables import IDS, Tables, run
 
-PLACES = 20 if os.environ.get("TEST_ALL") else 1
+PLACES = 20 if EVERYTHING else 1
 
 FEWEST = 100
 """As many places there are in every one of these imports, and more."""
 
-LAYOUTS = ("1.x-team", "2.x", "3.x")
+LAYOUTS = tuple(IDS) if EVERYTHING else ("1.x-team", "2.x", "3.x")
 
 KILLED = """
 import os, signal, sys
@@ -49,11 +48,14 @@ with open_db(url) as db:
 """
 
 
-def of_first(number: int) -> dict[str, Any]:
-    """A team's session of agno 1.x."""
+def of_first(number: int, layout: str) -> dict[str, Any]:
+    """A session of agno 1.x."""
+    kind = layout.removeprefix("1.x-").removesuffix("_v2")
     member = {"run_id": "m", "agent_id": "a", "content": "looked"}
-    runs = [{"run_id": f"r{n}", "team_id": "t", "content": f"{n}", "member_responses": [member]} for n in range(3)]
-    return {"session_id": f"s{number}", "team_id": "t", "user_id": "ada", "memory": {"runs": runs}}
+    more = {"member_responses": [member]} if kind == "team" else {}
+    runs = [{"run_id": f"r{n}", f"{kind}_id": "t", "content": f"{n}", **more} for n in range(3)]
+    row = {"session_id": f"s{number}", f"{kind}_id": "t", "user_id": "ada"}
+    return {**row, "runs": runs} if layout.endswith("_v2") else {**row, "memory": {"runs": runs}}
 
 
 def of_later(number: int) -> dict[str, Any]:
@@ -66,8 +68,8 @@ def of_later(number: int) -> dict[str, Any]:
 
 def made(old: Tables, layout: str) -> None:
     """Make old tables with five sessions."""
-    if layout == "1.x-team":
-        old.sessions(layout, [of_first(number) for number in range(5)])
+    if layout.startswith("1.x"):
+        old.sessions(layout, [of_first(number, layout) for number in range(5)])
         return
     rows = [of_later(number) for number in range(5)]
     if layout == "2.x":
