@@ -81,7 +81,11 @@ class Listings:
         statement = _paged(self.session_columns.where(*self._conditions(asked)), self.sessions, page)
         if page.after is None:
             return statement
-        column = "tenant_id" if asked.user_id is None else "user_id"
+        column = "tenant_id"
+        if asked.user_id is not None:
+            column = "user_id"
+        elif asked.component_id is not None and asked.session_type:
+            column = COMPONENT[asked.session_type]
         return hint(statement, self.sessions, (column, *page.by))
 
     def _count_sessions(self, asked: SessionFilter) -> sa.Select[Any]:

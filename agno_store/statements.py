@@ -176,7 +176,8 @@ class Statements(Listings):
         return (
             sa.select(self.runs, s.created_at.label("session_created_at"))
             .join(self.sessions, s.session_id == r.session_id)
-            .where(r.session_id.in_(sa.bindparam("session_ids", expanding=True)), self.is_there)
+            # Of both: PostgreSQL draws no conclusion from the one to the other, and would read all sessions.
+            .where(*(of.session_id.in_(sa.bindparam("session_ids", expanding=True)) for of in (r, s)), self.is_there)
             .order_by(r.session_id, r.run_index)
         )
 

@@ -16,7 +16,7 @@ from agno_store import types
 from agno_store.errors import ConfigurationError
 from agno_store.names import Names
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Every revision this release knows, in order; a test ties it to the script directory."""
 
 HEAD = REVISIONS[-1]
@@ -170,6 +170,9 @@ def _sessions(n: Names, meta: sa.MetaData, session_key: sa.types.TypeEngine[str]
         sa.Index(f"ix_{n.sessions}_created_at", "created_at", "session_id"),
         sa.Index(f"ix_{n.sessions}_tenant_id_created_at", "tenant_id", "created_at", "session_id"),
         sa.Index(f"ix_{n.sessions}_user_id_created_at", "user_id", "created_at", "session_id"),
+        sa.Index(f"ix_{n.sessions}_agent_id_created_at", "agent_id", "created_at", "session_id"),
+        sa.Index(f"ix_{n.sessions}_team_id_created_at", "team_id", "created_at", "session_id"),
+        sa.Index(f"ix_{n.sessions}_workflow_id_created_at", "workflow_id", "created_at", "session_id"),
         schema=n.schema,
     )
 
@@ -202,6 +205,7 @@ def _runs(n: Names, meta: sa.MetaData, session_key: sa.types.TypeEngine[str]) ->
             ondelete="CASCADE",
         ),
         sa.Index(f"ix_{n.runs}_run_id", "run_id"),
+        sa.Index(f"ix_{n.runs}_created_at", "created_at", "session_id", "run_index"),
         schema=n.schema,
     )
 
