@@ -14,7 +14,6 @@ from sqlalchemy.engine import Connection, RowMapping
 
 from agno_store import dialects, encoding, owners, rows, tenants
 from agno_store.history import EVERYTHING, unlike_any
-from agno_store.store import unlike_any
 from agno_store.transfer.columns import RUN, SESSION, SUMMARY, complete
 from agno_store.transfer.conversation import Content, Row
 from agno_store.transfer.counts import Done
