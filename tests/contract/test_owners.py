@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agno_store import AgnoStoreError, InvalidArgument, OwnerMismatch, Removed, RunUpdate
+from agno_store import AgnoStoreError, InvalidArgument, Listing, OwnerMismatch, Removed, RunUpdate
 from agno_store.operations import Operations
 from tests.contract.database import dump, stored
 from tests.contract.samples import append, listed, run, run_ids, session
@@ -50,26 +50,32 @@ CASES = {
     "get_session as a dict": reads(
         "get_session", None, lambda db, user: db.get_session("idle", user_id=user, deserialize=False, runs_limit=1)
     ),
-    "get_sessions": reads("get_sessions", [], lambda db, user: db.get_sessions(user_id=user)),
+    "get_sessions": reads("get_sessions", Listing([]), lambda db, user: db.get_sessions(user_id=user)),
     "get_sessions with a total": reads(
         "get_sessions", ([], 0), lambda db, user: db.get_sessions(user_id=user, limit=1, deserialize=False)
     ),
     "get_sessions by name": reads(
-        "get_sessions", [], lambda db, user: db.get_sessions(user_id=user, session_name="secret")
+        "get_sessions", Listing([]), lambda db, user: db.get_sessions(user_id=user, session_name="secret")
     ),
     "get_sessions by component": reads(
-        "get_sessions", [], lambda db, user: db.get_sessions(user_id=user, component_id="helper")
+        "get_sessions", Listing([]), lambda db, user: db.get_sessions(user_id=user, component_id="helper")
     ),
     "get_run": reads("get_run", None, lambda db, user: db.get_run("done", user_id=user)),
     "get_run of a session": reads(
         "get_run", None, lambda db, user: db.get_run("done", session_id="idle", user_id=user, deserialize=False)
     ),
-    "get_runs": reads("get_runs", [], lambda db, user: db.get_runs(user_id=user)),
+    "get_runs": reads("get_runs", Listing([]), lambda db, user: db.get_runs(user_id=user)),
     "get_runs of a session": reads(
         "get_runs", ([], 0), lambda db, user: db.get_runs(session_id="idle", user_id=user, deserialize=False)
     ),
-    "get_runs by status": reads("get_runs", [], lambda db, user: db.get_runs(status="COMPLETED", user_id=user)),
+    "get_runs by status": reads("get_runs", Listing([]), lambda db, user: db.get_runs(status="COMPLETED", user_id=user)),
     "get_summary": reads("get_summary", None, lambda db, user: db.get_summary("idle", user_id=user)),
+    "iter_sessions": reads("iter_sessions", [], lambda db, user: list(db.iter_sessions(user_id=user))),
+    "iter_runs": reads("iter_runs", [], lambda db, user: list(db.iter_runs(user_id=user))),
+    "iter_runs of a session": reads(
+        "iter_runs", [], lambda db, user: list(db.iter_runs(session_id="idle", user_id=user))
+    ),
+    "search": reads("search", Listing([]), lambda db, user: db.search("secret", user_id=user)),
     "rename_session": writes(
         "rename_session", None, lambda db, user: db.rename_session("idle", "agent", "mine", user_id=user)
     ),
