@@ -63,7 +63,8 @@ class Attempts:
         self._names = names
         self._dialect = dialect
         self._recycle = recycle
-        self._repeatable = repeatable
+        self.repeatable = repeatable
+        """Whether it may be run again where it may be stored already."""
         self.is_whole = not brief
         """Whether an attempt that fails before COMMIT has written nothing."""
 
@@ -89,7 +90,7 @@ class Attempts:
             return False
         if self.committing and (cause is Cause.LOST or self._dialect.may_be_committed(error)):
             self.unknown = True
-        if self.committing and cause is Cause.LOST and not self._repeatable:
+        if self.committing and cause is Cause.LOST and not self.repeatable:
             return False
         if cause is Cause.READ_ONLY:
             self._recycle()  # whatever the pool still holds leads to the same server

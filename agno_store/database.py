@@ -7,11 +7,10 @@ operation as one transaction. Building one sends no SQL.
 from __future__ import annotations
 
 import logging
-import os
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -27,7 +26,9 @@ from agno_store.history import HISTORY_CACHE_MB, History, checked_count, checked
 from agno_store.names import Names
 from agno_store.operations import Operations
 from agno_store.saving import checked_policy
+from agno_store.settings import upgrades_by_itself
 from agno_store.shapes import checked_choice
+from agno_store.shortcuts import Way
 from agno_store.shown import Shown
 from agno_store.standby import NotNow, Standby, writes
 from agno_store.store import Store
@@ -36,11 +37,6 @@ from agno_store.tables import Extend
 T = TypeVar("T")
 D = TypeVar("D", bound="Database")
 log = logging.getLogger("agno_store")
-
-AUTO_UPGRADE = "AGNO_STORE_AUTO_UPGRADE_SCHEMA"
-"""The variable with which an operator overrules ``auto_upgrade_schema=``."""
-
-_YES_OR_NO = {"": None, "1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
 class Database(Shown, Operations):
@@ -294,7 +290,7 @@ class Database(Shown, Operations):
 
     def _look(self) -> None:
         status = self.schema_status()
-        upgrades = _said_by_the_operator()
+        upgrades = upgrades_by_itself()
         builds = upgrades is not False
         upgrades = self.auto_upgrade_schema if upgrades is None else upgrades
         if status.state == schema.BEHIND and not upgrades:
@@ -330,7 +326,7 @@ class Database(Shown, Operations):
     # -- transactions -------------------------------------------------------------------------
 
     def _read(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        return self._run(False, True, work, *args, **kwargs)
+        return self._run(False, True, lambda connection: work(connection, *args, **kwargs))
 
     def _list(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         self._refuse_to_wait_for_itself()
@@ -340,24 +336,48 @@ class Database(Shown, Operations):
                 return self._standby.read(work, *args, **kwargs)
         return self._read(work, *args, **kwargs)
 
-    def _write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        return self._run(True, False, work, *args, **kwargs)
+    def _write(self, work: Callable[..., T], *args: Any, quick: Way[T] = None, **kwargs: Any) -> T:
+        return self._run(True, False, lambda connection: work(connection, *args, **kwargs), quick)
 
-    def _put(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        return self._run(True, True, work, *args, **kwargs)
+    def _put(self, work: Callable[..., T], *args: Any, quick: Way[T] = None) -> T:
+        return self._run(True, True, lambda connection: work(connection, *args), quick)
 
-    def _run(self, changes: bool, repeatable: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    def _run(self, changes: bool, repeatable: bool, work: Callable[[Connection], T], quick: Way[T] = None) -> T:
         self._refuse_to_wait_for_itself()
         self._ensure()
         attempts = Attempts(self.names, self.dialect, self._recycle, repeatable=repeatable)
         with failures.translated(self, attempts):
             try:
-                return attempts.run(lambda: self._once(attempts, changes, work, *args, **kwargs))
+                return attempts.run(lambda: self._once(attempts, changes, work, quick))
             finally:
                 if changes:
                     writes.add()  # even if it failed: the connection may have been lost after the commit
                 if attempts.surprised:  # the tables may have been downgraded or dropped: look before the next
                     self._ready = False
+
+    def _once(self, attempts: Attempts, changes: bool, work: Callable[[Connection], T], quick: Way[T]) -> T:
+        with tenants.acting_for(self.tenant_id):
+            if quick is not None and attempts.repeatable and self.dialect.commits_alone(self._engine):
+                attempts.committing = True  # with the statement
+                with self.dialect.by_statement(self._engine) as connection:
+                    done = quick(connection)
+                if done is not None:
+                    return done
+                attempts.committing, quick = False, None  # it has written nothing
+            with self.dialect.transaction(self._engine, writes=changes) as connection:
+                done = None if quick is None else quick(connection)
+                result = work(connection) if done is None else done
+                attempts.committing = changes
+        return result
+
+    @contextmanager
+    def _calling_out(self) -> Iterator[None]:
+        me = caller()
+        self._busy.add(me)
+        try:
+            yield
+        finally:
+            self._busy.discard(me)
 
     def _recycle(self) -> None:
         """Have new connections made, where the pool is ours."""
@@ -365,33 +385,11 @@ class Database(Shown, Operations):
             self._engine.dispose()
 
     def _refuse_to_wait_for_itself(self) -> None:
-        if caller() in self._busy:
+        if self._busy and caller() in self._busy:
             raise InvalidArgument(
                 "The function given to update_session_state() called the store, and would wait for itself. Nothing "
                 "was written. Call the store before or after it."
             )
-
-    def _once(self, attempts: Attempts, changes: bool, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        with (
-            tenants.acting_for(self.tenant_id),
-            self.dialect.transaction(self._engine, writes=changes) as connection,
-        ):
-            me = caller()
-            self._busy.add(me)
-            try:
-                result = work(connection, *args, **kwargs)
-            finally:
-                self._busy.discard(me)
-            attempts.committing = changes
-        return result
-
-
-def _said_by_the_operator() -> bool | None:
-    """What AGNO_STORE_AUTO_UPGRADE_SCHEMA says: yes, never (not even for a store without tables), or nothing."""
-    said = os.environ.get(AUTO_UPGRADE, "").strip().lower()
-    if said not in _YES_OR_NO:
-        raise ConfigurationError(f"{AUTO_UPGRADE}={said!r}: it must be 1 (or true) or 0 (or false), or be left out.")
-    return _YES_OR_NO[said]
 
 
 def _rebuilt(cls: type[D], url: str, options: dict[str, Any]) -> D:

@@ -71,8 +71,7 @@ def encode(value: Any, path: str, marks: list[str] | None = None) -> str:
         raise EncodingError(f"{path} is nested too deeply for what is left of Python's stack.", path=path) from error
 
 
-def _written(plain: Any) -> str:
-    return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_written: Callable[[Any], str] = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def decode(text: str) -> Any:
@@ -114,7 +113,7 @@ def _is_plain(value: Any, levels: int) -> bool:
         value = value.values()
     # A loop and not all(...): half as many frames, and so twice as deep a value.
     for item in value:  # noqa: SIM110
-        if not _is_plain(item, levels - 1):
+        if type(item) is not str and item is not None and not _is_plain(item, levels - 1):
             return False
     return True
 

@@ -11,6 +11,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, Engine
 
 from agno_store.dialects import Dialect
+from agno_store.dialects.own import MARK
 
 
 class _Shared:
@@ -55,9 +56,11 @@ def make(url: URL, dialect: Dialect, *, pooled: bool, standby: bool) -> Engine:
     options = dialect.engine_options(url, pooled=pooled)
     if standby and dialect.standbys is not None:
         options = dialect.standbys.options(url, options)
+    if not standby:
+        options = {**options, "execution_options": {MARK: True}}
     # Conversations are private: no parameter of a statement belongs into a log or a traceback.
     engine = create_engine(url, hide_parameters=True, **options)
-    dialect.prepare(engine.pool)
+    dialect.prepare(engine)
     return engine
 
 

@@ -11,7 +11,8 @@ import re
 SEPARATOR = "\x1a:"
 """What stands between a tenant and the id of its session in a key: the one sequence that ``escape`` never makes."""
 
-_ESCAPE = "\x1a"
+ESCAPE = "\x1a"
+"""What every escaped character begins with: a text without it stands as it is."""
 
 # Patterns as text: few texts need one, and re keeps those it has compiled.
 _UNSTORABLE = "[\x00\x1a\ud800-\udfff]"
@@ -36,14 +37,14 @@ def is_separated(stored: str) -> bool:
 
 def escape(text: str) -> str:
     """Return an id as text that every database stores unchanged."""
-    if text.isascii() and "\x00" not in text and _ESCAPE not in text:
+    if text.isascii() and "\x00" not in text and ESCAPE not in text:
         return text
     return re.sub(_UNSTORABLE, _escaped, text)
 
 
 def unescape(text: str) -> str:
     """Return the id that ``escape`` was given."""
-    return re.sub(_ESCAPED, _unescaped, text) if _ESCAPE in text else text
+    return re.sub(_ESCAPED, _unescaped, text) if ESCAPE in text else text
 
 
 def protect(text: str) -> str:
@@ -88,10 +89,10 @@ def _unprotected(match: re.Match[str]) -> str:
 def _escaped(match: re.Match[str]) -> str:
     found = match[0]
     if found == "\x00":
-        return f"{_ESCAPE}0"
-    return _ESCAPE * 2 if found == _ESCAPE else f"{_ESCAPE}{ord(found):04x}"
+        return f"{ESCAPE}0"
+    return ESCAPE * 2 if found == ESCAPE else f"{ESCAPE}{ord(found):04x}"
 
 
 def _unescaped(match: re.Match[str]) -> str:
     nul, _, surrogate = match.groups()
-    return chr(int(surrogate, 16)) if surrogate else "\x00" if nul else _ESCAPE
+    return chr(int(surrogate, 16)) if surrogate else "\x00" if nul else ESCAPE

@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 @contextmanager
 def translated(db: Database, attempts: Attempts | None = None) -> Iterator[None]:
     """Turn what the driver and the pool raise into DatabaseError; ``attempts`` tells how often it was tried."""
-    where = f"{db.names} in {db.dialect.title} at {redacted(db.db_engine.url)}"
     try:
         yield
     except DBAPIError as error:
+        where = _where(db)
         _hide_conversations(error)
         said = without_secrets(str(error.orig).strip(), db.db_engine.url)
         raise _ours(db, error, where, said, attempts) from error
     except (DatabaseUnreachable, PoolTimeout) as error:
+        where = _where(db)
         if attempts and attempts.unknown:
             raise OutcomeUnknown(f"{where}: {_UNKNOWN}: {error}") from error
         if isinstance(error, DatabaseUnreachable):
@@ -41,13 +42,17 @@ def translated(db: Database, attempts: Attempts | None = None) -> Iterator[None]
         ) from error
     except UnicodeError as error:
         raise DatabaseError(
-            f"{where}: the connection cannot carry this text: {type(error).__name__}. Use a database and a connection "
-            "in UTF-8 (client_encoding, charset=utf8mb4)."
+            f"{_where(db)}: the connection cannot carry this text: {type(error).__name__}. Use a database and a "
+            "connection in UTF-8 (client_encoding, charset=utf8mb4)."
         ) from error
     except SQLAlchemyError as error:
         raise DatabaseError(
-            f"{where}: {type(error).__name__}: {without_secrets(str(error), db.db_engine.url)}"
+            f"{_where(db)}: {type(error).__name__}: {without_secrets(str(error), db.db_engine.url)}"
         ) from error
+
+
+def _where(db: Database) -> str:
+    return f"{db.names} in {db.dialect.title} at {redacted(db.db_engine.url)}"
 
 
 _UNKNOWN = (

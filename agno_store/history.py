@@ -50,11 +50,6 @@ class Marks(NamedTuple):
         return self.created_at == other.created_at and 0 < other.runs_state - self.runs_state < EVERYTHING
 
 
-def unlike_any() -> int:
-    """Return where ``runs_changed`` begins: at no number that a session of the same id had before it was deleted."""
-    return int.from_bytes(os.urandom(6), "big")
-
-
 class Known:
     """The runs of a session in order, at some moment since the row with ``marks`` was read; what it says stays true."""
 

@@ -144,6 +144,8 @@ class Snapshot:
     """Whether the payloads at that version are these; after a merge they hold what others have written, too."""
     runs: Mapping[str, bytes] | None = None
     """Of a session that its runs are saved with: what tells whether one was changed. None where they were not read."""
+    row: Mapping[str, Any] | None = field(default=None, repr=False)
+    """All that was stored of it then, where that is known."""
 
 
 @dataclass(frozen=True)

@@ -206,6 +206,7 @@ def snapshot(row: Mapping[Any, Any], store: str, runs: Iterable[Mapping[Any, Any
         "summary": None if row["summary"] is None else summary_texts(row),
         "is_stored": True,
         "runs": None if runs is None else run_digests(runs),
+        "row": {name: value for name, value in row.items() if name not in MARKS},
     }
     return whole(Snapshot, fields)
 

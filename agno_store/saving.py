@@ -75,6 +75,14 @@ class SessionSave:
             return False
         return all(self.summary[name] == text for name, text in self.base.summary.items())
 
+    @property
+    def read(self) -> Mapping[str, Any] | None:
+        """The row that its caller read, where this may be written to that row without a look at anything else."""
+        row = None if self.base is None or not self.base.is_stored else self.base.row
+        if row is None or self.runs or self.updated_at is not None or self.columns["user_id"] != row["user_id"]:
+            return None
+        return row if self.summary is None or self.has_old_summary else None
+
     def onto(self, locked: Mapping[Any, Any] | None) -> SessionSave:
         """Return this save as one onto what is stored: of a session that is not the one read, nothing was read.
 
@@ -160,8 +168,8 @@ class SessionSave:
         payloads = {name: text for name, text in self.columns.items() if name in SESSION_PAYLOADS}
         summary = None if self.summary is None else rows.summary_texts(self.summary)
         is_stored = all(stored[name] == text for name, text in payloads.items())
-        origin = rows.origin(stored, self.store)
-        return Snapshot(origin, stored["version"], payloads, summary, is_stored, self.run_digests)
+        origin, row = rows.origin(stored, self.store), dict(stored) if is_stored else None
+        return Snapshot(origin, stored["version"], payloads, summary, is_stored, self.run_digests, row)
 
 
 def _at(version: int | None) -> str:

@@ -80,25 +80,35 @@ class Statements(Listings):
     @cached_property
     def lock_session_for_run(self) -> sa.Select[Any]:
         """The same for a writer of one run: its position and owner, where the session has it already."""
+        this = self.sessions.c.session_id == sa.bindparam("key")
+        return sa.select(*self._known_for_run(as_locked=True)).where(this).with_for_update()
+
+    @cached_property
+    def touch_session_for_run(self) -> ReturningUpdate[Any]:
+        """The same, and mark the session as written to, where a database can answer that."""
+        r = self.runs.c
+        is_there = sa.exists().where(r.session_id == sa.bindparam("key"), r.run_id == sa.bindparam("run_key"))
+        changes_one = sa.case((is_there, 1), else_=0)
+        s = self.sessions.c
+        noted = s.runs_changed - s.updated_at + sa.bindparam("noted", type_=sa.BigInteger()) + changes_one
+        return self.update_session.values(runs_changed=noted).returning(*self._known_for_run(as_locked=False))
+
+    def _known_for_run(self, *, as_locked: bool) -> list[sa.ColumnElement[Any]]:
         s, r = self.sessions.c, self.runs.c
 
         def of_run(column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
             # Its session twice: MySQL looks at a value that depends on the row after the row is locked, and of
             # partitions or shards the one is found by the value given.
-            of_session = sa.and_(r.session_id == s.session_id, r.session_id == sa.bindparam("session_id"))
-            return sa.select(column).where(of_session, r.run_id == sa.bindparam("run_id")).scalar_subquery()
+            of_session = [r.session_id == s.session_id] * as_locked + [r.session_id == sa.bindparam("key")]
+            return sa.select(column).where(*of_session, r.run_id == sa.bindparam("run_key")).scalar_subquery()
 
-        return (
-            sa.select(
-                s.user_id,
-                s.next_run_index,
-                of_run(r.run_index).label("run_index"),
-                of_run(r.version).label("run_version"),
-                of_run(r.user_id).label("run_user_id"),
-            )
-            .where(s.session_id == sa.bindparam("session_id"))
-            .with_for_update()
-        )
+        return [
+            s.user_id,
+            s.next_run_index,
+            of_run(r.run_index).label("run_index"),
+            of_run(r.version).label("run_version"),
+            of_run(r.user_id).label("run_user_id"),
+        ]
 
     @cached_property
     def insert_session(self) -> sa.Insert:

@@ -7,88 +7,31 @@ double. Every function is one transaction's work, and may be run again from its 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Insert, Update
-from sqlalchemy.engine import Connection, CursorResult, RowMapping
+from sqlalchemy.engine import Connection
 
 from agno_store import dialects, encoding, owners, rows, tenants
-from agno_store.errors import InvalidArgument, NotFound
-from agno_store.history import unlike_any
-from agno_store.names import Names
-from agno_store.paging import Page, SessionFilter
+from agno_store.clock import now, unlike_any
+from agno_store.errors import NotFound
+from agno_store.reads import Reads
 from agno_store.records import Receipt, RunUpdate, name_of
 from agno_store.saving import SessionSave
-from agno_store.statements import Statements
-
-Row = dict[str, Any]
-
-SESSIONS_AT_ONCE = 1000
-"""How many sessions' runs one statement of a listing asks for."""
+from agno_store.sending import Answer, Row, Statement
 
 
-def now() -> int:
-    """Return the time in microseconds since 1970-01-01 UTC."""
-    return time.time_ns() // 1000
-
-
-class Store:
+class Store(Reads):
     """The operations of one store. Rows go in encoded and come out as they are stored."""
-
-    def __init__(self, names: Names, tenant_id: str | None = None) -> None:
-        self.names = names
-        self.tenant_id = tenant_id
-        self.sql = Statements(names, tenant_id)
-
-    # -- reading sessions ---------------------------------------------------------------------
-
-    def session(
-        self, c: Connection, session_id: str, user_id: str | None, runs_limit: int | None = None
-    ) -> tuple[RowMapping, Sequence[RowMapping]] | None:
-        """Return a session and its runs in order, or None. Writes nothing."""
-        row = c.execute(self.sql.session, {"session_id": session_id}).mappings().first()
-        if row is None or not owners.may_read(row["user_id"], user_id):
-            return None
-        # The runs of this very session: it may have been deleted, and made anew by another user, since.
-        this = {"session_id": session_id, "session_created_at": row["created_at"]}
-        if runs_limit is None:
-            return row, c.execute(self.sql.session_runs, this).mappings().all()
-        return row, c.execute(self.sql.latest_runs, {**this, "count": runs_limit}).mappings().all()[::-1]
-
-    def sessions(
-        self, c: Connection, which: SessionFilter, page: Page, *, with_runs: bool, with_total: bool
-    ) -> tuple[list[Row], dict[str, list[Row]], int | None]:
-        """Return a page of sessions, their runs by session, and, if asked, how many there are on all pages."""
-        if which.user_id == "":
-            return [], {}, 0 if with_total else None
-        hint = dialects.of(c.engine).read_along
-        statement = self.sql.list_sessions(which.shape, page.shape, hint)
-        found = list(_rows(c.execute(statement, {**which.values, **page.values})))
-        total = c.execute(self.sql.count_sessions(which.shape), which.values).scalar_one() if with_total else None
-        return found, self._runs_of(c, found) if with_runs else {}, total
-
-    def _runs_of(self, c: Connection, sessions: Sequence[Row]) -> dict[str, list[Row]]:
-        made = {row["session_id"]: row["created_at"] for row in sessions}
-        runs: dict[str, list[Row]] = {session_id: [] for session_id in made}
-        session_ids = list(made)
-        for start in range(0, len(session_ids), SESSIONS_AT_ONCE):
-            some = session_ids[start : start + SESSIONS_AT_ONCE]
-            for row in _rows(c.execute(self.sql.runs_of_sessions, {"session_ids": some})):
-                # As in session(): not those of a session of that id made since.
-                if row["session_created_at"] == made[row["session_id"]]:
-                    runs[row["session_id"]].append(row)
-        return runs
 
     # -- writing sessions ---------------------------------------------------------------------
 
-    def _send(self, c: Connection, statement: Insert | Update, values: Mapping[str, Any]) -> CursorResult[Any]:
+    def _send(self, c: Connection, statement: Statement, values: Mapping[str, Any]) -> Answer:
         """Write a row. Raises PayloadTooLarge, and sends nothing, where the database does not take as much."""
         dialects.of(c.engine).refuse_too_large(c, values)
-        return c.execute(statement, values)
+        return self._ask(c, statement, values)
 
-    def save_session(self, c: Connection, save: SessionSave, *, only_new: bool = False) -> RowMapping | None:
+    def save_session(self, c: Connection, save: SessionSave, *, only_new: bool = False) -> Row | None:
         """Insert a session or change it, and return its row; None if ``only_new`` and it is there.
 
         Raises OwnerMismatch where it belongs to another user, and StaleSession where ``save`` asks for that.
@@ -111,7 +54,8 @@ class Store:
             self._update_session(c, session_id, locked["version"], changes | stamp)
         if save.summary is not None and not save.has_old_summary:
             self._write_summary(c, session_id, save.summary, moment)
-        row = c.execute(self.sql.session, {"session_id": session_id}).mappings().one()
+        self.quick.saw(session_id)
+        row = self._stored(c, session_id)
         if save.runs:
             self._save_runs(c, save, row)
         return row
@@ -121,16 +65,20 @@ class Store:
         stored: Mapping[str, bytes] = {}
         if save.known_runs is None:
             this = {"session_id": save.session_id, "session_created_at": row["created_at"]}
-            stored = rows.run_digests(c.execute(self.sql.session_runs, this).mappings())
+            stored = rows.run_digests(self._ask(c, self.sql.session_runs, this).rows)
         given = rows.run_digests(save.runs)
         for run in save.runs:
             if stored.get(run["run_id"]) != given[run["run_id"]]:
                 self.save_run(c, {**run, "updated_at": row["updated_at"]}, None)
 
+    def _stored(self, c: Connection, session_id: str) -> Row:
+        (row,) = self._ask(c, self.sql.session, {"session_id": session_id}).rows
+        return row
+
     def _changes(self, c: Connection, save: SessionSave, version: int) -> dict[str, Any]:
         if not save.has_to_be_merged(version):
             return save.changes
-        return save.merged_into(c.execute(self.sql.session, {"session_id": save.session_id}).mappings().one())
+        return save.merged_into(self._stored(c, save.session_id))
 
     def change_session_data(
         self,
@@ -143,8 +91,7 @@ class Store:
         locked = self._locked(c, session_id)
         if locked is None or not owners.may_read(locked["user_id"], user_id):
             return None
-        row = c.execute(self.sql.session, {"session_id": session_id}).mappings().one()
-        data = change(rows.session_data(row))
+        data = change(rows.session_data(self._stored(c, session_id)))
         self._write_session_data(c, session_id, locked["version"], data)
         return data
 
@@ -153,7 +100,7 @@ class Store:
         locked = self._locked(c, session_id)
         if locked is None or locked["user_id"] != previous:
             return False
-        if c.execute(self.sql.active_run, {"session_id": session_id}).first() is not None:
+        if self._ask(c, self.sql.active_run, {"session_id": session_id}).rows:
             return False
         self._update_session(c, session_id, locked["version"], {"user_id": owner, "updated_at": now()})
         return True
@@ -167,29 +114,30 @@ class Store:
                 continue
             self._delete_session(c, session_id)
             deleted += 1
+            self.quick.missed(session_id)
         return deleted
 
     def _delete_session(self, c: Connection, session_id: str) -> None:
         # Children first and by name: a caller's SQLite engine may not enforce foreign keys.
         for statement in (self.sql.delete_session_runs, self.sql.delete_summary, self.sql.delete_session):
-            c.execute(statement, {"key": session_id})
+            self._ask(c, statement, {"key": session_id})
 
     def _refuse_claim(self, c: Connection, session_id: str, user_id: str) -> None:
         """Raise OwnerMismatch where a session that nobody owns holds another user's run."""
-        other = c.execute(self.sql.run_of_another, {"key": session_id, "user_id": user_id}).first()
+        other = self._ask(c, self.sql.run_of_another, {"key": session_id, "user_id": user_id}).first
         if other is not None:
-            owners.own(session_id, other.user_id, user_id)
+            owners.own(session_id, other["user_id"], user_id)
 
     def owner(self, c: Connection, session_id: str) -> str | None:
         """Return whose a session is, and let nobody else write to it meanwhile."""
         locked = self._locked(c, session_id)
         return None if locked is None else locked["user_id"]
 
-    def _locked(self, c: Connection, session_id: str) -> RowMapping | None:
-        row = c.execute(self.sql.lock_session, {"session_id": session_id}).mappings().first()
+    def _locked(self, c: Connection, session_id: str) -> Row | None:
+        row = self._ask(c, self.sql.lock_session, {"session_id": session_id}).first
         return self.unless_gone(c, session_id, row)
 
-    def unless_gone(self, c: Connection, session_id: str, locked: RowMapping | None) -> RowMapping | None:
+    def unless_gone(self, c: Connection, session_id: str, locked: Row | None) -> Row | None:
         """Return what is known of a session; of one that somebody has begun to delete nothing is left, and None is."""
         if locked is None or locked["user_id"] != owners.GONE:
             return locked
@@ -225,30 +173,6 @@ class Store:
         }
         self.set_columns(c, session_id, {"version": version + 1, **columns}, changes_runs=changes_runs)
 
-    # -- reading runs -------------------------------------------------------------------------
-
-    def run(self, c: Connection, run_id: str, session_id: str | None, user_id: str | None) -> RowMapping | None:
-        """Return one run, or None. Writes nothing.
-
-        Raises InvalidArgument where several sessions have a run of that id and none is named.
-        """
-        asked = _given({"run_id": run_id, "session_id": session_id, "user_id": user_id})
-        found = c.execute(self.sql.runs_called(tuple(asked)), asked).mappings().all() if user_id != "" else []
-        if len(found) > 1:
-            raise InvalidArgument(f"Several sessions have a run {run_id!r}: say which with session_id=.")
-        return found[0] if found else None
-
-    def runs(
-        self, c: Connection, filters: Mapping[str, str], page: Page, *, with_total: bool
-    ) -> tuple[list[Row], int | None]:
-        """Return a page of runs, and, if asked, how many there are on all pages. Writes nothing."""
-        if filters.get("user_id") == "":
-            return [], 0 if with_total else None
-        asked = tuple(filters)
-        found = list(_rows(c.execute(self.sql.list_runs(asked, page.shape), {**filters, **page.values})))
-        total = c.execute(self.sql.count_runs(asked), filters).scalar_one() if with_total else None
-        return found, total
-
     # -- writing runs -------------------------------------------------------------------------
 
     def save_run(
@@ -265,8 +189,9 @@ class Store:
         where that is None. With ``only_new`` a run that is there is left as it is.
         Raises OwnerMismatch where the session or the run belongs to another user.
         """
-        key = {"session_id": run["session_id"], "run_id": run["run_id"]}
-        locked = c.execute(self.sql.lock_session_for_run, key).mappings().first()
+        self.quick.saw(run["session_id"], run["run_id"])
+        touches = not only_new and c.dialect.update_returning
+        locked = self._locked_for(c, run, touches=touches)
         locked = self.unless_gone(c, run["session_id"], locked)
         if locked is None:
             if session is None:
@@ -282,7 +207,6 @@ class Store:
             # PostgreSQL tells of a run as it was before it waited for the lock: by now it may be another, or gone.
             updated = self._update_run(c, run, found)
             if updated is not None:
-                self.set_columns(c, run["session_id"], {"updated_at": run["updated_at"]}, changes_runs=True)
                 return rows.run_receipt(run, *updated, is_new=False)
         position = locked["next_run_index"]
         self._send(c, self.sql.insert_run, {**run, "run_index": position})
@@ -290,21 +214,27 @@ class Store:
         self.set_columns(c, run["session_id"], counted)
         return rows.run_receipt(run, position)
 
+    def _locked_for(self, c: Connection, run: Mapping[str, Any], *, touches: bool) -> Row | None:
+        """Return what a writer of one run has to know, holding its session, and marked that as written to, if asked."""
+        key = {"key": run["session_id"], "run_key": run["run_id"]}
+        if touches:
+            return self._ask(
+                c, self.sql.touch_session_for_run, {**key, "updated_at": run["updated_at"], "noted": run["updated_at"]}
+            ).first
+        return self._ask(c, self.sql.lock_session_for_run, key).first
+
     def _update_run(self, c: Connection, run: Mapping[str, Any], found: tuple[int, int]) -> tuple[int, int] | None:
         """Change a run where it stands, and return its place and version; None where it is gone."""
-        names = (
-            "status",
-            "run_data",
-            "parent_run_id",
-            "updated_at",
-            *(("user_id",) if run["user_id"] else ()),
-        )
+        names = ["status", "run_data", "parent_run_id", "updated_at", *(["user_id"] if run["user_id"] else [])]
         changes = {name: run[name] for name in names}
         sent = {"key": run["session_id"], "run_key": run["run_id"], **changes}
         if c.dialect.update_returning:
-            row = self._send(c, self.sql.update_run_returning, sent).first()
-            return None if row is None else (row.run_index, row.version)
-        return (found[0], found[1] + 1) if self._send(c, self.sql.update_run, sent).rowcount else None
+            row = self._send(c, self.sql.update_run_returning, sent).first
+            return None if row is None else (row["run_index"], row["version"])
+        if not self._send(c, self.sql.update_run, sent).matched:
+            return None
+        self.set_columns(c, run["session_id"], {"updated_at": run["updated_at"]}, changes_runs=True)
+        return found[0], found[1] + 1
 
     def change_run(
         self,
@@ -318,7 +248,7 @@ class Store:
         """Let ``change`` edit a run's row, decoded, and store it if it answers UPDATED."""
         session = self._locked(c, session_id)
         key = {"key": session_id, "run_key": run_id}
-        row = c.execute(self.sql.one_run, key).mappings().first()
+        row = self._ask(c, self.sql.one_run, key).first
         if (
             session is None
             or row is None
@@ -357,17 +287,12 @@ class Store:
         for session, run_id in keys:
             # Looked at under the lock: the session may have been handed over meanwhile.
             if self._locked(c, session) is not None and self.run(c, run_id, session, user_id) is not None:
-                deleted += c.execute(self.sql.delete_run, {"key": session, "run_key": run_id}).rowcount
+                deleted += self._ask(c, self.sql.delete_run, {"key": session, "run_key": run_id}).matched
                 # On a cluster the lock is not seen by other nodes: writers meet in the row that both have written.
                 self.set_columns(c, session, {"updated_at": now()}, changes_runs=True)
         return deleted
 
     # -- summaries ----------------------------------------------------------------------------
-
-    def summary(self, c: Connection, session_id: str, user_id: str | None) -> RowMapping | None:
-        """Return a session's summary, or None. Writes nothing."""
-        row = c.execute(self.sql.summary, {"session_id": session_id}).mappings().first()
-        return row if row is not None and owners.may_read(row["user_id"], user_id) else None
 
     def save_summary(self, c: Connection, session_id: str, user_id: str | None, columns: Mapping[str, Any]) -> Receipt:
         """Store a session's summary.
@@ -386,15 +311,5 @@ class Store:
 
     def _write_summary(self, c: Connection, session_id: str, columns: Mapping[str, Any], moment: int) -> None:
         values = {**columns, "updated_at": moment}
-        if not self._send(c, self.sql.update_summary, {"key": session_id, **values}).rowcount:
+        if not self._send(c, self.sql.update_summary, {"key": session_id, **values}).matched:
             self._send(c, self.sql.insert_summary, {"session_id": session_id, "created_at": moment, **values})
-
-
-def _rows(result: CursorResult[Any]) -> Iterator[Row]:
-    """Give each row as a dictionary: to look into a mapping of SQLAlchemy's takes ten times as long."""
-    names = tuple(result.keys())
-    return (dict(zip(names, row)) for row in result.all())  # noqa: B905 - as long as each other by what they are
-
-
-def _given(filters: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: value for name, value in filters.items() if value is not None}

@@ -9,8 +9,7 @@ ask for ``sessions.tenant_id`` as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -55,14 +54,17 @@ def refuse_too_long(session_id: str, tenant_id: str | None) -> None:
         )
 
 
-@contextmanager
-def acting_for(tenant_id: str | None) -> Iterator[None]:
+class acting_for:
     """Let every session's key that is sent or read be the tenant's, in this thread or task."""
-    token = _prefix.set(prefix(tenant_id))
-    try:
-        yield
-    finally:
-        _prefix.reset(token)
+
+    def __init__(self, tenant_id: str | None) -> None:
+        self._own = prefix(tenant_id)
+
+    def __enter__(self) -> None:
+        self._before = _prefix.set(self._own)
+
+    def __exit__(self, *_: object) -> None:
+        _prefix.reset(self._before)
 
 
 class SessionKey(types.Id):

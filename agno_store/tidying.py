@@ -14,10 +14,11 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from agno_store import escapes, owners
+from agno_store.clock import now
 from agno_store.records import Removed
 from agno_store.removals import Removals
 from agno_store.removed import Found, Place, Which
-from agno_store.store import Store, now
+from agno_store.store import Store
 
 AT_ONCE = 500
 """How many sessions are looked for at a time."""

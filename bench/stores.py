@@ -59,8 +59,7 @@ class Store:
         assert len(session.runs) == min(5, number), (len(session.runs), number)
         state = {**session.session_data["session_state"], "turns": number + 1}
         changed = dataclasses.replace(session, session_data={**session.session_data, "session_state": state})
-        self.db.upsert_session(changed)
-        self.db.upsert_run(done, session_id)
+        self.db.upsert_session(changed, run=done)
 
     def newest(self, user_id: str, count: int, after: str | None = None) -> Listing[Any]:
         """Return a page of a user's sessions, the newest first."""
@@ -92,8 +91,7 @@ class AsyncStore:
         session = await self.db.get_session(session_id, runs_limit=5)
         state = {**session.session_data["session_state"], "turns": number + 1}
         changed = dataclasses.replace(session, session_data={**session.session_data, "session_state": state})
-        await self.db.upsert_session(changed)
-        await self.db.upsert_run(done, session_id)
+        await self.db.upsert_session(changed, run=done)
 
 
 class Contract(Store):

@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import Pool
 
 from agno_store.dialects.limits import SMALL, Limit
 from agno_store.errors import ConfigurationError, DatabaseUnreachable
@@ -79,6 +78,9 @@ class Dialect(abc.ABC):
     notices_after: ClassVar[float] = 0.0
     """Seconds until a writer that waits notices that its turn has come."""
 
+    writes_two_tables: ClassVar[bool] = False
+    """Whether a statement can write to one table what it has written to another."""
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(self.driver_names)
@@ -98,7 +100,7 @@ class Dialect(abc.ABC):
         """Close an asynchronous driver's own connection where no event loop runs that could do it."""
         driver.close()
 
-    def prepare(self, pool: Pool) -> None:
+    def prepare(self, engine: Engine) -> None:
         """Set up the connections of an engine of our own."""
         return None
 
@@ -142,26 +144,40 @@ class Dialect(abc.ABC):
             connection.rollback()
             yield connection
 
+    def commits_alone(self, engine: Engine) -> bool:
+        """Whether ``by_statement`` can be used, and saves a way to the server."""
+        return False
+
+    def by_statement(self, engine: Engine) -> AbstractContextManager[Connection]:
+        """Give a connection on which each statement is committed by itself."""
+        raise NotImplementedError
+
     @contextmanager
     def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
         """Run one transaction: committed at the end, rolled back on an error."""
         with self.connected(engine) as connection:
             if writes:
                 transactional(connection)
-            discarded = self._discarded_if_useless
-            with discarded(connection), connection.begin(), discarded(connection):
-                yield connection
+            try:
+                with connection.begin():
+                    try:
+                        yield connection
+                    except DBAPIError as error:
+                        self._discard_if_useless(connection, error)
+                        raise
+            except DBAPIError as error:
+                self._discard_if_useless(connection, error)
+                raise
 
-    @contextmanager
-    def _discarded_if_useless(self, connection: Connection) -> Iterator[None]:
+    def tells_count(self, connection: Connection) -> bool:
+        """Whether the answer to an UPDATE tells what ``quick.Counted`` has counted from, and nothing waits for it."""
+        return False
+
+    def _discard_if_useless(self, connection: Connection, error: DBAPIError) -> None:
         """Let no one else get a connection that leads nowhere, which SQLAlchemy knows of some errors alone."""
-        try:
-            yield
-        except DBAPIError as error:
-            useless = self.is_lost(error) or self.is_read_only(error) or self.may_be_committed(error)
-            if useless and not connection.invalidated:
-                connection.invalidate(error)
-            raise
+        useless = self.is_lost(error) or self.is_read_only(error) or self.may_be_committed(error)
+        if useless and not connection.invalidated:
+            connection.invalidate(error)
 
     @abc.abstractmethod
     def is_transient(self, error: DBAPIError) -> bool:

@@ -18,10 +18,12 @@ from sqlalchemy.ext.compiler import compiles
 from agno_store.dialects.base import POOL, Dialect, Scope, transactional
 from agno_store.dialects.cluster import Lease, causal, is_cluster
 from agno_store.dialects.limits import Limit
+from agno_store.dialects.own import is_own, roll_back_what_is_open, watch_idle
 from agno_store.dialects.waiting import attempts
 from agno_store.errors import ConfigurationError, UpgradeLocked
 from agno_store.listings import Behind
 from agno_store.names import Names
+from agno_store.quick import Counted
 
 if TYPE_CHECKING:
     from agno_store.dialects.locks import Change
@@ -44,6 +46,9 @@ FULL = frozenset({3, 1021, 1114})
 READ_ONLY = frozenset({1290, 1792, 1836})
 """--read-only and --super-read-only, a transaction that only reads, a read-only mode."""
 
+
+IN_TRANSACTION = 1
+"""SERVER_STATUS_IN_TRANS: https://dev.mysql.com/doc/dev/mysql-server/latest/mysql__com_8h.html"""
 
 CONNECTION_ERROR = 2003
 """https://dev.mysql.com/doc/mysql-errors/8.4/en/client-error-reference.html"""
@@ -99,10 +104,14 @@ class MySQL(Dialect):
             "connect_args": arguments,
             # REPEATABLE READ locks the gaps between rows, and two first writes would deadlock there.
             "isolation_level": "READ COMMITTED",
-            "pool_pre_ping": True,
+            "pool_reset_on_return": None,
             "pool_recycle": 1800,
             **POOL,
         }
+
+    def prepare(self, engine: Engine) -> None:
+        watch_idle(engine.pool, engine.dialect)
+        roll_back_what_is_open(engine.pool, _is_open)
 
     def abandon(self, driver: Any) -> None:
         with suppress(RuntimeError):  # its event loop is closed, and the socket goes with the connection
@@ -123,6 +132,11 @@ class MySQL(Dialect):
 
     def is_read_only(self, error: DBAPIError) -> bool:
         return _code(error) in READ_ONLY
+
+    def tells_count(self, connection: Connection) -> bool:
+        # Under REPEATABLE READ, which a caller's engine may have, the look for a run that is not there would lock the
+        # gap, and two writers would wait for each other with their INSERTs.
+        return is_own(connection)
 
     def largest(self, connection: Connection) -> Limit:
         # Of this very connection: what an administrator sets is that of the connections made afterwards.
@@ -283,7 +297,18 @@ def _behind(element: Behind, compiler: Any, **kw: Any) -> str:
     return f"({compiler.process(follows, **kw)})"
 
 
+@compiles(Counted, "mysql", "mariadb")
+def _counted(element: Counted, compiler: Any, **kw: Any) -> str:
+    return f"LAST_INSERT_ID({compiler.process(element.clauses, **kw)}) + 1"
+
+
 MYSQL = MySQL()
+
+
+def _is_open(driver: Any) -> bool:
+    """Whether a transaction is open, by the last answer of the server; or perhaps, of a driver that does not tell."""
+    status = getattr(driver, "server_status", None)
+    return not isinstance(status, int) or bool(status & IN_TRANSACTION)
 
 
 def _code(error: DBAPIError) -> Any:

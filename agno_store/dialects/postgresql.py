@@ -11,11 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
-from sqlalchemy.pool import NullPool, Pool
+from sqlalchemy.pool import NullPool
 
 from agno_store.dialects import answers
 from agno_store.dialects.base import POOL, Dialect, Scope, autocommits, refuse_to_join, transactional
 from agno_store.dialects.limits import Limit
+from agno_store.dialects.own import is_own, watch_idle
 from agno_store.dialects.standby import Standbys
 from agno_store.dialects.waiting import attempts
 from agno_store.errors import UpgradeLocked
@@ -92,6 +93,7 @@ class PostgreSQL(Dialect):
     packages: ClassVar[Mapping[str, str]] = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary"}
     ddl_rolls_back = True
     has_poolers = True
+    writes_two_tables = True
     standbys = Standbys()
     stores_generated = True
     clock = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
@@ -103,10 +105,38 @@ class PostgreSQL(Dialect):
         if pooled:
             # Prepared statements live on a server connection, which such a pooler changes under us.
             return {"connect_args": {**arguments, "prepare_threshold": None}, "poolclass": NullPool}
-        return {"connect_args": arguments, "pool_pre_ping": True, **POOL}
+        return {"connect_args": arguments, **POOL}
 
-    def prepare(self, pool: Pool) -> None:
-        event.listen(pool, "connect", answers.bound)
+    def prepare(self, engine: Engine) -> None:
+        event.listen(engine.pool, "connect", answers.bound)
+        if is_own(engine) and not isinstance(engine.pool, NullPool):
+            watch_idle(engine.pool, engine.dialect)
+
+    def commits_alone(self, engine: Engine) -> bool:
+        return is_own(engine) and engine.dialect.driver in ("psycopg", "psycopg_async")
+
+    @contextmanager
+    def by_statement(self, engine: Engine) -> Iterator[Connection]:
+        with self.connected(engine) as connection:
+            # Neither way asks the server: psycopg only stops to send a BEGIN before the first statement.
+            driver: Any = connection.connection.dbapi_connection
+            driver.autocommit = True
+            try:
+                yield connection
+            except DBAPIError as error:
+                self._discard_if_useless(connection, error)
+                raise
+            finally:
+                connection.rollback()
+                if not connection.invalidated:
+                    driver.autocommit = False
+
+    @contextmanager
+    def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
+        # Each statement that only reads sees what was committed when it began, in a transaction or without.
+        alone = not writes and self.commits_alone(engine)
+        with self.by_statement(engine) if alone else super().transaction(engine, writes=writes) as connection:
+            yield connection
 
     def abandon(self, driver: Any) -> None:
         driver.pgconn.finish()

@@ -17,6 +17,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool, QueuePool, StaticPool
 
 from agno_store.dialects.base import POOL, Dialect, Scope, refuse_to_join
 from agno_store.dialects.limits import Limit
+from agno_store.dialects.own import is_own, roll_back_what_is_open
 from agno_store.dialects.sqlite_driver import (
     BUSY,
     BUSY_RECOVERY,
@@ -27,7 +28,9 @@ from agno_store.dialects.sqlite_driver import (
     asked,
     begun_by_hand,
     code,
+    in_transaction,
     own,
+    quietly_by_hand,
     roll_back,
     set_up,
 )
@@ -35,6 +38,7 @@ from agno_store.dialects.waiting import Lock, attempts, in_task, stop_if_asked
 from agno_store.dialects.writer import writer
 from agno_store.errors import DatabaseError, DatabaseUnreachable, SchemaConflict, UpgradeLocked
 from agno_store.names import Names
+from agno_store.sending import say
 
 if TYPE_CHECKING:
     from agno_store.dialects.locks import Change
@@ -66,6 +70,7 @@ class SQLite(Dialect):
 
     def engine_options(self, url: URL, *, pooled: bool) -> dict[str, Any]:
         options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": BUSY_SECONDS}}
+        options["pool_reset_on_return"] = None
         if self.shares(url):
             queue = AsyncAdaptedQueuePool if url.get_dialect().is_async else QueuePool
             return {**options, "poolclass": queue, **POOL}
@@ -74,8 +79,9 @@ class SQLite(Dialect):
     def abandon(self, driver: Any) -> None:
         driver.stop()  # its thread closes the file
 
-    def prepare(self, pool: Pool) -> None:
-        event.listen(pool, "connect", set_up)
+    def prepare(self, engine: Engine) -> None:
+        event.listen(engine.pool, "connect", set_up)
+        roll_back_what_is_open(engine.pool, in_transaction)
 
     def shares(self, url: URL) -> bool:
         database = url.database or ":memory:"
@@ -104,14 +110,15 @@ class SQLite(Dialect):
 
     @contextmanager
     def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
-        with self.connected(engine) as connection, begun_by_hand(connection):
+        by_hand = quietly_by_hand if is_own(engine) else begun_by_hand
+        with self.connected(engine) as connection, by_hand(connection):
             # IMMEDIATE takes the write lock at once: a transaction that first reads and then
             # writes could not wait for another writer, only fail.
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+            say(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
             try:
                 yield connection
                 stop_if_asked()
-                connection.exec_driver_sql("COMMIT")
+                say(connection, "COMMIT")
             except BaseException:
                 roll_back(connection)
                 raise

@@ -91,6 +91,28 @@ def begun_by_hand(connection: Connection) -> Iterator[None]:
             _switch_autocommit(connection, False)
 
 
+@contextmanager
+def quietly_by_hand(connection: Connection) -> Iterator[None]:
+    """The same for a connection of ours, without SQLAlchemy's part in it."""
+    driver = own(connection)
+    if getattr(driver, "autocommit", None) is False or driver.in_transaction:
+        with begun_by_hand(connection):
+            yield
+        return
+    # Not used by anybody else meanwhile, and so from this thread too where aiosqlite keeps it in another one.
+    before, driver.isolation_level = driver.isolation_level, None
+    try:
+        yield
+    finally:
+        if not connection.invalidated:
+            driver.isolation_level = before
+
+
+def in_transaction(driver: Any) -> bool:
+    """Whether a transaction is open on a driver's own connection."""
+    return bool(getattr(driver, "_conn", driver).in_transaction)
+
+
 def roll_back(connection: Connection) -> None:
     # A connection that was given up in the middle of a statement is closed, and its transaction over.
     if not connection.invalidated and own(connection).in_transaction:

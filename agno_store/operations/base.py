@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -70,6 +71,10 @@ class Base(abc.ABC):
     """The same for all objects that open this store, and for no other store's: what was read tells where it was."""
 
     @abc.abstractmethod
+    def _calling_out(self) -> AbstractContextManager[None]:
+        """Have calls of this store refused that a function of the caller's makes meanwhile: they would wait for it."""
+
+    @abc.abstractmethod
     def _read(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T: ...
 
     @abc.abstractmethod
@@ -77,9 +82,15 @@ class Base(abc.ABC):
         """Read what nobody decides upon, from where it may be a moment old."""
 
     @abc.abstractmethod
-    def _write(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Write what must not be written twice."""
+    def _write(
+        self, work: Callable[..., T], *args: Any, quick: Callable[..., T | None] | None = None, **kwargs: Any
+    ) -> T:
+        """Write what must not be written twice; ``quick`` as with ``_put``."""
 
     @abc.abstractmethod
-    def _put(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Write what may be written again where nobody knows whether it was."""
+    def _put(self, work: Callable[..., T], *args: Any, quick: Callable[..., T | None] | None = None) -> T:
+        """Write what may be written again where nobody knows whether it was.
+
+        ``quick`` does the same where that is simple, and answers None, with nothing written, where it is not; it is
+        one statement where the database commits that by itself.
+        """

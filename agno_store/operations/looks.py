@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agno_store import rows
+from agno_store.clock import now
 from agno_store.errors import InvalidArgument
 from agno_store.operations.base import Base
 from agno_store.paging import SESSION_SORTS, Listing, Page, SessionFilter, is_count
 from agno_store.records import checked_type
-from agno_store.store import now
 
 if TYPE_CHECKING:
     from agno_store.reports import Found, Stats

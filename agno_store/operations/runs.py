@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from agno_store import bridge, rows, shapes
+from agno_store.clock import now
 from agno_store.operations.base import Base, counted, one_by_one
 from agno_store.paging import RUN_SORTS, Listing, Page
 from agno_store.records import Receipt
 from agno_store.records import RunUpdate as _RunUpdate
 from agno_store.run_changes import cancelled, fenced
-from agno_store.store import now
 
 AT_ONCE = 100
 """Runs of one page of a stream."""
@@ -106,7 +106,12 @@ class RunOperations(Base):
         Raises OwnerMismatch where the session belongs to another user.
         """
         columns = self._prepared_run(run, session_id, user_id)
-        receipt = self._put(self._store.save_run, columns, shapes.parent(columns))
+        receipt = self._put(
+            self._store.save_run,
+            columns,
+            shapes.parent(columns),
+            quick=self._store.quick.for_run(columns),
+        )
         assert receipt is not None
         if receipt.is_new:
             self._history.add(
@@ -119,7 +124,13 @@ class RunOperations(Base):
     ) -> bool | None:
         """Store a run unless its session has it; return whether it was stored, or None without the session."""
         columns = self._prepared_run(run_dict, session_id, user_id)
-        receipt = self._write(self._store.save_run, columns, None, only_new=True)
+        receipt = self._write(
+            self._store.save_run,
+            columns,
+            None,
+            only_new=True,
+            quick=self._store.quick.for_run(columns),
+        )
         return None if receipt is None else receipt.is_new
 
     def _prepared_run(self, run: Any, session_id: str, user_id: str | None) -> dict[str, Any]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from sqlalchemy.engine import Connection
+
 from agno_store import bridge, recall, rows, shapes
+from agno_store.clock import now
 from agno_store.errors import InvalidArgument
 from agno_store.operations.base import Base, counted, one_by_one
 from agno_store.paging import SESSION_SORTS, Listing, Page, SessionFilter, is_count
 from agno_store.records import TYPES, checked_type
 from agno_store.saving import SessionSave, checked_policy
-from agno_store.store import now
+from agno_store.sending import Row
 
 AT_ONCE = 500
 """Sessions of one page of a stream."""
@@ -138,8 +141,13 @@ class SessionOperations(Base):
         sessions = shapes.sessions(found, runs, self._origin, session_type, deserialize)
         return Listing(sessions, paging.next(found)), total
 
-    def upsert_session(self, session: Any, deserialize: bool | None = True, *, on_conflict: str | None = None) -> Any:
+    def upsert_session(
+        self, session: Any, deserialize: bool | None = True, *, on_conflict: str | None = None, run: Any = None
+    ) -> Any:
         """Store a session and return it as stored. Its runs are not touched: ``upsert_run`` stores those.
+
+        With ``run`` that run of the session is stored as well, as ``upsert_run`` does for the session's user: both or
+        neither, in one transaction, which costs little more than one of the two.
 
         Only agno 2 has no other way to store them: of a session of its own, the runs that were changed since it was
         read are stored with it, and those it does not name stay.
@@ -151,8 +159,23 @@ class SessionOperations(Base):
         A session without an owner can be claimed; one of another user raises OwnerMismatch.
         """
         save = shapes.prepared(session, self._origin, now(), self.unstorable, self._policy(on_conflict))
-        run = self._put if save.may_be_repeated else self._write
-        return self._saved(run(self._store.save_session, save), save, session, deserialize)
+        store: Any = self._put if save.may_be_repeated else self._write
+        if run is None:
+            row = store(self._store.save_session, save, quick=self._store.quick.for_session(save))
+        else:
+            columns = shapes.prepared_run(run, save.session_id, save.columns["user_id"], now(), self.unstorable)
+            row = store(self._save_turn, save, columns, quick=self._store.quick.for_turn(save, columns))
+        return self._saved(row, save, session, deserialize)
+
+    def _save_turn(self, c: Connection, save: SessionSave, run: Mapping[str, Any]) -> Row:
+        quick = self._store.quick
+        way = quick.for_session(save) if quick.for_turn(save, run) is None else None
+        row = (way and way(c)) or self._store.save_session(c, save)
+        assert row is not None
+        add = quick.for_run(run)
+        receipt = (add and add(c)) or self._store.save_run(c, run, None)
+        assert receipt is not None
+        return {**row, "updated_at": run["updated_at"]}
 
     def upsert_sessions(
         self,
@@ -239,7 +262,8 @@ class SessionOperations(Base):
 
         def change(data: dict[str, Any]) -> dict[str, Any]:
             state = data.get("session_state") or {}
-            changed = fn(state)
+            with self._calling_out():
+                changed = fn(state)
             if changed is not None and not isinstance(changed, Mapping):
                 raise InvalidArgument(f"fn must return the state, a dict, or None; not {type(changed).__name__}.")
             new = shapes.storable(state if changed is None else changed, "session_data.session_state", self.unstorable)

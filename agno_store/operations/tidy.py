@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from agno_store import rows
+from agno_store.clock import now
 from agno_store.operations.base import Base
-from agno_store.store import now
 
 if TYPE_CHECKING:
     from agno_store.clearing import Clearing

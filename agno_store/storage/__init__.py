@@ -12,22 +12,22 @@ are rows, the tables have the same revisions, and a program on a later agno find
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy.engine import URL, Connection, Engine, RowMapping
+from sqlalchemy.engine import URL, Connection, Engine
 
 from agno_store import bridge, shapes
+from agno_store.clock import now
 from agno_store.database import Database
 from agno_store.db import MySQLDb, PostgresDb, SqliteDb
 from agno_store.errors import ConfigurationError, InvalidArgument
 from agno_store.rows import SECOND
 from agno_store.saving import LAST_WRITE_WINS, SessionSave
+from agno_store.sending import Row
 from agno_store.storage import sessions
 from agno_store.storage.sessions import MODES, Mode
-from agno_store.store import now
 
 __all__ = ["MySQLStorage", "PostgresStorage", "SqliteStorage"]
 
@@ -138,7 +138,7 @@ class _Storage:
         row, stored = self.db._put(self._save, save)
         return self._session(shapes.written(row, stored, self.db._origin, None, False))
 
-    def _save(self, c: Connection, save: SessionSave) -> tuple[RowMapping, Sequence[RowMapping]]:
+    def _save(self, c: Connection, save: SessionSave) -> tuple[Row, list[Row]]:
         if save.columns["user_id"] is None:
             owner = self.db._store.owner(c, save.session_id)
             save = replace(save, columns={**save.columns, "user_id": owner})

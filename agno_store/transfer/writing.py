@@ -13,7 +13,8 @@ from sqlalchemy import Insert, Update
 from sqlalchemy.engine import Connection, RowMapping
 
 from agno_store import dialects, encoding, owners, rows, tenants
-from agno_store.history import EVERYTHING, unlike_any
+from agno_store.clock import unlike_any
+from agno_store.history import EVERYTHING
 from agno_store.transfer.columns import RUN, SESSION, SUMMARY, complete
 from agno_store.transfer.conversation import Content, Row
 from agno_store.transfer.counts import Done
@@ -56,8 +57,10 @@ class _Arrival:
         self._taken = {row["run_index"] for row in self._known.values()}
         self.done = Done()
 
-    def _locked(self) -> RowMapping | None:
-        return self._store.unless_gone(self._c, self._session["session_id"], self._found(self._sql.locked))
+    def _locked(self) -> Mapping[Any, Any] | None:
+        locked = self._found(self._sql.locked)
+        found = None if locked is None else dict(locked)
+        return self._store.unless_gone(self._c, self._session["session_id"], found)
 
     def write_session(self) -> None:
         """Insert the session, or change it where it is older."""

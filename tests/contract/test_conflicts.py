@@ -213,7 +213,8 @@ def test_keys_that_are_no_text_are_merged_like_others(db: Any) -> None:
 
 
 def test_no_clock_is_asked(db: Any, two: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agno_store.store.now", lambda: 1)
+    for module in ("store", "shortcuts"):
+        monkeypatch.setattr(f"agno_store.{module}.now", lambda: 1)
     db.upsert_session(with_state(two[0], a=1))
     for n in range(10):
         db.upsert_session(with_state(db.get_session("s"), n=n))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,12 +36,16 @@ COSTS: dict[str, tuple[int, Callable[[Any], object]]] = {
     "get_runs": (1, lambda db: db.get_runs(session_id="s0", user_id="u")),
     "get_runs with a total": (2, lambda db: db.get_runs(limit=5, deserialize=False)),
     "get_summary": (1, lambda db: db.get_summary("s0")),
-    "upsert_run of a new run": (3, lambda db: db.upsert_run(run("new"), "s0")),
+    "upsert_run of a new run": (2, lambda db: db.upsert_run(run(fresh()), "s0")),
     "upsert_run of a stored run": (3, lambda db: db.upsert_run(run("r", content="x"), "s0")),
-    "upsert_run of a new session": (3, lambda db: db.upsert_run(run("new"), "new")),
-    "append_run_to_session_if_absent": (3, lambda db: db.append_run_to_session_if_absent("s0", run("new"))),
-    "upsert_session of a new session": (3, lambda db: db.upsert_session(session("new"))),
+    "upsert_run of a new session": (3, lambda db: db.upsert_run(run(fresh()), fresh())),
+    "append_run_to_session_if_absent": (2, lambda db: db.append_run_to_session_if_absent("s0", run(fresh()))),
+    "upsert_session of a new session": (3, lambda db: db.upsert_session(session(fresh()))),
     "upsert_session of a stored session": (3, lambda db: db.upsert_session(session("s0", user_id="u"))),
+    "get_session and upsert_session": (3, lambda db: db.upsert_session(changed(db))),
+    "a turn": (4, lambda db: db.upsert_session(changed(db), run=run(fresh()))),
+    "a turn of a stored run": (6, lambda db: db.upsert_session(changed(db), run=run("r", content="x"))),
+    "a turn of a new session": (5, lambda db: db.upsert_session(session(fresh()), run=run(fresh()))),
     "update_session_state": (3, lambda db: db.update_session_state("s0", lambda state: {"n": 1})),
     "rename_session": (5, lambda db: db.rename_session("s0", "agent", "new")),
     "update_run_in_session": (4, lambda db: db.update_run_in_session("s0", "r", {"content": "x"})),
@@ -48,6 +54,21 @@ COSTS: dict[str, tuple[int, Callable[[Any], object]]] = {
     "delete_run": (4, lambda db: db.delete_run("r", session_id="s0")),
     "delete_session": (4, lambda db: db.delete_session("s0")),
 }
+
+
+AT_ONCE = {"postgresql": 1, "mysql": 2, "sqlite": 2}
+"""Statements that write a run, alone or with its session."""
+
+
+def fresh() -> str:
+    """An id that no store has seen."""
+    return str(uuid.uuid4())
+
+
+def changed(db: Any) -> Any:
+    """A session as it was read, and changed since."""
+    found = db.get_session("s0")
+    return replace(found, session_data={**found.session_data, "session_state": {"n": 1}})
 
 
 @pytest.fixture
@@ -67,6 +88,30 @@ def test_a_call_sends_no_more_than(furnished: Any, most: int, call: Callable[[An
         call(furnished)
 
     assert len(sent) <= most, sent
+
+
+def test_what_was_read_is_written_in_as_few_statements_as_the_database_allows(furnished: Any, backend: str) -> None:
+    found = changed(furnished)
+    with statements(furnished.db_engine) as saved:
+        found = furnished.upsert_session(found)
+    with statements(furnished.db_engine) as both:
+        furnished.upsert_session(replace(found, session_data={}), run=run("first"))
+    with statements(furnished.db_engine) as alone:
+        furnished.upsert_run(run("second"), "s0", user_id="u")
+
+    assert (len(saved), len(both), len(alone)) == (1, AT_ONCE[backend], AT_ONCE[backend])
+
+
+def test_a_process_that_knows_nothing_of_a_stored_run_needs_one_statement_more(
+    opened: Callable[..., Any], backend: str
+) -> None:
+    append(opened(), "s0", "r")
+    other = opened()
+    other.get_session("s0", runs_limit=0)
+    with statements(other.db_engine) as sent:
+        other.upsert_run(run("r", content="x"), "s0")
+
+    assert len(sent) <= (4 if backend == "mysql" else 3), sent
 
 
 def test_no_call_asks_the_database_about_itself(furnished: Any) -> None:

@@ -332,7 +332,7 @@ def test_runs_can_be_left_out(db: Any) -> None:
 
 
 def test_a_long_list_has_the_runs_of_every_session(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agno_store.store.SESSIONS_AT_ONCE", 3)
+    monkeypatch.setattr("agno_store.reads.SESSIONS_AT_ONCE", 3)
     ids = [f"s{n}" for n in range(8)]
     for session_id in ids:
         append(db, session_id, f"r of {session_id}")

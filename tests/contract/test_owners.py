@@ -68,7 +68,9 @@ CASES = {
     "get_runs of a session": reads(
         "get_runs", ([], 0), lambda db, user: db.get_runs(session_id="idle", user_id=user, deserialize=False)
     ),
-    "get_runs by status": reads("get_runs", Listing([]), lambda db, user: db.get_runs(status="COMPLETED", user_id=user)),
+    "get_runs by status": reads(
+        "get_runs", Listing([]), lambda db, user: db.get_runs(status="COMPLETED", user_id=user)
+    ),
     "get_summary": reads("get_summary", None, lambda db, user: db.get_summary("idle", user_id=user)),
     "iter_sessions": reads("iter_sessions", [], lambda db, user: list(db.iter_sessions(user_id=user))),
     "iter_runs": reads("iter_runs", [], lambda db, user: list(db.iter_runs(user_id=user))),

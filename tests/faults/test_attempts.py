@@ -73,8 +73,10 @@ def test_a_row_that_stays_locked_is_given_up_after_a_number_of_attempts(
 def test_a_row_that_is_free_again_is_written(impatient: Any, database: str) -> None:
     append(impatient, "s", "r1")
     with held(database, impatient.table_name) as connection:
-        threading.Timer(1.2, connection.rollback).start()
+        timer = threading.Timer(1.2, connection.rollback)
+        timer.start()
         append(impatient, "s", "r2")
+        timer.join()
     assert run_ids(impatient, "s") == ["r1", "r2"]
 
 

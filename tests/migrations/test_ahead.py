@@ -22,9 +22,9 @@ from agno_store import (
     __version__,
     open_db,
 )
-from agno_store.database import AUTO_UPGRADE
 from agno_store.dialects import Scope
 from agno_store.migrations import Migrator
+from agno_store.settings import AUTO_UPGRADE
 from agno_store.tables import HEAD, REVISIONS
 from tests.cli.program import run
 from tests.cli.stores import NAMES, contents, execute

@@ -11,15 +11,16 @@ import pytest
 from tests.package.source import FILES, PACKAGE, REVISIONS, ROOT, SCRIPTS, Import, imports, module_name, tree
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "urls", "release", "escapes", "legacy"}),
+    frozenset({"errors", "urls", "release", "clock", "escapes", "legacy"}),
     frozenset({"names", "records", "encoding", "owners"}),
-    frozenset({"types", "beside", "merging", "reports", "run_changes", "shown", "unread"}),
+    frozenset({"types", "beside", "merging", "reports", "run_changes", "settings", "shown", "unread"}),
     frozenset({"paging", "removed", "tables", "tenants", "history"}),
-    frozenset({"listings", "rows", "bridge"}),
+    frozenset({"listings", "rows", "sending", "bridge"}),
     frozenset({"statements"}),
+    frozenset({"quick"}),
     frozenset({"dialects", "failures", "removals", "saving"}),
-    frozenset({"shapes", "survey"}),
-    frozenset({"engines"}),
+    frozenset({"shapes", "shortcuts", "survey"}),
+    frozenset({"engines", "reads"}),
     frozenset({"attempts", "loops", "schema", "standby", "store", "recall"}),
     frozenset({"transfer", "figures", "searching", "tidying"}),
     frozenset({"clearing"}),

@@ -1,0 +1,16 @@
+"""What a store marks its rows with: the time, and a number that no row had before."""
+
+from __future__ import annotations
+
+import os
+import time
+
+
+def now() -> int:
+    """Return the time in microseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1000
+
+
+def unlike_any() -> int:
+    """Return where ``runs_changed`` begins: at no number that a session of the same id had before it was deleted."""
+    return int.from_bytes(os.urandom(6), "big")

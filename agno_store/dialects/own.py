@@ -1,0 +1,79 @@
+"""The connections of engines that a store has made: as cheap to borrow and to give back as they can be.
+
+A caller's engine is used as it is. One of ours is marked, and its pool looks after its connections itself: whether
+one has been closed while it lay idle its socket tells, where SQLAlchemy would ask the server each time.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine.interfaces import Dialect as SqlDialect
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import Pool
+
+MARK = "agno_store_own"
+"""The execution option of an engine of ours."""
+
+
+def is_own(connected: Connection | Engine) -> bool:
+    """Whether an engine, or that of a connection, is one of ours."""
+    engine = connected.engine
+    return MARK in engine.get_execution_options()
+
+
+def watch_idle(pool: Pool, sql_dialect: SqlDialect) -> None:
+    """Let no connection out of a pool that was lost while it was idle, and replace it."""
+
+    def look(driver: Any, record: Any, _proxy: object) -> None:
+        if record.info.get("agno_store is used"):
+            _refuse_lost(driver, sql_dialect)
+        record.info["agno_store is used"] = True  # a new one is none that has been idle
+
+    event.listen(pool, "checkout", look)
+
+
+def _refuse_lost(driver: Any, sql_dialect: SqlDialect) -> None:
+    number = _socket(driver)
+    if number is not None and not _has_news(number):
+        return
+    try:
+        answers = sql_dialect.do_ping(driver)
+    except sql_dialect.loaded_dbapi.Error as error:
+        raise DisconnectionError("it was lost while it was idle") from error
+    if not answers:
+        raise DisconnectionError("it was lost while it was idle")
+
+
+def _socket(driver: Any) -> int | None:
+    """Return the number of a driver's socket that only we read from; None where the driver keeps it to itself."""
+    own = getattr(driver, "driver_connection", driver)
+    pgconn = getattr(own, "pgconn", None)  # psycopg
+    if pgconn is not None:
+        return None if own.closed else int(pgconn.socket)
+    fileno = getattr(getattr(own, "_sock", None), "fileno", None)  # PyMySQL
+    number = -1 if fileno is None else int(fileno())
+    return number if number >= 0 else None
+
+
+def _has_news(number: int) -> bool:
+    """Whether an idle connection's server has said something, or has closed it."""
+    if not hasattr(select, "poll"):
+        return True  # not on Windows: ask the server
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def roll_back_what_is_open(pool: Pool, is_open: Callable[[Any], bool]) -> None:
+    """Send no ROLLBACK for a connection that comes back where the driver knows that no transaction is open."""
+
+    def reset(driver: Any, _record: object, state: Any) -> None:
+        if state.asyncio_safe and is_open(getattr(driver, "driver_connection", driver)):
+            driver.rollback()  # else nobody is left that could wait for an answer
+
+    event.listen(pool, "reset", reset)

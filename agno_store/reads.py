@@ -1,0 +1,103 @@
+"""What can be read of a store, as functions of a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy.engine import Connection, RowMapping
+
+from agno_store import dialects, owners
+from agno_store.errors import InvalidArgument
+from agno_store.names import Names
+from agno_store.paging import Page, SessionFilter
+from agno_store.sending import Row, Sending, named
+from agno_store.shortcuts import Shortcuts
+from agno_store.statements import Statements
+
+SESSIONS_AT_ONCE = 1000
+"""How many sessions' runs one statement of a listing asks for."""
+
+
+class Reads:
+    """The half of a store that writes nothing. Rows come out as they are stored."""
+
+    def __init__(self, names: Names, tenant_id: str | None = None) -> None:
+        self.names = names
+        self.tenant_id = tenant_id
+        self.sql = Statements(names, tenant_id)
+        sending = Sending()
+        self._ask = sending.send
+        self.quick = Shortcuts(self.sql, sending)
+
+    # -- sessions -----------------------------------------------------------------------------
+
+    def session(
+        self, c: Connection, session_id: str, user_id: str | None, runs_limit: int | None = None
+    ) -> tuple[Row, list[Row]] | None:
+        """Return a session and its runs in order, or None. Writes nothing."""
+        row = self._ask(c, self.sql.session, {"session_id": session_id}).first
+        if row is None or not owners.may_read(row["user_id"], user_id):
+            return None
+        self.quick.saw(session_id)
+        # The runs of this very session: it may have been deleted, and made anew by another user, since.
+        this = {"session_id": session_id, "session_created_at": row["created_at"]}
+        if runs_limit is None:
+            return row, self._ask(c, self.sql.session_runs, this).rows
+        return row, self._ask(c, self.sql.latest_runs, {**this, "count": runs_limit}).rows[::-1]
+
+    def sessions(
+        self, c: Connection, which: SessionFilter, page: Page, *, with_runs: bool, with_total: bool
+    ) -> tuple[list[Row], dict[str, list[Row]], int | None]:
+        """Return a page of sessions, their runs by session, and, if asked, how many there are on all pages."""
+        if which.user_id == "":
+            return [], {}, 0 if with_total else None
+        hint = dialects.of(c.engine).read_along
+        statement = self.sql.list_sessions(which.shape, page.shape, hint)
+        found = list(named(c.execute(statement, {**which.values, **page.values})))
+        total = c.execute(self.sql.count_sessions(which.shape), which.values).scalar_one() if with_total else None
+        return found, self._runs_of(c, found) if with_runs else {}, total
+
+    def _runs_of(self, c: Connection, sessions: Sequence[Row]) -> dict[str, list[Row]]:
+        made = {row["session_id"]: row["created_at"] for row in sessions}
+        runs: dict[str, list[Row]] = {session_id: [] for session_id in made}
+        session_ids = list(made)
+        for start in range(0, len(session_ids), SESSIONS_AT_ONCE):
+            some = session_ids[start : start + SESSIONS_AT_ONCE]
+            for row in named(c.execute(self.sql.runs_of_sessions, {"session_ids": some})):
+                # As in session(): not those of a session of that id made since.
+                if row["session_created_at"] == made[row["session_id"]]:
+                    runs[row["session_id"]].append(row)
+        return runs
+
+    def summary(self, c: Connection, session_id: str, user_id: str | None) -> Row | None:
+        """Return a session's summary, or None. Writes nothing."""
+        row = self._ask(c, self.sql.summary, {"session_id": session_id}).first
+        return row if row is not None and owners.may_read(row["user_id"], user_id) else None
+
+    # -- runs ---------------------------------------------------------------------------------
+
+    def run(self, c: Connection, run_id: str, session_id: str | None, user_id: str | None) -> RowMapping | None:
+        """Return one run, or None. Writes nothing.
+
+        Raises InvalidArgument where several sessions have a run of that id and none is named.
+        """
+        asked = _given({"run_id": run_id, "session_id": session_id, "user_id": user_id})
+        found = c.execute(self.sql.runs_called(tuple(asked)), asked).mappings().all() if user_id != "" else []
+        if len(found) > 1:
+            raise InvalidArgument(f"Several sessions have a run {run_id!r}: say which with session_id=.")
+        return found[0] if found else None
+
+    def runs(
+        self, c: Connection, filters: Mapping[str, str], page: Page, *, with_total: bool
+    ) -> tuple[list[Row], int | None]:
+        """Return a page of runs, and, if asked, how many there are on all pages. Writes nothing."""
+        if filters.get("user_id") == "":
+            return [], 0 if with_total else None
+        asked = tuple(filters)
+        found = list(named(c.execute(self.sql.list_runs(asked, page.shape), {**filters, **page.values})))
+        total = c.execute(self.sql.count_runs(asked), filters).scalar_one() if with_total else None
+        return found, total
+
+
+def _given(filters: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in filters.items() if value is not None}

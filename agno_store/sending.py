@@ -1,0 +1,188 @@
+"""How a store's own statements are sent: compiled once, and through the driver's own cursor.
+
+SQLAlchemy takes longer over a statement of these than most databases do: it looks the text up in its cache, builds
+a context and a result for it. Here a text, the order of its values, and what values and columns pass through are
+kept for each statement and set of values. Whoever listens to an engine, or has it log, misses nothing: there the
+same text goes through ``exec_driver_sql``, or the statement through ``execute`` where it is more than its text that
+counts. What the driver raises becomes SQLAlchemy's, as always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, CursorResult
+from sqlalchemy.engine.interfaces import Dialect
+from sqlalchemy.sql.dml import UpdateBase
+from sqlalchemy.types import TypeEngine
+
+from agno_store import escapes, types
+
+Row = dict[str, Any]
+Statement = sa.Select[Any] | UpdateBase
+Process = Callable[[Any], Any]
+
+MOST = 1000
+"""Texts that are kept. A store has about fifty; more come of sets of columns that are changed together."""
+
+
+class Answer(NamedTuple):
+    """What came of a statement."""
+
+    rows: list[Row]
+    matched: int
+    """How many rows it has found or written."""
+    last_id: Any
+    """What MySQL calls LAST_INSERT_ID()."""
+
+    @property
+    def first(self) -> Row | None:
+        return self.rows[0] if self.rows else None
+
+
+class Sending:
+    """The texts of one store's statements."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Statement, Dialect, tuple[str, ...]], _Text] = {}
+
+    def send(self, c: Connection, statement: Statement, values: Mapping[str, Any]) -> Answer:
+        """Execute a statement with these values, the columns of an INSERT or UPDATE among them."""
+        key = statement, c.dialect, tuple(values)
+        text = self._known.get(key)
+        if text is None:
+            if len(self._known) >= MOST:
+                self._known.clear()
+            text = self._known[key] = _Text(statement, c.dialect, key[2])
+        return text.send(c, values)
+
+
+class _Text:
+    """A statement as one kind of database is sent it."""
+
+    def __init__(self, statement: Statement, dialect: Dialect, names: tuple[str, ...]) -> None:
+        self._statement = statement
+        compiled: Any = statement.compile(dialect=dialect, column_keys=list(names))
+        state = compiled.construct_expanded_state(dict.fromkeys(names))
+        self._text: str = state.statement
+        self._is_positional: bool = compiled.positional
+        self._takes = [
+            (name, *_taken(name, names, compiled, state, dialect))
+            for name in (state.parameters if state.positiontup is None else state.positiontup)
+        ]
+        columns = list(_columns(statement))
+        self._names = [column.name for column in columns]
+        # Of an id only what is escaped has to pass; of a tenant's key all, since it must be the tenant's.
+        self._gives = [
+            (column.name, process, type(column.type) is types.Id)
+            for column in columns
+            if (process := _on_the_way_out(column.type, dialect)) is not None
+        ]
+
+    def send(self, c: Connection, values: Mapping[str, Any]) -> Answer:
+        if _is_not_all(c):
+            return self._as_usual(c, values)
+        found: list[Any] = []
+        for name, is_given, constant, process in self._takes:
+            value = values[name] if is_given else constant
+            found.append(process(value) if process is not None and value is not None else value)
+        if self._is_positional:
+            sent: Any = tuple(found)
+        else:
+            sent = {take[0]: value for take, value in zip(self._takes, found, strict=True)}
+        rows, count, last_id = _executed(c, self._text, sent, bool(self._names))
+        return Answer(self._read(rows), count, last_id)
+
+    def _as_usual(self, c: Connection, values: Mapping[str, Any]) -> Answer:
+        result = c.execute(self._statement, values)
+        gives_id = getattr(c.dialect, "postfetch_lastrowid", False) and not self._names
+        return Answer(
+            list(named(result)) if self._names else [], result.rowcount, result.lastrowid if gives_id else None
+        )
+
+    def _read(self, rows: Iterable[Sequence[Any]]) -> list[Row]:
+        """Return rows by name, as their types read them."""
+        named = [dict(zip(self._names, row, strict=True)) for row in rows]
+        for row in named:
+            for name, process, only_escaped in self._gives:
+                value = row[name]
+                if value is not None and not (only_escaped and escapes.ESCAPE not in value):
+                    row[name] = process(value)
+        return named
+
+
+def _taken(
+    name: str, names: tuple[str, ...], compiled: Any, state: Any, dialect: Dialect
+) -> tuple[bool, Any, Process | None]:
+    """Tell whether a value is given with each call, what it is if not, and what it passes through."""
+    if name in names:
+        return True, None, _on_the_way_in(compiled.binds[name].type, dialect)
+    of_list = state.processors.get(name)
+    constant = state.parameters[name]
+    if of_list is None and name in compiled.binds:
+        of_list = _on_the_way_in(compiled.binds[name].type, dialect)
+    return False, constant if of_list is None else of_list(constant), None
+
+
+def _on_the_way_in(type_: TypeEngine[Any], dialect: Dialect) -> Process | None:
+    return type_.dialect_impl(dialect).bind_processor(dialect)
+
+
+def _on_the_way_out(type_: TypeEngine[Any], dialect: Dialect) -> Process | None:
+    return type_.dialect_impl(dialect).result_processor(dialect, None)
+
+
+def _columns(statement: Statement) -> Iterable[Any]:
+    if isinstance(statement, sa.Select):
+        return statement.selected_columns
+    return getattr(statement, "exported_columns", ())  # of an INSERT, UPDATE or DELETE those of its RETURNING
+
+
+def named(result: CursorResult[Any]) -> Iterator[Row]:
+    """Give each row as a dictionary: to look into a mapping of SQLAlchemy's takes ten times as long."""
+    names = tuple(result.keys())
+    return (dict(zip(names, row)) for row in result.all())  # noqa: B905 - as long as each other by what they are
+
+
+def say(c: Connection, text: str) -> None:
+    """Send a text that has neither values nor rows, such as a border of a transaction."""
+    _executed(c, text, (), has_rows=False)
+
+
+def _executed(c: Connection, text: str, values: Any, has_rows: bool) -> tuple[Sequence[Any], int, Any]:
+    """Send a text, and return its rows, how many there are or were written, and the last id."""
+    gives_id = getattr(c.dialect, "postfetch_lastrowid", False) and not has_rows
+    if _is_watched(c) or c.invalidated:
+        result = c.exec_driver_sql(text, values)
+        found = result.all() if has_rows else ()
+        return found, result.rowcount, result.lastrowid if gives_id else None
+    cursor: Any = c.connection.cursor()
+    try:
+        cursor.execute(text, values)
+        found = cursor.fetchall() if has_rows else ()
+        answer = found, cursor.rowcount, cursor.lastrowid if gives_id else None
+    except BaseException as error:
+        if isinstance(error, Exception) and not isinstance(error, c.dialect.loaded_dbapi.Error):
+            cursor.close()
+            raise
+        # What a connection does with its driver's error, and with an interrupt in the middle of a statement, which
+        # leaves nothing to be used: only SQLAlchemy's own method does all of it.
+        c._handle_dbapi_exception(error, text, values, cursor, None)
+    cursor.close()
+    return answer
+
+
+def _is_not_all(c: Connection) -> bool:
+    """Whether the text is not all that a connection is to know: some listen to statements, or have them rewritten."""
+    if not (c._has_events or c.engine._has_events or c._execution_options):
+        return False
+    return bool(
+        c.dispatch.before_execute or c.dispatch.after_execute or "schema_translate_map" in c.get_execution_options()
+    )
+
+
+def _is_watched(c: Connection) -> bool:
+    """Whether somebody listens to a connection's statements, or has them logged."""
+    return bool(c._has_events or c.engine._has_events or c.dialect._has_events or c._echo)

@@ -1,0 +1,133 @@
+"""Writing without the lock where all is as the caller has read it, in the fewest statements a database allows.
+
+Each way is the work of the function in ``store`` that does the same with a look. It is None where it would lead
+nowhere, and answers None, with nothing written, where that has turned out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from sqlalchemy.engine import Connection
+
+from agno_store import dialects, rows
+from agno_store.clock import now
+from agno_store.quick import RUN, Quick
+from agno_store.records import Receipt
+from agno_store.saving import SessionSave
+from agno_store.sending import Row, Sending
+from agno_store.statements import Statements
+
+T = TypeVar("T")
+Way = Callable[[Connection], T | None] | None
+
+MOST = 10_000
+"""Sessions and runs that are remembered to be there."""
+
+
+class Shortcuts:
+    """The short ways of one store."""
+
+    def __init__(self, sql: Statements, sending: Sending) -> None:
+        self._insert_run = sql.insert_run
+        self._quick = Quick(sql)
+        self._ask = sending.send
+        self._seen: dict[tuple[str, str | None], None] = {}
+
+    def saw(self, session_id: str, run_id: str | None = None) -> None:
+        """Remember that a session is there, or a run: by that is chosen which way is tried first, and nothing else."""
+        if len(self._seen) >= MOST:
+            self._seen.clear()
+        self._seen[session_id, None] = self._seen[session_id, run_id] = None
+
+    def missed(self, session_id: str) -> None:
+        """Forget a session that is gone."""
+        self._seen.pop((session_id, None), None)
+
+    def _may_be_new(self, run: Mapping[str, Any]) -> bool:
+        session_id = run["session_id"]
+        return (session_id, None) in self._seen and (session_id, run["run_id"]) not in self._seen
+
+    def for_session(self, save: SessionSave) -> Way[Row]:
+        """Change a session that nobody has written to since it was read, and return its row."""
+        return None if save.read is None else partial(self._save_session, save=save, read=save.read)
+
+    def for_run(self, run: Mapping[str, Any]) -> Way[Receipt]:
+        """Insert a run that its session has not yet, behind all others."""
+        return partial(self._add_run, run=run) if self._may_be_new(run) else None
+
+    def for_turn(self, save: SessionSave, run: Mapping[str, Any]) -> Way[Row]:
+        """Do both for one session, and return its row."""
+        if save.read is None or not self._may_be_new(run):
+            return None
+        return partial(self._save_turn, save=save, read=save.read, run=run)
+
+    def _save_session(self, c: Connection, save: SessionSave, read: Mapping[str, Any]) -> Row | None:
+        changes = _changes(save, read)
+        dialects.of(c.engine).refuse_too_large(c, {"key": save.session_id, **changes})
+        statement = self._quick.saving(tuple(changes), owned=read["user_id"] is not None)
+        return _changed(read, changes) if self._ask(c, statement, _conditions(read) | _set(changes)).matched else None
+
+    def _add_run(self, c: Connection, run: Mapping[str, Any]) -> Receipt | None:
+        values = {"key": run["session_id"], "s_updated_at": run["updated_at"]}
+        if run["user_id"] is not None:
+            values["owner"] = run["user_id"]
+        place = self._placed(c, run, ("updated_at",), values, as_read=False)
+        return None if place is None else rows.run_receipt(run, place)
+
+    def _save_turn(
+        self, c: Connection, save: SessionSave, read: Mapping[str, Any], run: Mapping[str, Any]
+    ) -> Row | None:
+        changes = _changes(save, read)
+        dialects.of(c.engine).refuse_too_large(c, {"key": save.session_id, **changes})
+        place = self._placed(c, run, tuple(changes), _conditions(read) | _set(changes), as_read=True)
+        return None if place is None else _changed(read, changes)
+
+    def _placed(
+        self, c: Connection, run: Mapping[str, Any], columns: tuple[str, ...], values: dict[str, Any], *, as_read: bool
+    ) -> int | None:
+        """Give a run its place and insert it; return that, or None where the session is not as it has to be."""
+        dialect, has = dialects.of(c.engine), {"owned": "owner" in values, "as_read": as_read}
+        values["run_key"] = run["run_id"]
+        dialect.refuse_too_large(c, run)
+        if dialect.writes_two_tables:
+            values |= {f"r_{name}": run[name] for name in RUN}
+            row = self._ask(c, self._quick.adding_whole(columns, **has), values).first
+            place = None if row is None else row["run_index"]
+        elif c.dialect.update_returning:
+            row = self._ask(c, self._quick.adding_returned(columns, **has), values).first
+            place = None if row is None else row["run_index"]
+        elif dialect.tells_count(c):
+            answer = self._ask(c, self._quick.adding(columns, **has), values)
+            place = answer.last_id if answer.matched else None
+        else:
+            return None
+        if place is None:
+            return None
+        if not dialect.writes_two_tables:
+            self._ask(c, self._insert_run, {**run, "run_index": place})
+        self.saw(run["session_id"], run["run_id"])
+        return int(place)
+
+
+def _changes(save: SessionSave, read: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that a save changes, and what a session that is written to is marked with."""
+    unknown = object()
+    changes = {name: value for name, value in save.changes.items() if value != read.get(name, unknown)}
+    return {**changes, "version": read["version"] + 1, "updated_at": now()}
+
+
+def _changed(read: Mapping[str, Any], changes: Mapping[str, Any]) -> Row:
+    return {**read, **{name: value for name, value in changes.items() if name in read}}
+
+
+def _set(changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"s_{name}": value for name, value in changes.items()}
+
+
+def _conditions(read: Mapping[str, Any]) -> dict[str, Any]:
+    owner = {} if read["user_id"] is None else {"owner": read["user_id"]}
+    found = {"key": read["session_id"], "was": read["version"], "made": read["created_at"]}
+    return {**found, "touched": read["updated_at"], **owner}
