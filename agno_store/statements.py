@@ -83,16 +83,6 @@ class Statements(Listings):
         this = self.sessions.c.session_id == sa.bindparam("key")
         return sa.select(*self._known_for_run(as_locked=True)).where(this).with_for_update()
 
-    @cached_property
-    def touch_session_for_run(self) -> ReturningUpdate[Any]:
-        """The same, and mark the session as written to, where a database can answer that."""
-        r = self.runs.c
-        is_there = sa.exists().where(r.session_id == sa.bindparam("key"), r.run_id == sa.bindparam("run_key"))
-        changes_one = sa.case((is_there, 1), else_=0)
-        s = self.sessions.c
-        noted = s.runs_changed - s.updated_at + sa.bindparam("noted", type_=sa.BigInteger()) + changes_one
-        return self.update_session.values(runs_changed=noted).returning(*self._known_for_run(as_locked=False))
-
     def _known_for_run(self, *, as_locked: bool) -> list[sa.ColumnElement[Any]]:
         s, r = self.sessions.c, self.runs.c
 

@@ -190,8 +190,8 @@ class Store(Reads):
         Raises OwnerMismatch where the session or the run belongs to another user.
         """
         self.quick.saw(run["session_id"], run["run_id"])
-        touches = not only_new and c.dialect.update_returning
-        locked = self._locked_for(c, run, touches=touches)
+        key = {"key": run["session_id"], "run_key": run["run_id"]}
+        locked = self._ask(c, self.sql.lock_session_for_run, key).first
         locked = self.unless_gone(c, run["session_id"], locked)
         if locked is None:
             if session is None:
@@ -214,15 +214,6 @@ class Store(Reads):
         self.set_columns(c, run["session_id"], counted)
         return rows.run_receipt(run, position)
 
-    def _locked_for(self, c: Connection, run: Mapping[str, Any], *, touches: bool) -> Row | None:
-        """Return what a writer of one run has to know, holding its session, and marked that as written to, if asked."""
-        key = {"key": run["session_id"], "run_key": run["run_id"]}
-        if touches:
-            return self._ask(
-                c, self.sql.touch_session_for_run, {**key, "updated_at": run["updated_at"], "noted": run["updated_at"]}
-            ).first
-        return self._ask(c, self.sql.lock_session_for_run, key).first
-
     def _update_run(self, c: Connection, run: Mapping[str, Any], found: tuple[int, int]) -> tuple[int, int] | None:
         """Change a run where it stands, and return its place and version; None where it is gone."""
         names = ["status", "run_data", "parent_run_id", "updated_at", *(["user_id"] if run["user_id"] else [])]
@@ -230,11 +221,12 @@ class Store(Reads):
         sent = {"key": run["session_id"], "run_key": run["run_id"], **changes}
         if c.dialect.update_returning:
             row = self._send(c, self.sql.update_run_returning, sent).first
-            return None if row is None else (row["run_index"], row["version"])
-        if not self._send(c, self.sql.update_run, sent).matched:
-            return None
-        self.set_columns(c, run["session_id"], {"updated_at": run["updated_at"]}, changes_runs=True)
-        return found[0], found[1] + 1
+            updated = None if row is None else (row["run_index"], row["version"])
+        else:
+            updated = (found[0], found[1] + 1) if self._send(c, self.sql.update_run, sent).matched else None
+        if updated is not None:
+            self.set_columns(c, run["session_id"], {"updated_at": run["updated_at"]}, changes_runs=True)
+        return updated
 
     def change_run(
         self,

@@ -103,7 +103,7 @@ def test_what_was_read_is_written_in_as_few_statements_as_the_database_allows(fu
 
 
 def test_a_process_that_knows_nothing_of_a_stored_run_needs_one_statement_more(
-    opened: Callable[..., Any], backend: str
+    opened: Callable[..., Any],
 ) -> None:
     append(opened(), "s0", "r")
     other = opened()
@@ -111,7 +111,7 @@ def test_a_process_that_knows_nothing_of_a_stored_run_needs_one_statement_more(
     with statements(other.db_engine) as sent:
         other.upsert_run(run("r", content="x"), "s0")
 
-    assert len(sent) <= (4 if backend == "mysql" else 3), sent
+    assert len(sent) <= 4, sent
 
 
 def test_no_call_asks_the_database_about_itself(furnished: Any) -> None:
