@@ -203,17 +203,16 @@ class Statements(Listings):
     @cached_property
     def update_run(self) -> sa.Update:
         """Set the columns given, by ``key`` and ``run_key``; the version counts up."""
-        r = self.runs.c
-        return (
-            sa.update(self.runs)
-            .where(r.session_id == sa.bindparam("key"), r.run_id == sa.bindparam("run_key"))
-            .values(version=r.version + 1)
-        )
+        return self._changed_run()
 
     @cached_property
     def update_run_returning(self) -> ReturningUpdate[Any]:
         """The same, answered with the run's place and version, where a database can do that."""
-        return self.update_run.returning(self.runs.c.run_index, self.runs.c.version)
+        return self._changed_run().returning(self.runs.c.run_index, self.runs.c.version)
+
+    def _changed_run(self) -> sa.Update:
+        # Anew: what was compiled remembers that it returns nothing, and so would a statement made from it.
+        return sa.update(self.runs).where(*self._this_run()).values(version=self.runs.c.version + 1)
 
     @cached_property
     def delete_run(self) -> sa.Delete:
