@@ -14,7 +14,7 @@ import pytest
 from agno_store import open_db
 from agno_store.transfer import Reading, digest
 from tests.cli.program import environment, installed, run, run_installed
-from tests.contract.database import dump, overwrite
+from tests.contract.database import content, overwrite
 from tests.contract.samples import append, session
 from tests.servers import databases
 from tests.servers.plugin import fresh_database
@@ -40,7 +40,7 @@ def filled(url: str) -> None:
 
 def rows(url: str, **options: Any) -> Any:
     with open_db(url, **options) as db:
-        return dump(db)
+        return content(db)
 
 
 def digests(url: str) -> list[str]:
