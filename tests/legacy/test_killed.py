@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agno_store import open_db
-from tests.contract.database import dump
+from tests.contract.database import Dump, dump
 from tests.legacy import EVERYTHING, imported
 from tests.legacy.tables import IDS, Tables, run
 
@@ -92,6 +92,12 @@ def killed_at(place: int, url: str) -> None:
     assert ended.returncode == -9, ended.stderr
 
 
+def rows(db: Any) -> Dump:
+    """Every row, but for what is another number in each store: it tells one making of a session from another."""
+    found = dump(db)
+    return {**found, "sessions": [{**row, "runs_changed": None} for row in found["sessions"]]}
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_killed_import_is_finished_by_the_next_one(
     old: Tables, fresh_url: str, layout: str, record_property: Callable[[str, object], None]
@@ -99,17 +105,17 @@ def test_a_killed_import_is_finished_by_the_next_one(
     made(old, layout)
     with open_db(fresh_url, table_name="undisturbed") as db:
         assert imported(db, fresh_url, verify=True).problems == []
-        whole = dump(db)
+        whole = rows(db)
     choose = random.Random(f"{layout} {fresh_url}")
     with open_db(fresh_url) as db:
         db.upgrade_schema()
         for place in choose.sample(range(1, FEWEST), PLACES):
             db.delete_sessions([found["session_id"] for found in whole["sessions"]])
             killed_at(place, fresh_url)
-            there = {found["session_id"] for found in dump(db)["sessions"]}
-            partly = dump(db)
+            partly = rows(db)
+            there = {found["session_id"] for found in partly["sessions"]}
             assert partly["runs"] == [found for found in whole["runs"] if found["session_id"] in there]
             done = imported(db, fresh_url, verify=True)
             assert (done.problems, done.sessions.kept) == ([], len(there))
-            assert dump(db) == whole
+            assert rows(db) == whole
     record_property("told", f"an import of {layout} was killed at {PLACES} places and finished")
