@@ -1,4 +1,4 @@
-"""What docs/howto/import.md says to type works, in the order in which it says so."""
+"""What docs/howto/coming-from-agno.md says to type works, in the order in which it says so."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.legacy import DATABASES
 from tests.package.documents import SHELLS, blocks, typed
 from tests.package.source import ROOT
 
-DOCUMENT = ROOT / "docs/howto/import.md"
+DOCUMENT = ROOT / "docs/howto/coming-from-agno.md"
 
 
 def test_the_commands_of_the_document_work(tmp_path: Path) -> None:
