@@ -137,7 +137,8 @@ def _on_the_way_out(type_: TypeEngine[Any], dialect: Dialect) -> Process | None:
 def _columns(statement: Statement) -> Iterable[Any]:
     if isinstance(statement, sa.Select):
         return statement.selected_columns
-    return getattr(statement, "exported_columns", ())  # of an INSERT, UPDATE or DELETE those of its RETURNING
+    # Only of one with RETURNING: a statement remembers that it has none, and so would the one that is made of it.
+    return statement.exported_columns if statement._returning else ()
 
 
 def named(result: CursorResult[Any]) -> Iterator[Row]:
