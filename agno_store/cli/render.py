@@ -93,9 +93,9 @@ class Output:
         """Print a table for people; nothing where programs read."""
         if self.as_json:
             return
-        table = Table(
-            title=Text(printable(title)) if title else None, title_justify="left", show_edge=False, pad_edge=False
-        )
+        if title:  # of its own, for it would be folded where the table is narrower
+            self.line(title, "italic")
+        table = Table(show_edge=False, pad_edge=False)
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:

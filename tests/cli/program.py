@@ -50,7 +50,7 @@ LOOKS: dict[str, tuple[str, ...]] = {
 }
 """More that find their store in the way of those."""
 
-OF_ROWS = ("export", "import", "copy")
+OF_ROWS = ("export", "import", "copy", "prune", "delete-user")
 """Those that are about rows: they look at no revisions of an application."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
