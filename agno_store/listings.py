@@ -66,6 +66,17 @@ class Listings:
         """Whether a session is not being deleted. As a function: no index is to be chosen for it."""
         return sa.func.coalesce(self.sessions.c.user_id, sa.literal_column("'-'")) != _GONE
 
+    @property
+    def is_the_one(self) -> sa.ColumnElement[bool]:
+        """Whether the session ``session_id`` is that which was made at ``session_created_at``.
+
+        Looked for by itself: joined with its runs, SQLite may find it by an index that is not said to be unique, and
+        then puts the runs in order.
+        """
+        s = self.sessions.c
+        this, made = s.session_id == sa.bindparam("session_id"), s.created_at == sa.bindparam("session_created_at")
+        return sa.exists().where(this, made, self.is_there)
+
     @cached_property
     def session_columns(self) -> sa.Select[Any]:
         """What is read of a session, with its summary."""

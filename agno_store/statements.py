@@ -158,16 +158,7 @@ class Statements(Listings):
 
     @property
     def _runs_of_session(self) -> sa.Select[Any]:
-        s, r = self.sessions.c, self.runs.c
-        return (
-            sa.select(self.runs)
-            .join(self.sessions, s.session_id == r.session_id)
-            .where(
-                r.session_id == sa.bindparam("session_id"),
-                s.created_at == sa.bindparam("session_created_at"),
-                self.is_there,
-            )
-        )
+        return sa.select(self.runs).where(self.runs.c.session_id == sa.bindparam("session_id"), self.is_the_one)
 
     @cached_property
     def runs_of_sessions(self) -> sa.Select[Any]:

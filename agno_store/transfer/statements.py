@@ -80,7 +80,7 @@ class Statements:
         self.store = store
         self.sessions, self.runs, self.summaries = store.sql.sessions, store.sql.runs, store.sql.summaries
         self._of_tenant = self.sessions.c.tenant_id == store.tenant_id  # IS NULL where there is none
-        self._is_there = store.sql.is_there
+        self._is_there, self._is_the_one = store.sql.is_there, store.sql.is_the_one
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -139,13 +139,11 @@ class Statements:
     @cached_property
     def piece(self) -> sa.Select[Any]:
         """The next ``count`` runs behind a place, in order, of the session made at ``session_created_at``."""
-        s, r = self.sessions.c, self.runs.c
+        place = self.runs.c.run_index
         return (
             _of(self.runs, RUN)
-            .join(self.sessions, s.session_id == r.session_id)
-            .where(s.created_at == sa.bindparam("session_created_at"), self._is_there)
-            .where(r.run_index > sa.bindparam("after"))
-            .order_by(r.run_index)
+            .where(self._is_the_one, place > sa.bindparam("after"))
+            .order_by(place)
             .limit(sa.bindparam("count", type_=sa.BigInteger()))
         )
 

@@ -74,7 +74,7 @@ def test_a_write_cancelled_at_any_statement_leaves_no_trace(
             assert await contents(db) == before
 
     statements = run(work)
-    assert statements >= 2
+    assert statements >= 1  # and PostgreSQL stores a run in one
     record_property("told", f"{statements} statements of a write cancelled, {times} times each, nothing written")
 
 
