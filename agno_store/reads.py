@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy.engine import Connection, RowMapping
+from sqlalchemy.engine import Connection
 
 from agno_store import dialects, owners
 from agno_store.errors import InvalidArgument
@@ -26,7 +26,7 @@ class Reads:
         self.tenant_id = tenant_id
         self.sql = Statements(names, tenant_id)
         sending = Sending()
-        self._ask = sending.send
+        self.ask = sending.send
         self.quick = Shortcuts(self.sql, sending)
 
     # -- sessions -----------------------------------------------------------------------------
@@ -35,15 +35,15 @@ class Reads:
         self, c: Connection, session_id: str, user_id: str | None, runs_limit: int | None = None
     ) -> tuple[Row, list[Row]] | None:
         """Return a session and its runs in order, or None. Writes nothing."""
-        row = self._ask(c, self.sql.session, {"session_id": session_id}).first
+        row = self.ask(c, self.sql.session, {"session_id": session_id}).first
         if row is None or not owners.may_read(row["user_id"], user_id):
             return None
         self.quick.saw(session_id)
         # The runs of this very session: it may have been deleted, and made anew by another user, since.
         this = {"session_id": session_id, "session_created_at": row["created_at"]}
         if runs_limit is None:
-            return row, self._ask(c, self.sql.session_runs, this).rows
-        return row, self._ask(c, self.sql.latest_runs, {**this, "count": runs_limit}).rows[::-1]
+            return row, self.ask(c, self.sql.session_runs, this).rows
+        return row, self.ask(c, self.sql.latest_runs, {**this, "count": runs_limit}).rows[::-1]
 
     def sessions(
         self, c: Connection, which: SessionFilter, page: Page, *, with_runs: bool, with_total: bool
@@ -53,7 +53,7 @@ class Reads:
             return [], {}, 0 if with_total else None
         hint = dialects.of(c.engine).read_along
         statement = self.sql.list_sessions(which.shape, page.shape, hint)
-        found = list(named(c.execute(statement, {**which.values, **page.values})))
+        found = self.ask(c, statement, {**which.values, **page.values}).rows
         total = c.execute(self.sql.count_sessions(which.shape), which.values).scalar_one() if with_total else None
         return found, self._runs_of(c, found) if with_runs else {}, total
 
@@ -71,18 +71,18 @@ class Reads:
 
     def summary(self, c: Connection, session_id: str, user_id: str | None) -> Row | None:
         """Return a session's summary, or None. Writes nothing."""
-        row = self._ask(c, self.sql.summary, {"session_id": session_id}).first
+        row = self.ask(c, self.sql.summary, {"session_id": session_id}).first
         return row if row is not None and owners.may_read(row["user_id"], user_id) else None
 
     # -- runs ---------------------------------------------------------------------------------
 
-    def run(self, c: Connection, run_id: str, session_id: str | None, user_id: str | None) -> RowMapping | None:
+    def run(self, c: Connection, run_id: str, session_id: str | None, user_id: str | None) -> Row | None:
         """Return one run, or None. Writes nothing.
 
         Raises InvalidArgument where several sessions have a run of that id and none is named.
         """
         asked = _given({"run_id": run_id, "session_id": session_id, "user_id": user_id})
-        found = c.execute(self.sql.runs_called(tuple(asked)), asked).mappings().all() if user_id != "" else []
+        found = self.ask(c, self.sql.runs_called(tuple(asked)), asked).rows if user_id != "" else []
         if len(found) > 1:
             raise InvalidArgument(f"Several sessions have a run {run_id!r}: say which with session_id=.")
         return found[0] if found else None
@@ -94,7 +94,7 @@ class Reads:
         if filters.get("user_id") == "":
             return [], 0 if with_total else None
         asked = tuple(filters)
-        found = list(named(c.execute(self.sql.list_runs(asked, page.shape), {**filters, **page.values})))
+        found = self.ask(c, self.sql.list_runs(asked, page.shape), {**filters, **page.values}).rows
         total = c.execute(self.sql.count_runs(asked), filters).scalar_one() if with_total else None
         return found, total
 

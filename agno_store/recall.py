@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from sqlalchemy.engine import Connection, RowMapping
+from sqlalchemy.engine import Connection
 
 from agno_store import owners, types
 from agno_store.history import Known, Marks
-from agno_store.statements import Statements
+from agno_store.reads import Reads
+from agno_store.sending import Row
 from agno_store.unread import Kept
 
 
 def session(
-    c: Connection, sql: Statements, session_id: str, user_id: str | None, known: Known | None, most: int | None
-) -> tuple[RowMapping, Known] | None:
+    c: Connection, store: Reads, session_id: str, user_id: str | None, known: Known | None, most: int | None
+) -> tuple[Row, Known] | None:
     """Return a session and its runs in order, the last ``most`` of them, or None. Writes nothing.
 
     One statement where all runs are known, two where runs were added, three where one was changed.
     """
-    row = c.execute(sql.session_with_marks, {"session_id": session_id}).mappings().first()
+    sql, ask = store.sql, store.ask
+    row = ask(c, sql.session_with_marks, {"session_id": session_id}).first
     if row is None or not owners.may_read(row["user_id"], user_id):
         return None
+    store.quick.saw(session_id)
     marks = Marks.of(row)
     if known is not None and known.marks == marks:
         return row, known
@@ -32,9 +35,9 @@ def session(
         known = known if known is not None and known.marks.have_changed_to(marks) else Known(marks)
         if known.runs or most is not None:
             count = types.LARGEST if most is None else most
-            there = c.execute(sql.run_versions, {**this, "count": count}).all()
-            known, first = known.among(there[::-1])
+            there = ask(c, sql.run_versions, {**this, "count": count}).rows
+            known, first = known.among([tuple(row.values()) for row in reversed(there)])
     if first is None:
         return row, known.grown(marks, [], most)
-    found = c.execute(sql.session_runs_from, {**this, "first": first}).mappings().all()
+    found = ask(c, sql.session_runs_from, {**this, "first": first}).rows
     return row, known.grown(marks, [Kept(run) for run in found], most)

@@ -29,7 +29,7 @@ class Store(Reads):
     def _send(self, c: Connection, statement: Statement, values: Mapping[str, Any]) -> Answer:
         """Write a row. Raises PayloadTooLarge, and sends nothing, where the database does not take as much."""
         dialects.of(c.engine).refuse_too_large(c, values)
-        return self._ask(c, statement, values)
+        return self.ask(c, statement, values)
 
     def save_session(self, c: Connection, save: SessionSave, *, only_new: bool = False) -> Row | None:
         """Insert a session or change it, and return its row; None if ``only_new`` and it is there.
@@ -65,14 +65,14 @@ class Store(Reads):
         stored: Mapping[str, bytes] = {}
         if save.known_runs is None:
             this = {"session_id": save.session_id, "session_created_at": row["created_at"]}
-            stored = rows.run_digests(self._ask(c, self.sql.session_runs, this).rows)
+            stored = rows.run_digests(self.ask(c, self.sql.session_runs, this).rows)
         given = rows.run_digests(save.runs)
         for run in save.runs:
             if stored.get(run["run_id"]) != given[run["run_id"]]:
                 self.save_run(c, {**run, "updated_at": row["updated_at"]}, None)
 
     def _stored(self, c: Connection, session_id: str) -> Row:
-        (row,) = self._ask(c, self.sql.session, {"session_id": session_id}).rows
+        (row,) = self.ask(c, self.sql.session, {"session_id": session_id}).rows
         return row
 
     def _changes(self, c: Connection, save: SessionSave, version: int) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class Store(Reads):
         locked = self._locked(c, session_id)
         if locked is None or locked["user_id"] != previous:
             return False
-        if self._ask(c, self.sql.active_run, {"session_id": session_id}).rows:
+        if self.ask(c, self.sql.active_run, {"session_id": session_id}).rows:
             return False
         self._update_session(c, session_id, locked["version"], {"user_id": owner, "updated_at": now()})
         return True
@@ -120,11 +120,11 @@ class Store(Reads):
     def _delete_session(self, c: Connection, session_id: str) -> None:
         # Children first and by name: a caller's SQLite engine may not enforce foreign keys.
         for statement in (self.sql.delete_session_runs, self.sql.delete_summary, self.sql.delete_session):
-            self._ask(c, statement, {"key": session_id})
+            self.ask(c, statement, {"key": session_id})
 
     def _refuse_claim(self, c: Connection, session_id: str, user_id: str) -> None:
         """Raise OwnerMismatch where a session that nobody owns holds another user's run."""
-        other = self._ask(c, self.sql.run_of_another, {"key": session_id, "user_id": user_id}).first
+        other = self.ask(c, self.sql.run_of_another, {"key": session_id, "user_id": user_id}).first
         if other is not None:
             owners.own(session_id, other["user_id"], user_id)
 
@@ -134,7 +134,7 @@ class Store(Reads):
         return None if locked is None else locked["user_id"]
 
     def _locked(self, c: Connection, session_id: str) -> Row | None:
-        row = self._ask(c, self.sql.lock_session, {"session_id": session_id}).first
+        row = self.ask(c, self.sql.lock_session, {"session_id": session_id}).first
         return self.unless_gone(c, session_id, row)
 
     def unless_gone(self, c: Connection, session_id: str, locked: Row | None) -> Row | None:
@@ -191,7 +191,7 @@ class Store(Reads):
         """
         self.quick.saw(run["session_id"], run["run_id"])
         key = {"key": run["session_id"], "run_key": run["run_id"]}
-        locked = self._ask(c, self.sql.lock_session_for_run, key).first
+        locked = self.ask(c, self.sql.lock_session_for_run, key).first
         locked = self.unless_gone(c, run["session_id"], locked)
         if locked is None:
             if session is None:
@@ -240,7 +240,7 @@ class Store(Reads):
         """Let ``change`` edit a run's row, decoded, and store it if it answers UPDATED."""
         session = self._locked(c, session_id)
         key = {"key": session_id, "run_key": run_id}
-        row = self._ask(c, self.sql.one_run, key).first
+        row = self.ask(c, self.sql.one_run, key).first
         if (
             session is None
             or row is None
@@ -279,7 +279,7 @@ class Store(Reads):
         for session, run_id in keys:
             # Looked at under the lock: the session may have been handed over meanwhile.
             if self._locked(c, session) is not None and self.run(c, run_id, session, user_id) is not None:
-                deleted += self._ask(c, self.sql.delete_run, {"key": session, "run_key": run_id}).matched
+                deleted += self.ask(c, self.sql.delete_run, {"key": session, "run_key": run_id}).matched
                 # On a cluster the lock is not seen by other nodes: writers meet in the row that both have written.
                 self.set_columns(c, session, {"updated_at": now()}, changes_runs=True)
         return deleted

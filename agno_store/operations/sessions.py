@@ -44,7 +44,7 @@ class SessionOperations(Base):
         if runs_limit is None and deserialize and kind in TYPES and bridge.loaded() and not bridge.runs_are_brought():
             return self._session_of_agno(key, owner, kind)
         if runs_limit is None and self.history_runs is not None:
-            read = self._read(recall.session, self._store.sql, key, owner, None, self.history_runs)
+            read = self._read(recall.session, self._store, key, owner, None, self.history_runs)
             found: Any = None if read is None else (read[0], [run.row for run in read[1].runs])
         else:
             found = self._read(self._store.session, key, owner, runs_limit)
@@ -54,7 +54,7 @@ class SessionOperations(Base):
         """Return a session as agno reads one for each of its runs: what is known of its runs is not read again."""
         key = session_id, kind
         known = self._history.known(key)
-        found = self._read(recall.session, self._store.sql, session_id, user_id, known, self.history_runs)
+        found = self._read(recall.session, self._store, session_id, user_id, known, self.history_runs)
         if found is None:
             return None
         row, known = found

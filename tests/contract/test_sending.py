@@ -76,7 +76,7 @@ def test_an_engine_that_logs_logs_every_statement(over: Callable[..., Any], capl
 def test_an_error_of_the_driver_is_sqlalchemys(db: Any) -> None:
     db.upsert_session(session("s"))
     append(db, "s", "r")
-    sql, ask = core(db).sql, core(db)._ask
+    sql, ask = core(db).sql, core(db).ask
 
     def twice() -> None:
         with db.db_engine.connect() as connection, connection.begin():
