@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import time
-from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 
-PANEL = "Which sessions"
+from agno_store.cli.ages import moment
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+PANEL = "Which sessions"
 
 User = Annotated[str | None, typer.Option("--user", help="Those of this user.", metavar="ID", rich_help_panel=PANEL)]
 Kind = Annotated[
@@ -54,22 +51,7 @@ def meant(
         "session_type": kind,
         "component_id": component,
         "session_ids": ids or None,
-        "written_since": _moment(newer, "--newer-than"),
-        "written_before": _moment(older, "--older-than"),
+        "written_since": moment(newer, "--newer-than"),
+        "written_before": moment(older, "--older-than"),
     }
     return {name: value for name, value in named.items() if value is not None}
-
-
-def _moment(said: str | None, option: str) -> float | None:
-    """Return a time in seconds, said as an age or a date."""
-    if said is None:
-        return None
-    age = re.fullmatch(r"(\d{1,6})([smhdw])", said)
-    if age:
-        return time.time() - int(age[1]) * _SECONDS[age[2]]
-    try:
-        return datetime.fromisoformat(said.replace("Z", "+00:00")).timestamp()
-    except (ValueError, OverflowError, OSError):
-        raise typer.BadParameter(
-            f"{said!r} is neither an age, such as 30d, 12h or 90m, nor a date, such as 2026-01-31.", param_hint=option
-        ) from None

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from agno_store import encoding, escapes, failures
+from agno_store.cli.ages import moment
 from agno_store.cli.app import app
 from agno_store.cli.application import Application
-from agno_store.cli.options import App, Json, Pooler, SchemaName, TableName, Url, Versions, opened
+from agno_store.cli.options import App, Json, Pooler, SchemaName, TableName, Tenant, Url, Versions, opened
 from agno_store.cli.render import Output
 from agno_store.errors import InvalidArgument
 from agno_store.migrations import Migrator
 from agno_store.names import DEFAULT
 from agno_store.schema import MISSING
 
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-
 _STORE, _FILTERS, _PAGES = "The store", "Which", "Pages"
 
-Tenant = Annotated[
-    str | None,
-    typer.Option("--tenant", envvar="AGNO_STORE_TENANT", help="The store's tenant_id.", metavar="NAME"),
-]
 Lines = Annotated[bool, typer.Option("--jsonl", help="Answer with one JSON document in each line.")]
 SessionId = Annotated[str, typer.Argument(help="The session's id.", metavar="SESSION")]
 User = Annotated[str | None, typer.Option("--user", help="Of this user.", metavar="ID", rich_help_panel=_FILTERS)]
@@ -196,37 +189,14 @@ def filters(
     of = next(iter(named), None)
     if of is not None and kind not in (None, of):
         raise InvalidArgument(f"--{of} is of sessions of that type, not of --type {kind}.")
+    since, before = moment(newer_than, "--newer-than"), moment(older_than, "--older-than")
     return {
         "session_type": of or kind,
         "user_id": user,
         "component_id": next(iter(named.values()), None),
-        "start_timestamp": moment(newer_than, "--newer-than"),
-        "end_timestamp": None if older_than is None else moment(older_than, "--older-than") - 1,  # type: ignore[operator]
+        "start_timestamp": None if since is None else int(since),
+        "end_timestamp": None if before is None else int(before) - 1,
     }
-
-
-def moment(age: str | None, option: str) -> int | None:
-    """Return an age, such as 90d, or a day, such as 2026-01-31, as seconds since 1970; None for none.
-
-    Raises InvalidArgument for anything else.
-    """
-    if age is None:
-        return None
-    found = re.fullmatch(r"([0-9]{1,9})([smhdw])", age.strip())
-    since_1970 = int(time.time()) - int(found[1]) * SECONDS[found[2]] if found else _day(age.strip())
-    if since_1970 is None or since_1970 < 0:
-        raise InvalidArgument(
-            f"{option} {age}: write an age, such as 36h, 90d or 12w, or a day (UTC) since 1970, such as 2026-01-31."
-        )
-    return since_1970
-
-
-def _day(text: str) -> int | None:
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return None
-    return int(datetime(day.year, day.month, day.day, tzinfo=timezone.utc).timestamp())
 
 
 # -- how it is shown ------------------------------------------------------------------------------

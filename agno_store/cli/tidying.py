@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from agno_store.cli.app import app
-from agno_store.cli.options import Json, Pooler, SchemaName, TableName, Url, Yes, opened
+from agno_store.cli.options import Json, Pooler, SchemaName, TableName, Tenant, Url, Yes, opened
 from agno_store.cli.render import Output
 from agno_store.cli.reporting import confirm
 from agno_store.errors import AgnoStoreError
@@ -24,10 +24,6 @@ KeepLast = Annotated[
     typer.Option("--keep-last", min=0, help="Keep each user's newest ones, whatever their age.", metavar="N"),
 ]
 User = Annotated[str | None, typer.Option("--user", help="Only this user's sessions.", metavar="USER")]
-Tenant = Annotated[
-    str | None,
-    typer.Option("--tenant", envvar="AGNO_STORE_TENANT", help="The store's tenant_id.", metavar="NAME"),
-]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Count what would be deleted, and delete nothing.")]
 Vacuum = Annotated[
     bool, typer.Option("--vacuum", help="Then give the room back, and with it the bytes that were in it.")
