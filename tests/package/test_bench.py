@@ -1,7 +1,11 @@
-"""The benchmark works on every database, and counts what it says it counts. Its timings are nobody's business here."""
+"""The benchmark works, and counts what it says it counts. Its timings are nobody's business here.
+
+On SQLite here, with TEST_ALL on every database.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -15,7 +19,9 @@ from bench.places import Place
 from bench.raw import Raw
 from bench.results import Line, Result
 from bench.sizes import Size
+from tests.servers import BACKENDS
 
+on_some = pytest.mark.backends(*(BACKENDS if os.environ.get("TEST_ALL") else ("sqlite",)))
 TINY = Size(1, 1, 1, 5, 6, 7, 300, 2, 2, 2, 1, 1)
 
 
@@ -24,6 +30,7 @@ def place(backend: str, fresh_url: str) -> Place:
     return Place(backend, fresh_url)
 
 
+@on_some
 def test_a_turn_is_counted_for_every_system(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     # As in a process of the benchmark's own: other tests of this one import agno.
     monkeypatch.setattr("agno_store.bridge.loaded", lambda: False)
@@ -43,6 +50,7 @@ def test_a_turn_is_counted_for_every_system(place: Place, monkeypatch: pytest.Mo
     assert {line.what for line in result.lines} == {"a turn after 5 runs", "a turn after 6 runs"}
 
 
+@on_some
 @pytest.mark.parametrize(
     ("work", "goals"), [(turns.growth, [1.2] * 4), (others.listing, [1.5, None, 1.2]), (turns.threads, [0.8])]
 )
