@@ -159,14 +159,16 @@ def _executed(c: Connection, text: str, values: Any, has_rows: bool) -> tuple[Se
         result = c.exec_driver_sql(text, values)
         found = result.all() if has_rows else ()
         return found, result.rowcount, result.lastrowid if gives_id else None
-    cursor: Any = c.connection.cursor()
+    driver, cursor = c.connection, None
     try:
+        cursor = driver.cursor()  # fails where a connection is known to be closed
         cursor.execute(text, values)
         found = cursor.fetchall() if has_rows else ()
         answer = found, cursor.rowcount, cursor.lastrowid if gives_id else None
     except BaseException as error:
         if isinstance(error, Exception) and not isinstance(error, c.dialect.loaded_dbapi.Error):
-            cursor.close()
+            if cursor is not None:
+                cursor.close()
             raise
         # What a connection does with its driver's error, and with an interrupt in the middle of a statement, which
         # leaves nothing to be used: only SQLAlchemy's own method does all of it.

@@ -91,6 +91,23 @@ def test_an_error_of_the_driver_is_sqlalchemys(db: Any) -> None:
         assert connection.scalar(sa.select(sa.func.count()).select_from(tables(db)["runs"])) == 1
 
 
+def test_the_error_of_a_closed_connection_is_sqlalchemys(opened: Callable[..., Any]) -> None:
+    db = opened()
+    append(db, "s", "r")
+    sql, ask = core(db).sql, core(db)._ask
+
+    def close_and_ask() -> None:
+        with db.db_engine.connect() as connection:
+            driver: Any = connection.connection.dbapi_connection
+            driver.close()
+            with pytest.raises(sa.exc.DBAPIError):
+                ask(connection, sql.session, {"session_id": "s"})
+            assert connection.invalidated
+
+    stores.run(close_and_ask)
+    assert run_ids(db, "s") == ["r"]
+
+
 def core(db: Any) -> Any:
     """The store's own operations on a connection."""
     return stores.run(lambda: db.inner._here().core._store) if stores.is_async() else db._store
