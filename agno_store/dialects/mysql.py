@@ -307,8 +307,10 @@ MYSQL = MySQL()
 
 def _is_open(driver: Any) -> bool:
     """Whether a transaction is open, by the last answer of the server; or perhaps, of a driver that does not tell."""
-    status = getattr(driver, "server_status", None)
-    return not isinstance(status, int) or bool(status & IN_TRANSACTION)
+    status, last = getattr(driver, "server_status", None), getattr(driver, "_result", None)
+    if not isinstance(status, int) or (last is not None and not last.server_status):
+        return True  # PyMySQL and aiomysql take it from no answer with rows
+    return bool(status & IN_TRANSACTION)
 
 
 def _code(error: DBAPIError) -> Any:

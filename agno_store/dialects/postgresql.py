@@ -113,7 +113,11 @@ class PostgreSQL(Dialect):
             watch_idle(engine.pool, engine.dialect)
 
     def commits_alone(self, engine: Engine) -> bool:
-        return is_own(engine) and engine.dialect.driver in ("psycopg", "psycopg_async")
+        if not is_own(engine) or engine.dialect.driver not in ("psycopg", "psycopg_async"):
+            return False
+        # Somebody may set what is to be true of the transaction, or wait for its end.
+        events: Any = engine.dispatch
+        return not (events.begin or events.commit or events.rollback)
 
     @contextmanager
     def by_statement(self, engine: Engine) -> Iterator[Connection]:

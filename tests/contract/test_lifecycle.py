@@ -94,6 +94,46 @@ def test_no_connection_is_kept_after_a_call(db: Any) -> None:
     assert db.db_engine.pool.checkedout() == 0
 
 
+@pytest.mark.own_pool
+@pytest.mark.backends("postgresql", "mysql")
+def test_what_a_program_leaves_open_on_a_connection_of_ours_is_rolled_back(
+    opened: Callable[..., Any], fresh_url: str
+) -> None:
+    db = opened()
+    append(db, "s", "r")
+    lock = f"SELECT session_id FROM {db.names.sessions} FOR UPDATE"
+
+    def leave_open() -> None:
+        with db.db_engine.connect() as connection:
+            cursor: Any = connection.connection.cursor()
+            cursor.execute(lock)
+            cursor.fetchall()
+
+    run_in_colour(leave_open)
+    other = create_engine(fresh_url, poolclass=NullPool)
+    with run_in_colour(other.connect) as connection:
+        assert run_in_colour(connection.exec_driver_sql, f"{lock} NOWAIT").all() == [("s",)]
+        run_in_colour(connection.rollback)
+
+
+@pytest.mark.backends("postgresql")
+def test_what_a_program_does_as_a_transaction_begins_is_true_of_every_statement(
+    opened: Callable[..., Any], fresh_url: str
+) -> None:
+    db, text = opened(), "SET LOCAL search_path TO elsewhere"
+    other = create_engine(fresh_url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with run_in_colour(other.connect) as connection:
+        run_in_colour(connection.exec_driver_sql, "CREATE SCHEMA elsewhere")
+        sa.event.listen(db.db_engine, "begin", lambda begun: begun.exec_driver_sql(text))
+        append(db, "s", "r", "r2")
+        db.upsert_session(db.get_session("s"), run=run("r3"))
+
+        assert run_ids(db, "s") == ["r", "r2", "r3"]
+        count = f"SELECT count(*) FROM elsewhere.{db.names.runs}"
+        assert run_in_colour(connection.exec_driver_sql, count).scalar_one() == 3
+        run_in_colour(connection.close)
+
+
 def test_copies_are_the_same_store(opened: Callable[..., Any]) -> None:
     db = opened(table_name="my sessions", id="mine")
     append(db, "s", "r")
