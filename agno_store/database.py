@@ -358,8 +358,8 @@ class Database(Shown, Operations):
     def _once(self, attempts: Attempts, changes: bool, work: Callable[[Connection], T], quick: Way[T]) -> T:
         with tenants.acting_for(self.tenant_id):
             if quick is not None and attempts.repeatable and self.dialect.commits_alone(self._engine):
-                attempts.committing = True  # with the statement
                 with self.dialect.by_statement(self._engine) as connection:
+                    attempts.committing = True  # with the statement
                     done = quick(connection)
                 if done is not None:
                     return done

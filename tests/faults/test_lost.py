@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.pool import NullPool, QueuePool
 
-from agno_store import DatabaseError, MySQLDb, PostgresDb, open_db
+from agno_store import DatabaseError, MySQLDb, OutcomeUnknown, PostgresDb, open_db
 from agno_store.dialects import answers
 from agno_store.operations import Operations
 from tests.contract.samples import append, positions, run_ids, session
@@ -117,8 +117,9 @@ def test_a_server_that_stays_away_is_an_error_that_says_so_in_time(
     append(db, "s", "r1")
     proxy.refuse()
     began = time.monotonic()
-    with pytest.raises(DatabaseError, match=r"after \d+ attempts.*server"):
+    with pytest.raises(DatabaseError, match=r"after \d+ attempts.*server") as raised:
         append(db, "s", "r2")
+    assert not isinstance(raised.value, OutcomeUnknown)  # nothing was sent
     assert time.monotonic() - began < 10
     proxy.restore()
     append(db, "s", "r2")
