@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 from tests.contract.samples import append, run, session
 
 Calls = dict[str, Callable[[Any], object]]
 
+
+def _exported(db: Any) -> BytesIO:
+    file = BytesIO()
+    db.export(file)
+    file.seek(0)
+    return file
+
+
 READS: Calls = {
     "get_session": lambda db: db.get_session("s").session_id == "s",
     "get_sessions": lambda db: [found.session_id for found in db.get_sessions(user_id="ada")] == ["s"],
     "get_run": lambda db: db.get_run("r").run_id == "r",
     "get_runs": lambda db: len(db.get_runs(session_id="s")) == 2,
+    "iter_sessions": lambda db: [found.session_id for found in db.iter_sessions(user_id="ada")] == ["s"],
+    "iter_runs": lambda db: len(list(db.iter_runs(session_id="s"))) == 2,
+    "stats": lambda db: db.stats().sessions == 2,
+    "search": lambda db: {found.session_id for found in db.search("hello")} == {"s"},
+    "export": lambda db: b"hello" in _exported(db).getvalue(),
+    "import_from": lambda db: db.import_from(_exported(db)).problems == [],  # all of it is there
     "get_summary": lambda db: db.get_summary("s").summary == "text",
     "schema_status": lambda db: db.schema_status().in_step,
     "table_exists": lambda db: db.table_exists(db.table_name),
