@@ -38,6 +38,9 @@ READ_ONLY, DISK_FULL = "25006", "53100"
 FOREIGN_TEXT = ("22P05", "22021")
 """A character that the database's encoding lacks."""
 
+IDLE = 0
+"""PQTRANS_IDLE: https://www.postgresql.org/docs/current/libpq-status.html"""
+
 _HOLDER = sa.text(
     "SELECT l.pid, a.application_name, a.backend_start FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid) "
     "WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 "
@@ -122,18 +125,15 @@ class PostgreSQL(Dialect):
     @contextmanager
     def by_statement(self, engine: Engine) -> Iterator[Connection]:
         with self.connected(engine) as connection:
-            # Neither way asks the server: psycopg only stops to send a BEGIN before the first statement.
-            driver: Any = connection.connection.dbapi_connection
-            driver.autocommit = True
-            try:
-                yield connection
-            except DBAPIError as error:
-                self._discard_if_useless(connection, error)
-                raise
-            finally:
-                connection.rollback()
-                if not connection.invalidated:
-                    driver.autocommit = False
+            driver: Any = connection.connection.driver_connection
+            # Begun by a program as it was handed out, perhaps to set something: that is its transaction's, and holds.
+            is_begun = driver.pgconn.transaction_status != IDLE
+            with connection.begin() if is_begun else _without_transaction(connection):
+                try:
+                    yield connection
+                except DBAPIError as error:
+                    self._discard_if_useless(connection, error)
+                    raise
 
     @contextmanager
     def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
@@ -317,6 +317,19 @@ class PostgreSQL(Dialect):
 
 
 POSTGRESQL = PostgreSQL()
+
+
+@contextmanager
+def _without_transaction(connection: Connection) -> Iterator[None]:
+    # Neither way asks the server: psycopg only stops to send a BEGIN before the first statement.
+    driver: Any = connection.connection.dbapi_connection
+    driver.autocommit = True
+    try:
+        yield
+    finally:
+        connection.rollback()
+        if not connection.invalidated:
+            driver.autocommit = False
 
 
 @contextmanager

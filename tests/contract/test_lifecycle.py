@@ -134,6 +134,26 @@ def test_what_a_program_does_as_a_transaction_begins_is_true_of_every_statement(
         run_in_colour(connection.close)
 
 
+@pytest.mark.own_pool
+@pytest.mark.backends("postgresql")
+def test_what_a_program_does_as_a_connection_is_handed_out_is_true_of_every_statement(
+    opened: Callable[..., Any],
+) -> None:
+    db, there = opened(), opened(db_schema="elsewhere")
+    for store in (db, there):
+        append(store, "s", "r")
+
+    def begin(driver: Any, *_: object) -> None:
+        driver.cursor().execute("SET LOCAL search_path TO elsewhere")
+
+    sa.event.listen(db.db_engine, "checkout", begin)
+    append(db, "s", "r2")
+    db.upsert_session(db.get_session("s"), run=run("r3"))
+    assert run_ids(db, "s") == ["r", "r2", "r3"]
+    sa.event.remove(db.db_engine, "checkout", begin)
+    assert [run_ids(store, "s") for store in (db, there)] == [["r"], ["r", "r2", "r3"]]
+
+
 def test_copies_are_the_same_store(opened: Callable[..., Any]) -> None:
     db = opened(table_name="my sessions", id="mine")
     append(db, "s", "r")
