@@ -94,7 +94,7 @@ def test_an_error_of_the_driver_is_sqlalchemys(db: Any) -> None:
 def test_the_error_of_a_closed_connection_is_sqlalchemys(opened: Callable[..., Any]) -> None:
     db = opened()
     append(db, "s", "r")
-    sql, ask = core(db).sql, core(db)._ask
+    sql, ask = core(db).sql, core(db).ask
 
     def close_and_ask() -> None:
         with db.db_engine.connect() as connection:
