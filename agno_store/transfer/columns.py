@@ -16,7 +16,10 @@ from agno_store.transfer.conversation import Malformed, Row
 
 SESSION, RUN, SUMMARY = "session", "run", "summary"
 
-ID, NUMBER, TEXT, PAYLOAD = "id", "number", "text", "payload"
+ID, NUMBER, TIME, TEXT, PAYLOAD = "id", "number", "time", "text", "payload"
+
+_MOST = types.LARGEST // 4
+"""As much as a store's own numbers and times are: what is added to one still is a number of the database's."""
 
 _MADE_BY_THE_TARGET = frozenset({"tenant_id", "name_folded", "runs_changed"})
 _NEED_NOT_BE_GIVEN = frozenset({"run_index"})
@@ -48,6 +51,8 @@ def columns(part: str) -> Mapping[str, Column]:
 def _kind(column: sa.Column[Any]) -> str:
     if isinstance(column.type, types.Id):
         return ID
+    if column.type is types.TIME:
+        return TIME
     if isinstance(column.type, sa.BigInteger):
         return NUMBER
     return PAYLOAD if column.type is types.JSON else TEXT
@@ -75,8 +80,9 @@ def complete(part: str, given: Row) -> dict[str, Any]:
 
 
 def _fits(column: Column, value: Any) -> bool:
-    if column.kind == NUMBER:
-        return isinstance(value, int) and not isinstance(value, bool) and -types.LARGEST <= value <= types.LARGEST
+    if column.kind in (NUMBER, TIME):
+        least = -_MOST if column.kind == TIME else 0
+        return isinstance(value, int) and not isinstance(value, bool) and least <= value <= _MOST
     if not isinstance(value, str):
         return False
     if column.kind == ID:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agno_store import escapes
-from agno_store.transfer.columns import ID, NUMBER, PAYLOAD, RUN, SESSION, SUMMARY, columns, complete
+from agno_store.transfer.columns import ID, NUMBER, PAYLOAD, RUN, SESSION, SUMMARY, TIME, columns, complete
 from agno_store.transfer.conversation import Content, Malformed, Row, Stamp
 
 CHARACTERS_AT_ONCE = 2_000_000
@@ -61,7 +61,7 @@ def _object(part: str, row: Row) -> str:
 
 
 def _value(kind: str, value: Any) -> str:
-    if kind == NUMBER:
+    if kind in (NUMBER, TIME):
         return str(value)
     if kind == PAYLOAD:
         return value if _is_as_written(value) else dumped(value)

@@ -105,13 +105,18 @@ class _Arrival:
                 new.append({**self._key, **run, "run_index": self._placed(run)})
                 self._known[run["run_id"]] = _age(run)
             elif is_newer(run, known):
+                self._insert_runs(new)  # the older one may be among them
                 self._replace_run(run, known)
                 counts.updated += 1
             else:
                 counts.kept += 1
+        self._insert_runs(new)
+
+    def _insert_runs(self, new: list[dict[str, Any]]) -> None:
         if new:
             self._send(self._store.sql.insert_run, new)
-            counts.inserted += len(new)
+            self.done.runs.inserted += len(new)
+            new.clear()
 
     def close(self) -> None:
         """Record in the session's row how far its runs go, and, where that row was kept, when they were written."""
