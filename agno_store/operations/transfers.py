@@ -70,6 +70,8 @@ class TransferOperations(Base):
         from agno_store import transfer
 
         conversations = self._conversations(source, transfer.Which.of(**which))
+        if verify and not getattr(conversations, "can_be_read_again", True):
+            raise InvalidArgument("What comes out of a pipe cannot be read again, to be compared. Give a file.")
         status = self.schema_status()
         if plan and status.state != MISSING:
             status.raise_unless_usable()
@@ -84,13 +86,7 @@ class TransferOperations(Base):
         if hasattr(source, "conversations"):
             found: Source = source
             return found
-        if hasattr(source, "read"):
-            return transfer.FileSource(source, which)
-        if isinstance(source, (str, Path)):
-            if "://" in str(source):
-                raise InvalidArgument(
-                    "A URL is no file. Give the store there, open_db(url), or agno's own tables, AgnoTables(url)."
-                )
+        if isinstance(source, (str, Path)) or hasattr(source, "read"):
             return transfer.FileSource(source, which)
         if hasattr(source, "_here"):
             if not in_task():

@@ -9,6 +9,7 @@ import gzip
 import io
 import json
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -37,7 +38,24 @@ _IN_MEMORY = 8_000_000
 _BROKEN = (EOFError, OSError, zlib.error)
 """What a file raises that cannot be read to its end."""
 
+_URL = re.compile(r"[a-z][a-z0-9+]+:/")  # a Path has made one slash of two
+
 File = str | Path | IO[bytes]
+
+
+def _refuse_no_file(file: File) -> None:
+    """Raise InvalidArgument for a database's URL, in a message without its password, and for a stream of text."""
+    if isinstance(file, (str, Path)) and _URL.match(str(file)):
+        raise InvalidArgument(
+            "A URL is no file. Give the store there, open_db(url), or agno's own tables, AgnoTables(url); on the "
+            "command line that is agno-store copy, and import --from-url."
+        )
+    if isinstance(file, io.TextIOBase):
+        raise InvalidArgument(f"{_name(file)} is a stream of text. Open it for bytes, as with open(path, 'rb').")
+
+
+def _name(file: Any) -> Any:
+    return file if isinstance(file, (str, Path)) else getattr(file, "name", file)
 
 
 # -- writing -------------------------------------------------------------------------------------------
@@ -46,9 +64,10 @@ File = str | Path | IO[bytes]
 def export(db: Db, target: File, which: Which = EVERYTHING, watch: Watch | None = None) -> Exported:
     """Write sessions into a file, or what can be written to. What cannot be read is left out, and a problem.
 
-    Raises SchemaError where the store is none that this release works with, AgnoStoreError where the file cannot be
-    written; then what was there before still is.
+    Raises SchemaError where the store is none that this release works with, InvalidArgument for what is no file,
+    AgnoStoreError where the file cannot be written; then what was there before still is.
     """
+    _refuse_no_file(target)
     db.schema_status().raise_unless_usable()
     reading, done = Reading(db, which), Exported()
     with _put_there(target) as file:
@@ -103,8 +122,7 @@ def _put_there(target: File) -> Iterator[IO[bytes]]:
     except AgnoStoreError:  # of which some are OSErrors
         raise
     except OSError as error:
-        name = getattr(target, "name", target)
-        raise AgnoStoreError(f"{name} cannot be written: {error.strerror or error}.") from error
+        raise AgnoStoreError(f"{_name(target)} cannot be written: {error.strerror or error}.") from error
 
 
 @contextmanager
@@ -148,6 +166,16 @@ class FileSource:
     which: Which = EVERYTHING
     passed: int = 0
     _start: int | None = None
+
+    def __post_init__(self) -> None:
+        _refuse_no_file(self.file)
+
+    @property
+    def can_be_read_again(self) -> bool:
+        """Whether what was read once can be read from its beginning, as from a pipe it cannot."""
+        if isinstance(self.file, (str, Path)):
+            return not Path(self.file).exists() or Path(self.file).is_file()
+        return self.file.seekable()
 
     @property
     def total(self) -> int | None:
@@ -232,7 +260,7 @@ class FileSource:
             return True
 
     def _refuse_unless_known(self, marks: dict[str, Any]) -> None:
-        name = getattr(self.file, "name", self.file)
+        name = _name(self.file)
         version = marks.get(HEADER)
         if not isinstance(version, int):
             raise InvalidArgument(

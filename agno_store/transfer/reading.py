@@ -122,11 +122,12 @@ class Reading:
         return None if session is None else Content(session, summary, _Pieces(self, session))
 
     def _rows(self, c: Connection, session_id: str) -> tuple[Row | None, Row | None]:
+        # The summary first: where the session is made anew meanwhile, its row tells that this was another one's.
         found = [
             c.execute(statement, {"session_id": session_id}).mappings().first()
-            for statement in (self._sql.session, self._sql.summary)
+            for statement in (self._sql.summary, self._sql.session)
         ]
-        session, summary = (None if row is None else dict(row) for row in found)
+        summary, session = (None if row is None else dict(row) for row in found)
         return session, summary
 
     def piece(self, session: Row, after: int) -> tuple[list[dict[str, Any]], bool]:

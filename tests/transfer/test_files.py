@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,11 @@ WRONG = {
     line("x", session_type="robot"): "its session_type is 'robot'",
     line("x", created_at="yesterday"): "the created_at of the session is 'yesterday'",
     line("x", created_at=2**63): "the created_at of the session is 9223372036854775808",
+    line("x", updated_at=2**62): "the updated_at of the session is 4611686018427387904",
+    line("x", version=2**62): "the version of the session is 4611686018427387904",
+    line("x", next_run_index=2**63 - 1): "the next_run_index of the session is 9223372036854775807",
+    line("x", {"run_id": "r", "run_index": 2**63 - 1}): "the run_index of run 'r' is 9223372036854775807",
+    line("x", {"run_id": "r", "run_index": -1}): "the run_index of run 'r' is -1",
     line("x", created_at=None): "the session has no created_at",
     line("x", user_id=7): "the user_id of the session is 7",
     line("x", user_id=""): "user_id is empty",
@@ -138,6 +144,13 @@ def test_what_is_wrong_with_a_line_is_said_and_the_others_are_stored(target: Any
         assert problem.place.startswith(f"line {2 * n + 3}")
         assert reason in problem.reason
         assert len(problem.reason) < 300
+
+
+def test_of_a_run_that_stands_in_a_line_twice_the_newer_one_is_stored(target: Any) -> None:
+    runs = [{"run_id": "r", "updated_at": at, "run_data": {"content": content}} for at, content in ((2, "a"), (3, "b"))]
+    for n, both in enumerate((runs, runs[::-1])):
+        assert imported(target, HEADER, line(f"s{n}", *both, {"run_id": "q"}), end(1)).problems == []
+        assert [found.run_data for found in target.get_session(f"s{n}").runs] == [{"content": "b"}, {}]
 
 
 def test_what_a_line_leaves_out_is_made_up_for(target: Any) -> None:
@@ -204,6 +217,8 @@ def test_what_is_no_source_is_refused(target: Any, tmp_path: Path) -> None:
         (tmp_path / "nothing.jsonl", "nothing.jsonl cannot be read: No such file"),
         (tmp_path, "cannot be read: Is a directory"),
         ("sqlite:///agents.db", "A URL is no file"),
+        (Path("postgresql://ada:secret99@host/db"), "A URL is no file"),
+        (io.StringIO(HEADER), "is a stream of text"),
         (7, "7 is neither a file nor a store"),
         (target, "This is the store itself"),
         (SqliteDb(db_engine=target.db_engine), "This is the store itself"),
@@ -216,6 +231,31 @@ def test_what_is_no_source_is_refused(target: Any, tmp_path: Path) -> None:
         empty_one.export(tmp_path / "x.jsonl")
     assert not (tmp_path / "nothing.db").exists()
     assert not (tmp_path / "x.jsonl").exists()
+
+
+@pytest.mark.parametrize("place", ["postgresql://ada:secret99@host/db", Path("mysql://ada:secret99@host/db")])
+@pytest.mark.backends("sqlite")
+def test_a_url_is_nowhere_to_write_to_and_is_not_repeated(source: Any, place: str | Path) -> None:
+    append(source, "s", "r")
+    with pytest.raises(InvalidArgument, match="A URL is no file") as refused:
+        source.export(place)
+    assert "secret99" not in str(refused.value)
+    with pytest.raises(InvalidArgument, match="is a stream of text"):
+        source.export(io.StringIO())
+
+
+@pytest.mark.backends("sqlite")
+def test_what_comes_through_a_pipe_is_not_compared_and_that_is_said_beforehand(target: Any, tmp_path: Path) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    with pytest.raises(InvalidArgument, match="cannot be read again"):
+        target.import_from(pipe, verify=True)
+    ends = os.pipe()
+    with os.fdopen(ends[0], "rb") as reading, os.fdopen(ends[1], "wb") as writing:
+        writing.write("\n".join([HEADER, line("s"), end(1)]).encode())
+        writing.close()
+        with pytest.raises(InvalidArgument, match="cannot be read again"):
+            target.import_from(reading, verify=True)
+        assert target.import_from(reading).sessions == Counts(1)
 
 
 @pytest.mark.backends("sqlite")
