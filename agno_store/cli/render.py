@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -151,8 +152,17 @@ class Output:
             SystemPager().show(shown)
 
     @property
+    def given(self) -> IO[bytes]:
+        """What bytes are read from in the place of a file. Raises AgnoStoreError where that is closed."""
+        if sys.stdin is None:
+            raise AgnoStoreError("stdin is closed: there is nothing to read.")
+        return sys.stdin.buffer
+
+    @property
     def bytes(self) -> IO[bytes]:
-        """What bytes are written to in the place of an answer."""
+        """What bytes are written to in the place of an answer. Raises AgnoStoreError where that is closed."""
+        if sys.stdout is None:
+            raise AgnoStoreError("stdout is closed: there is nothing to write to.")
         file = self.out.file
         return cast("IO[bytes]", getattr(file, "buffer", file))
 

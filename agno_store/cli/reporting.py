@@ -39,7 +39,7 @@ def say_changed(output: Output, before: SchemaStatus, after: SchemaStatus) -> No
 
 def confirm(output: Output, question: str) -> None:
     """Ask a person; refuse where there is none to be asked."""
-    if output.as_json or not sys.stdin.isatty():
+    if output.as_json or sys.stdin is None or not sys.stdin.isatty():
         raise AgnoStoreError("Nothing was changed. Add --yes to do it without being asked.")
     if not typer.confirm(question, default=False):
         raise AgnoStoreError("Nothing was changed.")

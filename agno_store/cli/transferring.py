@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import closing
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -96,7 +94,7 @@ def bring_in(
         with from_tables(output, asked, db_url, table, schema, options) as (db, source, about):
             _bring(output, db, source, plan, verify, which, **about)
     with closing(opened(db_url, table, schema, tenant_id=tenant, pooler=pooler)) as db:
-        _bring(output, db, sys.stdin.buffer if file == STREAM else Path(str(file)), plan, verify, which)
+        _bring(output, db, output.given if file == STREAM else str(file), plan, verify, which)
 
 
 FromUrl = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ import pytest
 
 from agno_store import open_db
 from agno_store.transfer import Reading, digest
-from tests.cli.program import environment, installed, run, run_installed
+from tests.cli.program import environment, installed, run, run_installed, run_process
 from tests.contract.database import content, overwrite
 from tests.contract.samples import append, session
 from tests.servers import databases
@@ -163,6 +164,8 @@ REFUSED = {
         "soon",
     ): "--newer-than: 'soon' is neither an age",
     ("export", "x.jsonl", "--db-url", "sqlite:///a.db", "--type", "robot"): "session_type='robot' is not one of",
+    ("export", "postgresql://ada:secret99@host/db", "--db-url", "sqlite:///a.db"): "A URL is no file",
+    ("import", "postgresql://ada:secret99@host/db", "--db-url", "sqlite:///a.db"): "A URL is no file",
     ("copy", "--from-url", "sqlite:///a.db"): "--to-url",
     ("copy", "--to-url", "sqlite:///a.db"): "--db-url",
 }
@@ -173,6 +176,7 @@ def test_a_mistake_changes_nothing(folder: Path, words: tuple[str, ...]) -> None
     answer = run(*words)
     assert answer.code == 2
     assert REFUSED[words] in answer.complaint
+    assert "secret99" not in answer.err
     assert list(folder.iterdir()) == []
 
 
@@ -207,3 +211,17 @@ def test_sessions_go_through_a_pipe(fresh: Fresh, folder: Path) -> None:
     )
     assert (done.returncode, json.loads(done.stdout)["sessions"]) == (0, NEW)
     assert rows(target) == rows(source)
+
+
+@pytest.mark.backends("sqlite")
+def test_a_stream_that_is_closed_is_named(fresh: Fresh, folder: Path) -> None:
+    url = fresh("sqlite")
+    filled(url)
+    for words, closed, reason in (
+        (("import", "-"), "<&-", "stdin is closed: there is nothing to read."),
+        (("export", "-"), ">&-", "stdout is closed: there is nothing to write to."),
+        (("prune", "--older-than", "0s"), "<&-", "Nothing was changed. Add --yes to do it without being asked."),
+    ):
+        command = f"{shlex.join([installed(), *words, '--db-url', url])} {closed}"
+        answer = run_process("sh", "-c", command, directory=folder)
+        assert (answer.code, answer.err) == (1, f"{reason}\n")
