@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection, RowMapping
 
-from agno_store import dialects, escapes, rows
+from agno_store import dialects, escapes, owners, rows
 from agno_store.errors import InvalidArgument
 from agno_store.paging import Page, SessionFilter
 from agno_store.records import SESSION_PAYLOADS
@@ -60,9 +60,9 @@ def search(
     found: list[Found] = []
     for row in sessions:
         session_id = row["session_id"]
-        places = _in_session(c, sql, session_id, text) if session_id in themselves else []
+        places = _in_session(c, sql, row, text) if session_id in themselves else []
         if session_id in runs:
-            places += _in_runs(c, sql, session_id, runs[session_id], text, PLACES - len(places))
+            places += _in_runs(c, sql, row, runs[session_id], text, PLACES - len(places))
         if places:
             found.append(_found(row, places))
         if len(found) == most:
@@ -76,24 +76,26 @@ def as_stored(text: str) -> list[str]:
     return list(dict.fromkeys((escapes.protect(ours), others, escapes.escape(text))))
 
 
-def _in_session(c: Connection, sql: Survey, session_id: str, text: str) -> list[Place]:
-    row = c.execute(sql.session, {"session_id": session_id}).mappings().first()
-    if row is None:
+def _in_session(c: Connection, sql: Survey, session: RowMapping, text: str) -> list[Place]:
+    row = c.execute(sql.session, {"session_id": session["session_id"]}).mappings().first()
+    # It may have been deleted, and made anew by another user, since it was listed.
+    if row is None or row["created_at"] != session["created_at"] or row["user_id"] == owners.GONE:
         return []
     unreadable: rows.Unreadable = []
     read = rows.session_dict(row, unreadable)
     values = {name: read[name] for name in (*SESSION_PAYLOADS, "summary")}
     places = [Place(None, None, path, _excerpt(value, text)) for path, value in _strings(values) if _holds(value, text)]
     if unreadable and not places:
-        stored = ((name, row[name]) for name in (*SESSION_PAYLOADS, "topics", "summary_data"))
+        stored = ((name, _letters(row[name])) for name in (*SESSION_PAYLOADS, "topics", "summary_data"))
         places = [_unread(None, None, name, value, text) for name, value in stored if value and _is_in(value, text)]
     return places[:PLACES]
 
 
-def _in_runs(c: Connection, sql: Survey, session_id: str, first: int, text: str, most: int) -> list[Place]:
+def _in_runs(c: Connection, sql: Survey, session: RowMapping, first: int, text: str, most: int) -> list[Place]:
     statement, found, at = sql.next_run_holding(as_stored(text)), list[Place](), first
+    this = {"session_id": session["session_id"], "session_created_at": session["created_at"]}
     while len(found) < most:
-        row = c.execute(statement, {"session_id": session_id, "run_index": at}).mappings().first()
+        row = c.execute(statement, {**this, "run_index": at}).mappings().first()
         if row is None:
             break
         found += _in_run(row, text)
@@ -105,10 +107,15 @@ def _in_run(row: RowMapping, text: str) -> list[Place]:
     key, unreadable = (row["run_id"], row["run_index"]), list[str]()
     data = rows.run_dict(row, unreadable)["run_data"]
     if any(note.endswith("run_data") for note in unreadable):
-        return [_unread(*key, "run_data", row["run_data"], text)]
+        return [_unread(*key, "run_data", _letters(row["run_data"]), text)]
     return [
         Place(*key, path, _excerpt(value, text)) for path, value in _strings({"run_data": data}) if _holds(value, text)
     ]
+
+
+def _letters(stored: Any) -> str:
+    """Return what stands in a column as text; SQLite keeps bytes in one of text."""
+    return stored.decode(errors="backslashreplace") if isinstance(stored, bytes) else stored or ""
 
 
 def _unread(run_id: str | None, run_index: int | None, column: str, stored: str, text: str) -> Place:

@@ -154,18 +154,10 @@ class Survey(Statements):
         )
 
     def next_run_holding(self, texts: Iterable[str]) -> sa.Select[Any]:
-        """The first run of ``session_id``, from ``run_index`` on, that holds one of these."""
+        """The first run from ``run_index`` on, of the session made at ``session_created_at``, that holds one."""
         r = self.runs.c
-        return (
-            sa.select(self.runs)
-            .where(
-                r.session_id == sa.bindparam("session_id"),
-                r.run_index >= sa.bindparam("run_index"),
-                _hold([r.run_data], texts),
-            )
-            .order_by(r.run_index)
-            .limit(1)
-        )
+        behind = r.run_index >= sa.bindparam("run_index")
+        return self.session_runs.where(behind, _hold([r.run_data], texts)).limit(1)
 
 
 @lru_cache(maxsize=64)

@@ -66,7 +66,9 @@ class LookOperations(Base):
         if not is_count(limit, 1):
             raise InvalidArgument(f"limit={limit!r}: it must be a whole number from 1 on.")
         by, found, place = ("created_at", "session_id"), list[Any](), after
-        while which.user_id != "" and len(found) < limit:
+        if which.user_id == "":
+            return Listing(found, None)
+        while len(found) < limit:
             page = Page.of(by, "desc", SESSION_SORTS, limit=searching.BATCH, page=None, after=place)
             some, place = self._list(searching.search, survey, which, page, wanted, limit - len(found))
             found += some

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from agno_store import InvalidArgument
 from agno_store.searching import BATCH, PLACES
@@ -249,11 +250,37 @@ def test_filters_leave_out_what_does_not_fit(db: Any) -> None:
     db.upsert_session(session("a", user_id="ada", agent_id="one", created_at=1_700_000_000, metadata={"x": "needle"}))
     db.upsert_session(session("b", user_id="bob", agent_id="two", created_at=1_700_000_100, metadata={"x": "needle"}))
     assert found(db, "needle", user_id="ada") == ["a"]
-    assert found(db, "needle", user_id="") == []
+    nobodys = db.search("needle", user_id="", after=db.search("needle", limit=1).next)
+    assert (found(db, "needle", user_id=""), nobodys, nobodys.next) == ([], [], None)
     assert found(db, "needle", component_id="two") == ["b"]
     assert found(db, "needle", session_type="team") == []
     assert found(db, "needle", start_timestamp=1_700_000_050) == ["b"]
     assert found(db, "needle", end_timestamp=1_700_000_050) == ["a"]
+
+
+@pytest.mark.parametrize("payload", ["session", "run"])
+@pytest.mark.parametrize("moment", [1, 2, 3])
+@pytest.mark.backends("postgresql", "mysql")  # SQLite shows a reader one moment
+def test_a_session_that_is_made_anew_meanwhile_is_not_shown(opened: Any, payload: str, moment: int) -> None:
+    db, other = opened(), opened()
+    db.upsert_session(session("s", user_id="ada", metadata={"x": "needle"}))
+    append(db, "s", "r", user_id="ada", content="needle")
+    sent: list[str] = []
+
+    def make_anew(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "agent_sessions" not in statement:
+            return
+        sent.append(statement)
+        if len(sent) == moment + 1:
+            other.delete_session("s")
+            said = {each: "a secret needle" if each == payload else "" for each in ("session", "run")}
+            other.upsert_session(session("s", user_id="bob", metadata={"x": said["session"]}))
+            append(other, "s", "r", user_id="bob", content=said["run"])
+
+    event.listen(db.db_engine, "before_cursor_execute", make_anew)
+    places = [place for one in db.search("needle", user_id="ada") for place in one.places]
+    assert len(sent) > moment
+    assert "secret" not in str(places)
 
 
 def test_only_the_first_places_of_a_session_are_shown_and_few_runs_are_read(db: Any) -> None:
@@ -291,6 +318,16 @@ def test_what_cannot_be_read_is_found_with_a_mark_and_takes_nothing_down(db: Any
         True,
     ]
     assert db.stats().runs == 2
+
+
+@pytest.mark.backends("sqlite")
+def test_bytes_in_the_place_of_a_text_are_found_with_a_mark(db: Any) -> None:
+    append(db, "s", "r")
+    overwrite(db, "sessions", "metadata", b'{"x": "needle \xff', session_id="s")
+    overwrite(db, "runs", "run_data", b'{"x": "a needle', run_id="r")
+    [one] = db.search("needle")
+    assert [(place.path, place.damaged) for place in one.places] == [("metadata", True), ("run_data", True)]
+    assert one.places[0].excerpt.endswith("needle \\xff")
 
 
 @pytest.mark.parametrize("text", ["", None, 5, b"needle", "x" * 1001])
