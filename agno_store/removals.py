@@ -30,8 +30,7 @@ class Removals:
         statement = self._found.where(self._of_tenant)
         if which.user_id is not None:
             statement = statement.where(s.user_id == sa.bindparam("user_id"))
-        else:
-            statement = statement.where(self._is_there)
+        statement = statement.where(self._is_there)  # also of a user, who might be called as the owner of what goes is
         if which.before is not None:
             # No session is older than it is there: the index leads past those that are too young.
             before = sa.bindparam("before", type_=s.updated_at.type)

@@ -26,7 +26,7 @@ AT_ONCE = 500
 REMEMBERED = 10_000
 """Of how many users it is remembered which of their sessions are kept."""
 
-Kept = dict[str | None, tuple[int, str] | None]
+Kept = dict[str | None, tuple[float, str] | None]
 """By user the last one of those sessions that are kept whatever their age, if there are more than those."""
 
 
@@ -58,9 +58,13 @@ class Tidying:
             found = [each for each in found if _is_behind(each, kept.get(each.user_id))]
         return self._measured(c, found), behind
 
-    def _last_kept(self, c: Connection, user_id: str | None, count: int) -> tuple[int, str] | None:
+    def _last_kept(self, c: Connection, user_id: str | None, count: int) -> tuple[float, str] | None:
         row = c.execute(self._sql.kept_from(user_id), {"nth": count - 1}).first()
-        return None if row is None else (row.updated_at, escapes.escape(row.session_id))
+        if row is None:
+            return None
+        # What SQLite keeps there instead comes behind all numbers, and so does its session.
+        is_time = isinstance(row.updated_at, (int, float))
+        return row.updated_at if is_time else float("inf"), escapes.escape(row.session_id)
 
     def _measured(self, c: Connection, found: list[Found]) -> list[Found]:
         if not found:
@@ -182,7 +186,7 @@ def _asked(which: Which | None, place: Place | None) -> dict[str, Any]:
     return asked
 
 
-def _is_behind(found: Found, last_kept: tuple[int, str] | None) -> bool:
+def _is_behind(found: Found, last_kept: tuple[float, str] | None) -> bool:
     """Whether a session is none of the newest of its user. Ids as they are stored, in the order of the database."""
     return last_kept is not None and (found.updated_at, escapes.escape(found.session_id)) < last_kept
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agno_store import InvalidArgument, Removed
-from tests.contract.database import dump, statements
+from tests.contract.database import dump, overwrite, statements
 from tests.contract.old import aged, long, many, set_back
 from tests.contract.samples import append, listed, run, run_ids, session
 from tests.contract.stores import run as running
@@ -70,6 +70,18 @@ def test_each_users_newest_sessions_stay(db: Any) -> None:
     assert left(db) == {f"{user} {days}" for user in ("alice", "bob", None) for days in (1, 100)} | {"only one"}
     assert pruned(db, "90d", keep_last=0).sessions == 4
     assert left(db) == {"alice 1", "bob 1", "None 1"}
+
+
+@pytest.mark.backends("sqlite")
+def test_a_session_whose_time_is_none_counts_as_the_newest(db: Any) -> None:
+    for days in (100, 101, 102):
+        aged(db, str(days), days, user_id="alice")
+    overwrite(db, "sessions", "updated_at", "yesterday", session_id="101")
+
+    assert pruned(db, "90d", keep_last=2).sessions == 1
+    assert left(db) == {"100", "101"}
+    assert pruned(db, "90d", keep_last=1).sessions == 1
+    assert left(db) == {"101"}
 
 
 def test_of_sessions_of_one_moment_as_many_stay_as_were_asked_for(db: Any) -> None:
