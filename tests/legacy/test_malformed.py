@@ -21,6 +21,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a text": ({"session_data": '"x"'}, "session_data is no whole JSON"),
     "a number": ({"runs": "7"}, "runs holds a int where a list belongs"),
     "no time": ({"created_at": "yesterday"}, "created_at holds 'yesterday', which is no time"),
+    "too early": ({"created_at": "0001-01-01T00:00:00"}, "created_at holds '0001-01-01 00:00:00', which is no time"),
     "no text": ({"summary": {"summary": 5}}, "the summary has no text"),
     "x" * 300: ({}, "session_id has 300 characters; the limit is 255"),
     "long user": ({"user_id": "u" * 300}, "user_id has 300 characters"),

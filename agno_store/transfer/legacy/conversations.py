@@ -26,7 +26,8 @@ TypeOf = Callable[[str], "str | None"]
 def type_in(db: Any) -> TypeOf:
     """Return what tells the type of a session in a store; one without tables is not given any by this."""
     s = db._store.sql.sessions.c
-    asked = sa.select(s.session_type).where(s.session_id == sa.bindparam("session_id"))
+    is_it = (s.session_id == sa.bindparam("session_id"), db._store.sql.is_there)
+    asked = sa.select(s.session_type).where(*is_it)
 
     def type_of(session_id: str) -> str | None:
         if not made and db.schema_status().state == MISSING:

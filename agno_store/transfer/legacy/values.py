@@ -42,7 +42,10 @@ def seconds(value: Any, column: str) -> int | float | None:
     if isinstance(value, str):
         value = _of_text(value.strip(), column)
     if isinstance(value, datetime):
-        return value.timestamp()
+        try:
+            return value.timestamp()
+        except (OverflowError, ValueError, OSError) as error:
+            raise Malformed(f"{column} holds {str(value)!r}, which is no time") from error
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
