@@ -16,7 +16,7 @@ from agno_store.dialects import parse_url
 from agno_store.errors import InvalidArgument
 from agno_store.names import DEFAULT
 from agno_store.transfer.legacy import AgnoTables, OldTable
-from agno_store.transfer.legacy.in_place import found_in_place, renamed, take_over
+from agno_store.transfer.legacy.in_place import found_in_place, refuse_taken, renamed, take_over
 
 PANEL = "From agno's own tables"
 
@@ -116,6 +116,8 @@ def from_tables(
         if table not in (DEFAULT, next(iter(names))):
             raise InvalidArgument(f"--in-place gives the store the old table's name, and --table says {table}.")
         with closing(opened(asked.url, next(iter(names)), one.schema, **options)) as db:
+            if not done:
+                refuse_taken(db, one)
             about = _agreed(output, asked, old, [one], db, renamed=names)
             if not done and not asked.plan:
                 take_over(db, one)

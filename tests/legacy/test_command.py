@@ -78,6 +78,17 @@ def test_a_store_takes_the_place_of_the_old_table_and_goes_on_where_it_was_kille
         assert [found["content"] for found in db.get_session("s", deserialize=False)["runs"]] == ["hi"]
 
 
+def test_a_plan_says_that_a_name_is_taken(old: Tables, fresh_url: str) -> None:
+    old.sessions("2.x", [ROW])
+    old.sessions("2.x", name="agno_sessions_legacy")
+    before = old.contents()
+    for words in (("--plan",), ("--yes",), ()):
+        refused = bring(fresh_url, "--in-place", *words)
+        assert (refused.code, "agno_sessions_legacy is there already" in refused.complaint) == (1, True)
+        assert refused.out == ""
+    assert old.contents() == before
+
+
 def test_a_store_that_meets_such_a_table_says_what_to_run(old: Tables, fresh_url: str, tmp_path: Path) -> None:
     old.sessions("2.x", [ROW])
     refused = run("upgrade", "--db-url", fresh_url, "--table", "agno_sessions")

@@ -51,13 +51,8 @@ def renamed(table: OldTable) -> dict[str, str]:
     return names
 
 
-def take_over(db: Any, table: OldTable) -> None:
-    """Give an old table its other name and make the tables of ``db``, which has its name, in its place.
-
-    Where DDL can be rolled back that is one transaction; on MySQL and MariaDB the renaming is one statement, and
-    whatever is killed after it is finished by the next call of the import. Raises SchemaConflict where a name
-    that is needed is taken, AccessDenied where whoever is connected does not own the table.
-    """
+def refuse_taken(db: Any, table: OldTable) -> None:
+    """Raise SchemaConflict where a name is taken that a store in the place of an old table needs. Writes nothing."""
     names = renamed(table)
     in_the_way = [new for new in (*names.values(), *db.names.own) if new not in names and db.table_exists(new)]
     if in_the_way:
@@ -66,11 +61,21 @@ def take_over(db: Any, table: OldTable) -> None:
             "changed. Rename or drop it, or import into a store of another name, without --in-place.",
             store=str(db.names),
         )
+
+
+def take_over(db: Any, table: OldTable) -> None:
+    """Give an old table its other name and make the tables of ``db``, which has its name, in its place.
+
+    Where DDL can be rolled back that is one transaction; on MySQL and MariaDB the renaming is one statement, and
+    whatever is killed after it is finished by the next call of the import. Raises SchemaConflict where a name
+    that is needed is taken, AccessDenied where whoever is connected does not own the table.
+    """
+    refuse_taken(db, table)
     whole = db.dialect.ddl_rolls_back
     held = db.dialect.transaction(db.db_engine, writes=True) if whole else db.dialect.connected(db.db_engine)
     with failures.translated(db), held as connection:
         with db.dialect.impatient(connection, PATIENCE, Scope.CALLER):
-            rename(connection, table.schema, names)
+            rename(connection, table.schema, renamed(table))
         if whole:
             db.upgrade_schema(connection=connection)
     db.upgrade_schema()
