@@ -62,6 +62,12 @@ def main() -> None:
         _fail(output, error)
     except Misuse as error:
         _fail(output, InvalidArgument(error.format_message()))
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        # A stream that takes no more: stdout, of which nothing else is tried.
+        output.complaint(AgnoStoreError(f"The answer cannot be written: {error.strerror or error}."))
+        sys.exit(Exit.FAILED)
     except typer.Abort:
         sys.exit(Exit.FAILED)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from tests.cli.program import COMMANDS, run, run_installed
+from tests.cli.program import COMMANDS, installed, run, run_installed, run_process
 from tests.cli.stores import connected, execute
 from tests.migrations.roles import roles
 from tests.servers import MariaDB, PostgreSQL
@@ -174,3 +175,9 @@ def test_the_program_itself_exits_with_the_code_and_prints_no_traceback(folder: 
     assert (answer.code, answer.document["error"]["exit_code"]) == (7, 7)
     assert answer.err.startswith("DatabaseUnreachable: ")
     assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize("words", [("history",), ("history", "--json"), ("schema",)], ids=" ".join)
+def test_an_answer_that_finds_no_room_ends_in_a_sentence(folder: Path, words: tuple[str, ...]) -> None:
+    answer = run_process("sh", "-c", f"{shlex.join([installed(), *words])} > /dev/full", directory=folder)
+    assert (answer.code, answer.err) == (1, "The answer cannot be written: No space left on device.\n")
