@@ -139,7 +139,10 @@ class _Work:
             content = each.read()
             if content is not None:
                 self.done.verified += 1
-                differences = list(_differences(content, reading.content(content.session["session_id"])))
+                try:
+                    differences = list(_differences(content, reading.content(content.session["session_id"])))
+                except Malformed as error:
+                    differences = [str(error)]
                 if differences:
                     more = f", and {len(differences) - 1} more" if len(differences) > 1 else ""
                     self.done.problems.append(Problem(each.place, f"verified: {differences[0]}{more}"))

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 
 from agno_store.schema import SchemaStatus
 from agno_store.store import Store
-from agno_store.transfer.conversation import Content, Conversation, Problem, Row, Stamp
+from agno_store.transfer.conversation import Content, Conversation, Malformed, Problem, Row, Stamp
 from agno_store.transfer.statements import Statements, Which
 
 T = TypeVar("T")
@@ -130,6 +130,12 @@ class Reading:
         summary, session = (None if row is None else dict(row) for row in found)
         return session, summary
 
+    def has(self, session: Row) -> bool:
+        """Whether a session is still there."""
+        asked = {"session_ids": [session["session_id"]]}
+        row = self.db._read(lambda c: c.execute(self._sql.stamps, asked).first())
+        return row is not None and row.created_at == session["created_at"]
+
     def piece(self, session: Row, after: int) -> tuple[list[dict[str, Any]], bool]:
         """Return the runs behind a place, as many as fit into the memory they are given, and whether there are more."""
         asked = {
@@ -153,9 +159,13 @@ class _Pieces:
     session: Row
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
-        after, more = -1, True
+        after, more, pieces = -1, True, 0
         while more:
             piece, more = self.reading.piece(self.session, after)
             if piece:
                 yield piece
                 after = piece[-1]["run_index"]
+                pieces += 1 + more
+        # What comes in one piece was there at that moment; of more, the last ones may be gone with their session.
+        if pieces != 1 and not self.reading.has(self.session):
+            raise Malformed("it was deleted while it was read")

@@ -6,6 +6,7 @@ import tracemalloc
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from agno_store.transfer import Counts, Problem, Reading, Transferred, Which, bring, digest
 from tests.contract.database import content, dump, empty, overwrite, statements, stored
@@ -281,3 +282,23 @@ def test_a_long_session_is_never_in_memory_as_a_whole(
     assert done.runs == Counts(1500)
     assert written.runs == 1500
     assert peak < 8_000_000 < 1500 * len(whole)
+
+
+@pytest.mark.parametrize("table", ["agent_sessions", "agent_sessions_runs"])
+def test_of_a_session_that_is_deleted_meanwhile_no_half_is_taken(source: Any, target: Any, table: str) -> None:
+    append(source, "a", "r", content="x" * 100_000)
+    append(source, "s", *(f"r{n}" for n in range(40)), content="x" * 100_000)
+    deleted: list[bool] = []
+
+    def delete(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        """While the target stores the session, or the first of its runs."""
+        words = statement.replace("`", "").replace('"', "").split()
+        if words[:3] == ["INSERT", "INTO", table] and "'s'" in repr(values) and not deleted:
+            deleted.append(source.delete_session("s"))
+
+    event.listen(target.db_engine, "before_cursor_execute", delete)
+    done = target.import_from(source)
+    assert deleted == [True]
+    assert [str(problem) for problem in done.problems] == ["session 's': it was deleted while it was read"]
+    assert [row["session_id"] for row in dump(target)["sessions"]] == ["a"]
+    assert len(dump(target)["runs"]) == 1
