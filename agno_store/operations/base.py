@@ -8,9 +8,11 @@ from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any, TypeVar
 
+from agno_store import rows
 from agno_store.errors import InvalidArgument
 from agno_store.history import History
-from agno_store.paging import Listing, Page, is_count
+from agno_store.paging import Listing, Page, SessionFilter, is_count
+from agno_store.records import checked_type
 from agno_store.store import Store
 
 T = TypeVar("T")
@@ -25,6 +27,25 @@ class Stream(Iterator[T]):
 
     def __next__(self) -> T:
         return next(self._each)
+
+
+def session_filter(
+    session_type: Any,
+    user_id: str | None,
+    component_id: str | None,
+    session_name: str | None,
+    start_timestamp: int | None,
+    end_timestamp: int | None,
+) -> SessionFilter:
+    """Return which sessions are asked for. Raises InvalidArgument for what is no id, type or time."""
+    return SessionFilter(
+        session_type=None if session_type is None else checked_type(session_type),
+        user_id=rows.owner_filter(user_id),
+        component_id=None if component_id is None else rows.id_text(component_id, "component_id"),
+        name_folded=None if session_name is None else rows.name_columns(session_name)["name_folded"],
+        created_from=rows.second(start_timestamp, "start_timestamp"),
+        created_before=rows.second(end_timestamp, "end_timestamp", after=True),
+    )
 
 
 def counted(at_once: Any) -> int:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from agno_store import rows
 from agno_store.clock import now
 from agno_store.errors import InvalidArgument
-from agno_store.operations.base import Base
-from agno_store.paging import SESSION_SORTS, Listing, Page, SessionFilter, is_count
-from agno_store.records import checked_type
+from agno_store.operations.base import Base, session_filter
+from agno_store.paging import SESSION_SORTS, Listing, Page, is_count
 
 if TYPE_CHECKING:
     from agno_store.reports import Found, Stats
@@ -56,13 +54,7 @@ class LookOperations(Base):
         from agno_store import searching
 
         wanted, survey = searching.checked(text), self._survey()
-        which = SessionFilter(
-            session_type=None if session_type is None else checked_type(session_type),
-            user_id=rows.owner_filter(user_id),
-            component_id=None if component_id is None else rows.id_text(component_id, "component_id"),
-            created_from=rows.second(start_timestamp, "start_timestamp"),
-            created_before=rows.second(end_timestamp, "end_timestamp", after=True),
-        )
+        which = session_filter(session_type, user_id, component_id, None, start_timestamp, end_timestamp)
         if not is_count(limit, 1):
             raise InvalidArgument(f"limit={limit!r}: it must be a whole number from 1 on.")
         by, found, place = ("created_at", "session_id"), list[Any](), after

@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from agno_store import bridge, recall, rows, shapes
 from agno_store.clock import now
 from agno_store.errors import InvalidArgument
-from agno_store.operations.base import Base, counted, one_by_one
+from agno_store.operations.base import Base, counted, one_by_one, session_filter
 from agno_store.paging import SESSION_SORTS, Listing, Page, SessionFilter, is_count
 from agno_store.records import TYPES, checked_type
 from agno_store.saving import SessionSave, checked_policy
@@ -88,7 +88,7 @@ class SessionOperations(Base):
         Raises InvalidArgument (a ValueError) for a page without a limit, or an unknown ``sort_by``.
         """
         paging = self._session_paging(sort_by, sort_order, limit=limit, page=page, after=after)
-        which = _filter(session_type, user_id, component_id, session_name, start_timestamp, end_timestamp)
+        which = session_filter(session_type, user_id, component_id, session_name, start_timestamp, end_timestamp)
         as_is = (session_type, deserialize, include_runs)
         sessions, total = self._session_page(which, paging, *as_is, with_total=not deserialize and after is None)
         return sessions if deserialize else (sessions, total)
@@ -115,7 +115,7 @@ class SessionOperations(Base):
         no connection is held, so the caller may take his time. Raises InvalidArgument as ``get_sessions`` does.
         """
         paging = self._session_paging(sort_by, sort_order, limit=counted(at_once), page=None, after=after)
-        which = _filter(session_type, user_id, component_id, session_name, start_timestamp, end_timestamp)
+        which = session_filter(session_type, user_id, component_id, session_name, start_timestamp, end_timestamp)
         as_is = (session_type, deserialize, include_runs)
         return one_by_one(paging, lambda page: self._session_page(which, page, *as_is, with_total=False)[0])
 
@@ -292,21 +292,3 @@ class SessionOperations(Base):
         ids = rows.id_texts(session_ids, "session_id")
         if ids:
             self._write(self._store.delete_sessions, ids, rows.owner_filter(user_id))
-
-
-def _filter(
-    session_type: Any,
-    user_id: str | None,
-    component_id: str | None,
-    session_name: str | None,
-    start_timestamp: int | None,
-    end_timestamp: int | None,
-) -> SessionFilter:
-    return SessionFilter(
-        session_type=None if session_type is None else checked_type(session_type),
-        user_id=rows.owner_filter(user_id),
-        component_id=None if component_id is None else rows.id_text(component_id, "component_id"),
-        name_folded=None if session_name is None else rows.name_columns(session_name)["name_folded"],
-        created_from=rows.second(start_timestamp, "start_timestamp"),
-        created_before=rows.second(end_timestamp, "end_timestamp", after=True),
-    )
