@@ -136,16 +136,17 @@ class _Work:
         for each in self.source.conversations():
             if isinstance(each, Problem) or each.place in self._failed:
                 continue
-            content = each.read()
-            if content is not None:
-                self.done.verified += 1
-                try:
-                    differences = list(_differences(content, reading.content(content.session["session_id"])))
-                except Malformed as error:
-                    differences = [str(error)]
-                if differences:
-                    more = f", and {len(differences) - 1} more" if len(differences) > 1 else ""
-                    self.done.problems.append(Problem(each.place, f"verified: {differences[0]}{more}"))
+            content, differences = None, list[str]()
+            try:
+                content = each.read()
+                if content is not None:
+                    differences += _differences(content, reading.content(content.session["session_id"]))
+            except Malformed as error:
+                differences = [str(error)]
+            self.done.verified += content is not None
+            if differences:
+                more = f", and {len(differences) - 1} more" if len(differences) > 1 else ""
+                self.done.problems.append(Problem(each.place, f"verified: {differences[0]}{more}"))
             self.watch(self.source.passed, self.source.total)
 
 

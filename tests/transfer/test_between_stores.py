@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import tracemalloc
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
-from agno_store.transfer import Counts, Problem, Reading, Transferred, Which, bring, digest
+from agno_store.transfer import (
+    Content,
+    Conversation,
+    Counts,
+    Malformed,
+    Problem,
+    Reading,
+    Transferred,
+    Which,
+    bring,
+    digest,
+)
 from tests.contract.database import content, dump, empty, overwrite, statements, stored
 from tests.contract.samples import append, positions, run, run_ids, session
 from tests.frozen.population import populate
@@ -302,3 +315,26 @@ def test_of_a_session_that_is_deleted_meanwhile_no_half_is_taken(source: Any, ta
     assert [str(problem) for problem in done.problems] == ["session 's': it was deleted while it was read"]
     assert [row["session_id"] for row in dump(target)["sessions"]] == ["a"]
     assert len(dump(target)["runs"]) == 1
+
+
+class Once(Reading):
+    """A store whose sessions can be read one time, and are damaged by the next."""
+
+    def conversations(self) -> Iterator[Conversation | Problem]:
+        for each in super().conversations():
+            assert isinstance(each, Conversation)
+            yield replace(each, read=each.read if self.reads == 0 else damaged)
+        self.reads += 1
+
+    reads = 0
+
+
+def damaged() -> Content:
+    raise Malformed("its row is no JSON")
+
+
+def test_what_has_become_unreadable_is_named_by_the_look_afterwards(source: Any, target: Any) -> None:
+    append(source, "s", "a")
+    done = bring(target, Once(source), verify=True)
+    assert (done.sessions, done.verified) == (Counts(1), 0)
+    assert done.problems == [Problem("session 's'", "verified: its row is no JSON")]
