@@ -19,11 +19,29 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("colour", colours, scope="session", indirect=True)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "variant: one of several alike, which both colours run with TEST_ALL alone")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave variants to the synchronous colour, which runs the same code, where not all is tried."""
+    if os.environ.get("TEST_ALL"):
+        return
+    left_out = {item for item in items if item.get_closest_marker("variant") and _colour(item) == "async"}
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=list(left_out))
+
+
+def _colour(item: pytest.Item) -> str:
+    callspec = getattr(item, "callspec", None)
+    return str(callspec.params.get("colour", "sync")) if callspec else "sync"
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Let the colour be that of the test, from its first fixture to its last, and of no test elsewhere."""
-    callspec = getattr(item, "callspec", None)
-    os.environ[stores.VARIABLE] = callspec.params.get("colour", "sync") if callspec else "sync"
+    os.environ[stores.VARIABLE] = _colour(item)
     try:
         return (yield)
     finally:

@@ -154,7 +154,11 @@ CASES = {
     ),
 }
 
-MATRIX = [pytest.param(case, user, id=f"{name}-{user!r}") for name, case in CASES.items() for user in USERS]
+MATRIX = [
+    pytest.param(case, user, id=f"{name}-{user!r}", marks=[pytest.mark.variant] if user in STRANGERS[1:] else [])
+    for name, case in CASES.items()
+    for user in USERS
+]
 ALLOWED = [entry for entry in MATRIX if entry.values[1] in entry.values[0].allowed]  # type: ignore[union-attr]
 REFUSED = [entry for entry in MATRIX if entry not in ALLOWED]
 

@@ -55,7 +55,7 @@ def tenants(shared: Any, db: Any) -> Any:
 # -- the matrix --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("who", ["another tenant", "no tenant"])
+@pytest.mark.parametrize("who", ["another tenant", pytest.param("no tenant", marks=pytest.mark.variant)])
 @pytest.mark.parametrize("user", ALICE)
 @pytest.mark.parametrize("name", CASES)
 def test_a_stranger_with_the_owners_very_ids_meets_an_empty_store(
