@@ -102,11 +102,11 @@ class _Work:
     def upgrade(self, db: Any) -> dict[str, Any]:
         migrator, steps = self._migrator(db), list[dict[str, Any]]()
         before = db.schema_status()
-        self._ask_about_loss(db)
-        if self.backup is not None:
+        if self.backup is not None:  # first, for it looks at the whole file: of a damaged one no rows can be counted
             size = back_up(migrator, self.backup)
             self.output.line(f"  {self.backup}: a copy of {size} bytes, looked at and whole")
             self.backup = None
+        self._ask_about_loss(db)
         migrator.upgrade(self.to, reporting(self.output, steps, "applied"))
         after = db.schema_status()
         say_changed(self.output, before, after)
