@@ -59,6 +59,7 @@ def test_a_file_is_as_small_as_what_is_in_it(opened: Callable[..., Any], fresh_u
 
 
 @pytest.mark.backends("sqlite")
+@pytest.mark.variant  # half a minute is waited for the reader
 def test_somebody_who_goes_on_reading_is_told_of(fresh_url: str) -> None:
     file = fresh_url.removeprefix("sqlite:///")
     url = f"{fresh_url}?timeout=0.2"

@@ -43,8 +43,11 @@ def test_our_own_revisions_can_be_recorded_up_and_down(script: Script, database:
     up = recorded(script, NAMES, EVERY[database])
     down = recorded(script, NAMES, EVERY[database], up=False)
     assert (up.stop, down.stop) == (None, None)
-    assert kinds(down)[-1] == {"CreateTableOp": "DropTableOp", "AddColumnOp": "DropColumnOp"}[kinds(up)[0]]
-    assert {table_of(kept.operation) for kept in [*up, *down]} == {(table_of(up[0].operation)[0], "ai")}
+    opposites = {"CreateTableOp": "DropTableOp", "AddColumnOp": "DropColumnOp", "CreateIndexOp": "DropIndexOp"}
+    assert kinds(down)[-1] == opposites[kinds(up)[0]]
+    tables = {table_of(kept.operation) for kept in up}
+    assert tables == {table_of(kept.operation) for kept in down}
+    assert {schema for _, schema in tables} == {"ai"}
 
 
 def test_each_operation_is_told_with_the_line_that_asked_for_it(tmp_path: Path, capsys: Any) -> None:
