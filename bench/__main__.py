@@ -46,9 +46,9 @@ def main() -> None:
                 with places.new(backend) as place, console.status(f"{name} on {place.title}"):
                     # Each in a process of its own: what one imports, agno above all, must not change the next.
                     result.add(others.in_a_new_process(WORKS[name], place, size))
+                if options.json:  # after each work: one that is ended early has measured what it has measured
+                    options.json.write_text(json.dumps(result.to_dict(), indent=1, ensure_ascii=False) + "\n")
     report.show(result, console)
-    if options.json:
-        options.json.write_text(json.dumps(result.to_dict(), indent=1, ensure_ascii=False) + "\n")
     if options.plot:
         report.plot(result, options.plot)
 
