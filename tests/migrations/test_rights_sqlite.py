@@ -51,6 +51,9 @@ def file(place: Path) -> Path:
     with SqliteDb(place / "agents.db") as db:
         fill(db)
         db.upsert_run({"run_id": "waiting", "status": "PENDING"}, session_id="s0")
+        for call in READS.values():
+            call(db)  # imports what nobody may not: Python itself can lie where only its owner reads
+    assert run("check", "--db-url", f"sqlite:///{place / 'agents.db'}").code == 0
     return place / "agents.db"
 
 
