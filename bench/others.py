@@ -122,12 +122,13 @@ def _started(script: str, variables: Mapping[str, str]) -> Any:
 def memory(place: Place, size: Size) -> Result:
     """What listing, pruning and reading a very long session takes of a process's memory."""
     in_a_new_process(_filled, place, size)
-    listed, streamed, read = (in_a_new_process(act, place, size) for act in (_listed, _streamed, _read_at_once))
+    acts = _listed, _streamed, _read_at_once, _pruned
+    listed, streamed, read, pruned = (in_a_new_process(act, place, size) for act in acts)
     what = f"list {size.sessions:,} sessions, 1,000 at a time"
     long = f"read a session of {size.longest:,} runs"
     lines = [
         Line("memory", what, place.title, 50, listed, "MB"),
-        Line("memory", f"prune {size.sessions:,} sessions", place.title, 50, None, "MB"),
+        Line("memory", f"prune {size.sessions:,} sessions", place.title, 50, pruned, "MB"),
         Line("memory", f"{long} as a stream", place.title, 50, streamed, "MB", note=f"at once: {read or 0:.0f} MB"),
     ]
     return Result(lines)
@@ -147,7 +148,7 @@ def _listed(place: Place, size: Size) -> float | None:
         while page.next is not None:
             page = store.newest("user-7", 1000, page.next)
             seen += len(page)
-        assert seen == size.sessions, seen
+        assert seen == size.sessions + 1, seen  # and the one with many runs
 
     return _growth(place, act)
 
@@ -162,6 +163,14 @@ def _streamed(place: Place, size: Size) -> float | None:
 def _read_at_once(place: Place, size: Size) -> float | None:
     def act(store: Any) -> None:
         assert len(store.db.get_session("long").runs) == size.longest
+
+    return _growth(place, act)
+
+
+def _pruned(place: Place, size: Size) -> float | None:
+    def act(store: Any) -> None:
+        removed = store.db.prune("1d")
+        assert (removed.sessions, removed.runs) == (size.sessions + 1, size.longest), removed
 
     return _growth(place, act)
 

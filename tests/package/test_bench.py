@@ -1,6 +1,6 @@
 """The benchmark works, and counts what it says it counts. Its timings are nobody's business here.
 
-On SQLite here, with TEST_ALL on every database.
+On SQLite and without the long works here, with TEST_ALL on every database and whole.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from bench.results import Line, Result
 from bench.sizes import Size
 from tests.servers import BACKENDS
 
-on_some = pytest.mark.backends(*(BACKENDS if os.environ.get("TEST_ALL") else ("sqlite",)))
+ALL = bool(os.environ.get("TEST_ALL"))
+on_some = pytest.mark.backends(*(BACKENDS if ALL else ("sqlite",)))
 TINY = Size(1, 1, 1, 5, 6, 7, 300, 2, 2, 2, 1, 1)
 
 
@@ -50,10 +51,20 @@ def test_a_turn_is_counted_for_every_system(place: Place, monkeypatch: pytest.Mo
     assert {line.what for line in result.lines} == {"a turn after 5 runs", "a turn after 6 runs"}
 
 
+WORKS: list[tuple[Callable[[Place, Size], Result], list[float | None]]] = [
+    (turns.growth, [1.2] * 4),
+    (others.listing, [1.5, None, 1.2]),
+    (turns.threads, [0.8]),
+]
+LONG_WORKS: list[tuple[Callable[[Place, Size], Result], list[float | None]]] = [
+    (others.memory, [50, 50, 50]),
+    (others.disk, [1.15]),
+]
+"""With a process for each line, or a server stopped and weighed."""
+
+
 @on_some
-@pytest.mark.parametrize(
-    ("work", "goals"), [(turns.growth, [1.2] * 4), (others.listing, [1.5, None, 1.2]), (turns.threads, [0.8])]
-)
+@pytest.mark.parametrize(("work", "goals"), WORKS + LONG_WORKS if ALL else WORKS)
 def test_a_work_has_its_lines(place: Place, work: Callable[[Place, Size], Result], goals: list[float | None]) -> None:
     lines = work(place, TINY).lines
 
