@@ -5,16 +5,18 @@ Here one place is tried, with TEST_ALL twenty for each layout.
 
 from __future__ import annotations
 
+import os
 import random
-import subprocess
-import sys
+import signal
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from agno_store import open_db
 from tests.contract.database import Dump, dump
+from tests.killing import until_killed
 from tests.legacy import EVERYTHING, imported
 from tests.legacy.tables import IDS, Tables, run
 
@@ -25,27 +27,23 @@ FEWEST = 100
 
 LAYOUTS = tuple(IDS) if EVERYTHING else ("2.x",)
 
-KILLED = """
-import os, signal, sys
-import sqlalchemy as sa
-from agno_store import open_db
-from tests.legacy import imported
 
-url, last = sys.argv[1:]
-places = 0
+def killed_at(url: str, last: int) -> None:
+    """Import, killed at the last place."""
+    places = 0
 
-def place(*_):
-    global places
-    places += 1
-    if places == int(last):
-        os.kill(os.getpid(), signal.SIGKILL)
+    def place(*_: Any) -> None:
+        nonlocal places
+        places += 1
+        if places == last:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-with open_db(url) as db:
-    db.upgrade_schema()
-    for event in ("before_cursor_execute", "after_cursor_execute", "commit"):
-        sa.event.listen(db.db_engine, event, place)
-    imported(db, url, verify=True)
-"""
+    with open_db(url) as db:
+        db.upgrade_schema()
+        for event in ("before_cursor_execute", "after_cursor_execute", "commit"):
+            sa.event.listen(db.db_engine, event, place)
+        imported(db, url, verify=True)
+    raise AssertionError(f"there are {places} places, fewer than {last}")
 
 
 def of_first(number: int, layout: str) -> dict[str, Any]:
@@ -85,13 +83,6 @@ def made(old: Tables, layout: str) -> None:
     )
 
 
-def killed_at(place: int, url: str) -> None:
-    """Import in a process that is killed at a place."""
-    words = [sys.executable, "-c", KILLED, url, str(place)]
-    ended = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
-    assert ended.returncode == -9, ended.stderr
-
-
 def rows(db: Any) -> Dump:
     """Every row, but for what is another number in each store: it tells one making of a session from another."""
     found = dump(db)
@@ -111,7 +102,7 @@ def test_a_killed_import_is_finished_by_the_next_one(
         db.upgrade_schema()
         for place in choose.sample(range(1, FEWEST), PLACES):
             db.delete_sessions([found["session_id"] for found in whole["sessions"]])
-            killed_at(place, fresh_url)
+            until_killed(killed_at, fresh_url, place)
             partly = rows(db)
             there = {found["session_id"] for found in partly["sessions"]}
             assert partly["runs"] == [found for found in whole["runs"] if found["session_id"] in there]

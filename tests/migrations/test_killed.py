@@ -8,8 +8,7 @@ the next run did not get on.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+import signal
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ import sqlalchemy as sa
 
 from agno_store import AgnoStoreError, open_db
 from agno_store.migrations import Migrator
+from tests.killing import until_killed
 from tests.migrations.applications import BATCH, FIRST, written
 from tests.migrations.conftest import contents, fill, snapshot
 
@@ -29,39 +29,34 @@ EVERYWHERE = bool(os.environ.get("TEST_ALL"))
 PLACES = 6
 """Roughly, of those that are tried without TEST_ALL."""
 
-KILLED = """
-import os, signal, sys
-import sqlalchemy as sa
-from agno_store import open_db
-from agno_store.migrations import Migrator
 
-url, last, way, target, versions = sys.argv[1:]
-places, committed = 0, False
+def counted(url: str, last: int, way: str, target: str, versions: Path | None) -> int:
+    """Upgrade or downgrade, killed at the last place; return how many there were."""
+    places, committed = 0, False
 
-def place(*_):
-    global places
-    places += 1
-    if places == int(last):
-        os.kill(os.getpid(), signal.SIGKILL)
+    def place(*_: Any) -> None:
+        nonlocal places
+        places += 1
+        if places == last:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-def commit(*_):
-    global committed
-    committed = True
+    def commit(*_: Any) -> None:
+        nonlocal committed
+        committed = True
 
-def next_statement(*_):
-    global committed
-    if committed:
-        committed = False
-        place()
+    def next_statement(*_: Any) -> None:
+        nonlocal committed
+        if committed:
+            committed = False
+            place()
 
-with open_db(url, versions=versions or None) as db:
-    migrator = Migrator.of(db)
-    sa.event.listen(db.db_engine, "after_cursor_execute", place)
-    sa.event.listen(db.db_engine, "commit", commit)
-    sa.event.listen(db.db_engine, "before_cursor_execute", next_statement)
-    getattr(migrator, way)(target)
-print(places)
-"""
+    with open_db(url, versions=versions) as db:
+        migrator = Migrator.of(db)
+        sa.event.listen(db.db_engine, "after_cursor_execute", place)
+        sa.event.listen(db.db_engine, "commit", commit)
+        sa.event.listen(db.db_engine, "before_cursor_execute", next_statement)
+        getattr(migrator, way)(target)
+    return places
 
 
 @dataclass(frozen=True)
@@ -101,16 +96,6 @@ def brought_back(db: Any, migrator: Migrator, way: Way) -> None:
         found = sa.MetaData()
         found.reflect(connection)
         found.drop_all(connection)
-
-
-def killed_at(place: int, url: str, way: Way, versions: Path | None) -> int | None:
-    """Run in a process that is killed at a place; return how many places a whole run has."""
-    arguments = [sys.executable, "-c", KILLED, url, str(place), way.way, way.target, str(versions or "")]
-    ended = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
-    if ended.returncode == 0:
-        return int(ended.stdout)
-    assert ended.returncode == -9, ended.stderr
-    return None
 
 
 def looked_at(db: Any, way: Way) -> tuple[Any, Any]:
@@ -185,13 +170,13 @@ def test_what_is_killed_anywhere_is_finished_by_the_next_run(
             getattr(migrator, way.way)(way.start)
         brought_back(db, migrator, way)
         first = looked_at(db, way)
-        total = killed_at(0, fresh_url, way, versions)
+        total = until_killed(counted, fresh_url, 0, way.way, way.target, versions)
         assert total is not None
         whole = looked_at(db, way)
         for place in range(1, total + 1, 1 if EVERYWHERE else max(1, total // PLACES)):
             brought_back(db, migrator, way)
             assert looked_at(db, way) == first, f"before place {place} of {total}"
-            assert killed_at(place, fresh_url, way, versions) is None
+            assert until_killed(counted, fresh_url, place, way.way, way.target, versions) is None
             sweep.finish(db, way, place, whole)
             if sweep.stuck:  # there is no way back from there to the next place
                 break

@@ -16,10 +16,11 @@ from agno_store.migrations import Migrator
 from agno_store.migrations.plan import DONE, PlannedStep, plan, sentences
 from agno_store.tables import HEAD
 from tests.cli.program import run
+from tests.killing import until_killed
 from tests.migrations.applications import FIRST, written
 from tests.migrations.conftest import fill
 from tests.migrations.revisions import write
-from tests.migrations.test_killed import Way, killed_at
+from tests.migrations.test_killed import counted
 
 SESSIONS = "agent_sessions"
 
@@ -50,19 +51,18 @@ def changes_of_an_upgrade(db: Any, migrator: Migrator) -> int:
 @pytest.mark.parametrize("start", ["base", "head of ours"])
 def test_what_a_killed_upgrade_has_done_is_planned_as_done(fresh_url: str, tmp_path: Path, start: str) -> None:
     versions = written(tmp_path, FIRST)
-    way = Way("upgrade", start, "head")
     with open_db(fresh_url, versions=versions) as db:
         migrator = Migrator.of(db)
         migrator.upgrade("a1" if start == "base" else HEAD)
         if start == "base":
             migrator.downgrade("base")
         whole = len(planned(migrator))
-        total = killed_at(0, fresh_url, way, versions)
+        total = until_killed(counted, fresh_url, 0, "upgrade", "head", versions)
         assert total is not None
         seen = set()
         for place in range(1, total + 1, max(1, total // 12)):
             migrator.downgrade("base" if start == "base" else "application@base")
-            assert killed_at(place, fresh_url, way, versions) is None
+            assert until_killed(counted, fresh_url, place, "upgrade", "head", versions) is None
             steps = planned(migrator)
             done = [step.done for step in steps]
             assert done == sorted(done, reverse=True), "what is done comes before what is not"
