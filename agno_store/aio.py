@@ -24,6 +24,7 @@ from agno_store.dialects import OfClass, parse_url, synchronous_twin
 from agno_store.dialects.waiting import unhurried
 from agno_store.shown import Shown
 from agno_store.tables import Extend
+from agno_store.watching import TracerProvider
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -49,6 +50,8 @@ class Options(TypedDict, total=False):
     versions: str | Path | None
     history_runs: int | None
     history_cache_mb: float
+    slow_operation_ms: float | None
+    tracing: bool | TracerProvider
 
 
 class ServerOptions(Options, total=False):
@@ -64,7 +67,8 @@ def _awaited(method: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[A
 
     @functools.wraps(method)
     async def call(self: AsyncDatabase, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return await self._run(functools.partial(method, self._here().core, *args, **kwargs))
+        # By its name: it may be watched.
+        return await self._run(functools.partial(getattr(self._here().core, method.__name__), *args, **kwargs))
 
     return call
 
@@ -76,7 +80,7 @@ def _iterated(
 
     @functools.wraps(method)
     async def iterate(self: AsyncDatabase, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Any]:
-        stream: Any = method(self._here().core, *args, **kwargs)
+        stream: Any = getattr(self._here().core, method.__name__)(*args, **kwargs)
         while (page := await self._run(functools.partial(next, stream.pages, None))) is not None:
             for each in page:
                 yield each

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from agno_store import watching
 from agno_store.dialects import Dialect
 from agno_store.dialects.waiting import pause
 from agno_store.names import Names
@@ -81,6 +82,7 @@ class Attempts:
                 first = moment if first is None else first
                 if not self._may_go_on(error, moment - first):
                     raise
+            watching.tried(self.count + 1)
             pause(random.uniform(0.5, 1.0) * min(LONGEST_PAUSE, 0.01 * 2**self.count))
 
     def _may_go_on(self, error: DBAPIError, since: float) -> bool:

@@ -22,7 +22,7 @@ from agno_store.attempts import Attempts
 from agno_store.dialects import OfClass, Scope, parse_url
 from agno_store.dialects.waiting import Lock, caller, whole
 from agno_store.errors import AccessDenied, ConfigurationError, InvalidArgument
-from agno_store.history import HISTORY_CACHE_MB, History, checked_count, checked_megabytes
+from agno_store.history import History, checked_count, checked_megabytes
 from agno_store.names import Names
 from agno_store.operations import Operations
 from agno_store.saving import checked_policy
@@ -45,50 +45,32 @@ class Database(Shown, Operations):
     _database: ClassVar[str]
     dialect = OfClass()
 
-    def _open(
-        self,
-        url: URL | None,
-        engine: Engine | None,
-        names: Names,
-        *,
-        id: str | None,
-        auto_upgrade_schema: bool,
-        lock_timeout: float,
-        on_conflict: str,
-        tenant_id: str | None,
-        unstorable: str | None,
-        extend: Extend | None,
-        versions: str | Path | None,
-        history_runs: int | None = None,
-        history_cache_mb: float = HISTORY_CACHE_MB,
-        pooler: str | None = None,
-        read_url: str | URL | None = None,
-        read_your_writes: bool = True,
-    ) -> None:
-        self._refuse_mistakes(names, extend, pooler, lock_timeout)
-        self._options = {"table_name": names.sessions, "auto_upgrade_schema": auto_upgrade_schema}
-        self._options |= {"id": id, "lock_timeout": lock_timeout, "extend": extend, "versions": versions}
-        self._options |= {"on_conflict": on_conflict, "tenant_id": tenant_id, "unstorable": unstorable}
-        where = {"pooler": pooler, "db_schema": names.schema}
-        self._options |= {option: value for option, value in where.items() if value is not None}
+    def _open(self, url: URL | None, engine: Engine | None, names: Names, options: dict[str, Any]) -> None:
+        """Open a store with the options of its class, each of which is there."""
+        extend, versions, pooler = options["extend"], options["versions"], options.get("pooler")
+        self._refuse_mistakes(names, extend, pooler, options["lock_timeout"])
+        self._options = {**options, "table_name": names.sessions}
+        self._options |= {"db_schema": names.schema} if names.schema is not None else {}
         self._pooled = pooler is not None
         self._owns_engine = self._recycles = engine is None
         self._engine = engine if engine is not None else self._own_engine(url)
-        self.tenant_id = tenants.checked(tenant_id)
+        self.tenant_id = tenants.checked(options["tenant_id"])
         self._store = Store(names, self.tenant_id)
-        self._standby = None if read_url is None else self._opened_standby(read_url, names, read_your_writes)
+        self._standby = None
+        if options.get("read_url") is not None:
+            self._standby = self._opened_standby(options["read_url"], names, options["read_your_writes"])
         self._first_use, self._ready = Lock(), False
         self._busy: set[object] = set()
         self.names = names
-        self.auto_upgrade_schema, self.lock_timeout = auto_upgrade_schema, lock_timeout
-        self.on_conflict, self.unstorable = checked_policy(on_conflict), checked_choice(unstorable)
+        self.auto_upgrade_schema: bool = options["auto_upgrade_schema"]
+        self.lock_timeout: float = options["lock_timeout"]
+        self.on_conflict = checked_policy(options["on_conflict"])
+        self.unstorable = checked_choice(options["unstorable"])
         self.extend, self.versions = extend, None if versions is None else Path(versions).absolute()
-        self._remember(history_runs, history_cache_mb)
-        self._origin, self.id = self._same_for_all(), id or self._stable_id()
-
-    def _remember(self, history_runs: int | None, history_cache_mb: float) -> None:
-        self._options |= {"history_runs": history_runs, "history_cache_mb": history_cache_mb}
-        self.history_runs, self._history = checked_count(history_runs), History(checked_megabytes(history_cache_mb))
+        self.history_runs = checked_count(options["history_runs"])
+        self._history = History(checked_megabytes(options["history_cache_mb"]))
+        self._origin, self.id = self._same_for_all(), options["id"] or self._stable_id()
+        self._watch(options["slow_operation_ms"], options["tracing"])
 
     def _refuse_mistakes(self, names: Names, extend: Extend | None, pooler: str | None, lock_timeout: float) -> None:
         if pooler not in (None, "transaction") or (pooler and not self.dialect.has_poolers):
@@ -109,10 +91,7 @@ class Database(Shown, Operations):
                 f"read_url= is for a PostgreSQL store with a PostgreSQL standby; this is a standby in {dialect.title} "
                 f"for a store in {self.dialect.title}. Leave it out."
             )
-        self._options |= {
-            "read_url": parsed.render_as_string(hide_password=False),
-            "read_your_writes": read_your_writes,
-        }
+        self._options["read_url"] = parsed.render_as_string(hide_password=False)
         engine = engines.acquire(parsed, dialect, pooled=self._pooled, standby=True)
         return self._standby_over(engine, names, read_your_writes)
 
@@ -171,7 +150,9 @@ class Database(Shown, Operations):
         url = self._engine.url
         if not self._owns_engine or not self.dialect.shares(url):
             raise TypeError("A store in memory, one with an engine of the caller's and a closed one cannot be pickled.")
-        return _rebuilt, (type(self), url.render_as_string(hide_password=False), self._options)
+        # A provider of tracers is its process's own: there it is that process's.
+        options = {**self._options, "tracing": self._options["tracing"] is not False}
+        return _rebuilt, (type(self), url.render_as_string(hide_password=False), options)
 
     # -- schema -------------------------------------------------------------------------------
 

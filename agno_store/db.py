@@ -15,12 +15,21 @@ from agno_store.history import HISTORY_CACHE_MB
 from agno_store.names import DEFAULT, Names
 from agno_store.saving import MERGE
 from agno_store.tables import Extend
+from agno_store.watching import TracerProvider
 
 
 def _names(table_name: str | None, session_table: str | None, db_schema: str | None) -> Names:
     if table_name and session_table and table_name != session_table:
         raise ConfigurationError("table_name= and session_table= name the same thing: give one of them.")
     return Names(table_name or session_table or DEFAULT, db_schema)
+
+
+_WHERE = frozenset({"self", "db_file", "db_url", "db_engine", "db_schema", "table_name", "session_table"})
+
+
+def _of_any_store(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a constructor, of all that it was given: what says where the store is left out."""
+    return {name: value for name, value in given.items() if name not in _WHERE}
 
 
 def checked_url(cls: Any, url: str | URL | None, engine: Any, *, asynchronous: bool = False) -> URL | None:
@@ -90,23 +99,13 @@ class SqliteDb(Database):
         versions: str | Path | None = None,
         history_runs: int | None = None,
         history_cache_mb: float = HISTORY_CACHE_MB,
+        slow_operation_ms: float | None = None,
+        tracing: bool | TracerProvider = False,
     ) -> None:
+        options = _of_any_store(locals())
         url = checked_url(type(self), sqlite_url(type(self), db_file, db_url, db_engine), db_engine)
-        self._open(
-            None if url is None else absolute(url),
-            db_engine,
-            _names(table_name, session_table, None),
-            id=id,
-            auto_upgrade_schema=auto_upgrade_schema,
-            lock_timeout=lock_timeout,
-            on_conflict=on_conflict,
-            tenant_id=tenant_id,
-            unstorable=unstorable,
-            extend=extend,
-            versions=versions,
-            history_runs=history_runs,
-            history_cache_mb=history_cache_mb,
-        )
+        names = _names(table_name, session_table, None)
+        self._open(None if url is None else absolute(url), db_engine, names, options)
 
 
 class _ServerDb(Database):
@@ -128,28 +127,15 @@ class _ServerDb(Database):
         versions: str | Path | None = None,
         history_runs: int | None = None,
         history_cache_mb: float = HISTORY_CACHE_MB,
+        slow_operation_ms: float | None = None,
+        tracing: bool | TracerProvider = False,
         pooler: str | None = None,
         read_url: str | URL | None = None,
         read_your_writes: bool = True,
     ) -> None:
-        self._open(
-            checked_url(type(self), db_url, db_engine),
-            db_engine,
-            _names(table_name, session_table, db_schema),
-            id=id,
-            auto_upgrade_schema=auto_upgrade_schema,
-            lock_timeout=lock_timeout,
-            on_conflict=on_conflict,
-            tenant_id=tenant_id,
-            unstorable=unstorable,
-            extend=extend,
-            versions=versions,
-            history_runs=history_runs,
-            history_cache_mb=history_cache_mb,
-            pooler=pooler,
-            read_url=read_url,
-            read_your_writes=read_your_writes,
-        )
+        options = _of_any_store(locals())
+        names = _names(table_name, session_table, db_schema)
+        self._open(checked_url(type(self), db_url, db_engine), db_engine, names, options)
 
 
 @bridge.connect

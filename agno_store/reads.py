@@ -10,7 +10,7 @@ from agno_store import dialects, owners
 from agno_store.errors import InvalidArgument
 from agno_store.names import Names
 from agno_store.paging import Page, SessionFilter
-from agno_store.sending import Row, Sending, named
+from agno_store.sending import Row, Sending
 from agno_store.shortcuts import Shortcuts
 from agno_store.statements import Statements
 
@@ -21,12 +21,12 @@ SESSIONS_AT_ONCE = 1000
 class Reads:
     """The half of a store that writes nothing. Rows come out as they are stored."""
 
-    def __init__(self, names: Names, tenant_id: str | None = None) -> None:
+    def __init__(self, names: Names, tenant_id: str | None = None, sending: Sending | None = None) -> None:
         self.names = names
         self.tenant_id = tenant_id
         self.sql = Statements(names, tenant_id)
-        sending = Sending()
-        self.ask = sending.send
+        sending = sending or Sending()
+        self.ask, self._named = sending.send, sending.named
         self.quick = Shortcuts(self.sql, sending)
 
     # -- sessions -----------------------------------------------------------------------------
@@ -63,7 +63,7 @@ class Reads:
         session_ids = list(made)
         for start in range(0, len(session_ids), SESSIONS_AT_ONCE):
             some = session_ids[start : start + SESSIONS_AT_ONCE]
-            for row in named(c.execute(self.sql.runs_of_sessions, {"session_ids": some})):
+            for row in self._named(c, self.sql.runs_of_sessions, {"session_ids": some}):
                 # As in session(): not those of a session of that id made since.
                 if row["session_created_at"] == made[row["session_id"]]:
                     runs[row["session_id"]].append(row)

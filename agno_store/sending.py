@@ -58,6 +58,10 @@ class Sending:
             text = self._known[key] = _Text(statement, c.dialect, key[2])
         return text.send(c, values)
 
+    def named(self, c: Connection, statement: Statement, values: Mapping[str, Any]) -> Iterator[Row]:
+        """Give the rows that a statement of listings brings, in which a list of values may be any long."""
+        return named(c.execute(statement, values))
+
 
 class _Text:
     """A statement as one kind of database is sent it."""

@@ -10,12 +10,15 @@ from agno_store.operations.runs import RunOperations
 from agno_store.operations.sessions import SessionOperations
 from agno_store.operations.tidy import TidyOperations
 from agno_store.operations.transfers import TransferOperations
+from agno_store.operations.watch import WatchedOperations
 from agno_store.records import Receipt, Summary
 
 __all__ = ["Operations"]
 
 
-class Operations(SessionOperations, RunOperations, LookOperations, TransferOperations, TidyOperations):
+class Operations(
+    SessionOperations, RunOperations, LookOperations, TransferOperations, TidyOperations, WatchedOperations
+):
     """What can be asked of a store. Names, arguments and meanings are those of agno's ``BaseDb``.
 
     Where ``deserialize`` is true, sessions and runs come as agno's own objects if the program uses agno,

@@ -59,6 +59,10 @@ class Transferred(Done):
         """Whether nothing was passed over."""
         return not self.problems
 
+    @property
+    def rows(self) -> int:
+        return self.sessions.changed + self.runs.changed + self.summaries.changed
+
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can say it."""
         counts = {name: dict(vars(getattr(self, name))) for name in ("sessions", "runs", "summaries")}
@@ -79,6 +83,10 @@ class Exported:
     def complete(self) -> bool:
         """Whether nothing was passed over."""
         return not self.problems
+
+    @property
+    def rows(self) -> int:
+        return self.sessions + self.runs + self.summaries
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON can say it."""

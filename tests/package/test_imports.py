@@ -16,8 +16,8 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"types", "beside", "merging", "reports", "run_changes", "settings", "shown", "unread"}),
     frozenset({"paging", "removed", "tables", "tenants", "history"}),
     frozenset({"listings", "rows", "sending", "bridge"}),
-    frozenset({"statements"}),
-    frozenset({"quick"}),
+    frozenset({"statements", "watching"}),
+    frozenset({"quick", "tracing"}),
     frozenset({"dialects", "failures", "removals", "saving"}),
     frozenset({"shapes", "shortcuts", "survey"}),
     frozenset({"engines", "reads"}),
@@ -48,6 +48,7 @@ ONLY_IN = {
     "sqlite3": "dialects",
     "psycopg": "dialects",
     "pymysql": "dialects",
+    "opentelemetry": "tracing",
     "importlib": "bridge",
 }
 """Packages that one part of ours alone knows. Through importlib agno could be met without being imported."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import Iterable, Mapping
@@ -12,7 +13,7 @@ from agno_store import dialects
 from tests.cli.program import run_process
 from tests.package.source import PACKAGE, module_name
 
-HEAVY = {"agno", "alembic", "mako", "typer", "click", "rich"}
+HEAVY = {"agno", "alembic", "mako", "typer", "click", "rich", "opentelemetry"}
 
 OTHERS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "sqlite": {"postgresql": ("psycopg", "answers", "standby"), "mysql": ("pymysql", "cluster")},
@@ -26,7 +27,7 @@ FOR_LATER = {
     *(module_name(file) for file in (PACKAGE / "dialects").glob("health*.py")),
     *(module_name(file) for file in (PACKAGE / "dialects").glob("rights*.py")),
     *("figures", "reports", "searching", "survey", "dialects.payloads"),
-    *("dialects.findings", "dialects.locks", "dialects.generated"),
+    *("dialects.findings", "dialects.locks", "dialects.generated", "dialects.places", "tracing"),
 }
 """Modules of ours for what is asked for, for errors, and for upgrades."""
 
@@ -83,6 +84,22 @@ def test_the_storages_for_agno_1_import_nothing_of_agno(tmp_path: Path) -> None:
     there = imported_by("from agno_store.storage import MySQLStorage, PostgresStorage, SqliteStorage", tmp_path)
     assert "agno_store.storage.sessions" in there
     assert of(HEAVY | databases(OTHERS) | {"sqlite3", "psycopg", "pymysql"}, there) == set()
+
+
+def test_a_store_is_not_traced_where_opentelemetry_is_not_installed(tmp_path: Path) -> None:
+    program = """
+        import sys
+        sys.modules["opentelemetry"] = None  # as if it were not there
+        from agno_store import ConfigurationError, SqliteDb
+        SqliteDb(db_url="sqlite://", slow_operation_ms=5).get_session("s")
+        try:
+            SqliteDb(db_url="sqlite://", tracing=True)
+        except ConfigurationError as error:
+            sys.exit(str(error))
+    """
+    answer = run_process(sys.executable, "-c", inspect.cleandoc(program), directory=tmp_path)
+    assert answer.code == 1
+    assert 'pip install "agno-store[otel]"' in answer.err
 
 
 def test_every_dialect_is_found_by_each_of_its_names() -> None:
