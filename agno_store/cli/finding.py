@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from agno_store.cli.app import app
+from agno_store.cli.page import page, share_name
 from agno_store.cli.reading import (
     After,
     Agent,
@@ -26,7 +27,10 @@ from agno_store.cli.reading import (
     told,
 )
 from agno_store.cli.render import Output
+from agno_store.clock import now
 from agno_store.paging import Listing
+from agno_store.reports import SECOND
+from agno_store.transfer.files import put_there
 
 BAR = 40
 """Columns of the longest bar of a plot."""
@@ -54,9 +58,9 @@ def search(
         return Listing(found := look.db.search(text, **which, limit=limit, after=after), found.next)
 
     columns = ("session", "user", "last written to (UTC)", "run", "where", "what")
-    for page in look.pages(fetch, limit, after):
-        documents = Listing([found.to_dict() for found in page], page.next)
-        look.output.listing("sessions", columns, documents, [row for found in page for row in _places(found)])
+    for some in look.pages(fetch, limit, after):
+        documents = Listing([found.to_dict() for found in some], some.next)
+        look.output.listing("sessions", columns, documents, [row for found in some for row in _places(found)])
 
 
 def _places(found: Any) -> list[list[str]]:
@@ -76,11 +80,19 @@ def stats(
     look: Look,
     days: Annotated[int, typer.Option("--days", min=1, max=10_000, help="Days of growth to show.")] = 30,
     most: Annotated[int, typer.Option("--most", min=1, max=10_000, help="Users, agents and sessions to list.")] = 10,
+    html: Annotated[
+        str | None, typer.Option("--html", help="Write it as a page with charts, in one file.", metavar="FILE")
+    ] = None,
 ) -> None:
-    """Show how much a store holds, whose it is, and how it grows. Measures every payload; writes nothing."""
+    """Show how much a store holds, whose it is, and how it grows. Measures every payload; changes nothing."""
     found, output = look.db.stats(days=days, most=most), look.output
+    if html is not None:
+        with put_there(html) as file:
+            file.write(page(str(look.db.names), look.db.db_url, found, now() // SECOND).encode())
     output.document({"store": str(look.db.names), "url": look.db.db_url, **found.to_dict()})
-    if output.as_json:
+    if html is not None:
+        output.line(f"{html}: {found.sessions} sessions, {found.runs} runs and {size(found.bytes)} told", "green")
+    if output.as_json or html is not None:
         return
     with output.paged():
         output.line(f"{look.db.names} at {look.db.db_url}", "bold")
@@ -111,16 +123,8 @@ def _say_days(output: Output, days: Sequence[Any]) -> None:
 
 def _say_shares(output: Output, title: str, column: str, shares: Sequence[Any]) -> None:
     output.line("")
-    kinds = [f"{share.session_type} " if share.session_type else "" for share in shares]
-    rows = [
-        [f"{kind}{'(nobody)' if share.id is None else share.id}", *_amounts(share)]
-        for kind, share in zip(kinds, shares, strict=True)
-    ]
+    rows = [[share_name(share), str(share.sessions), str(share.runs), size(share.bytes)] for share in shares]
     output.table(title, (column, "sessions", "runs", "bytes"), rows)
-
-
-def _amounts(share: Any) -> list[str]:
-    return [str(share.sessions), str(share.runs), size(share.bytes)]
 
 
 def _say_sessions(output: Output, title: str, sessions: Sequence[Any]) -> None:

@@ -70,7 +70,7 @@ def export(db: Db, target: File, which: Which = EVERYTHING, watch: Watch | None 
     _refuse_no_file(target)
     db.schema_status().raise_unless_usable()
     reading, done = Reading(db, which), Exported()
-    with _put_there(target) as file:
+    with put_there(target) as file:
         file.write(_line({HEADER: VERSION, "release": __version__}))
         for conversation in reading.conversations():
             assert isinstance(conversation, Conversation)
@@ -107,7 +107,7 @@ def _line(value: Any) -> bytes:
 
 
 @contextmanager
-def _put_there(target: File) -> Iterator[IO[bytes]]:
+def put_there(target: File) -> Iterator[IO[bytes]]:
     """Give what to write to; a file is put in its place when all is written, and not at all if that fails."""
     try:
         if not isinstance(target, (str, Path)):
