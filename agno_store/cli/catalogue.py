@@ -131,6 +131,11 @@ def typed() -> dict[str, dict[str, str]]:
     }
 
 
+def is_many(table: Table) -> bool:
+    """Whether a table may have several rows for one of the table that it refers to."""
+    return len([column for column in table.columns if column.primary_key]) > 1
+
+
 # -- as text --------------------------------------------------------------------------------------
 
 
@@ -157,7 +162,7 @@ def _introduction(names: Names) -> Iterator[str]:
         "[columns of your own](howto/own-columns.md) | |"
     )
     yield f"| `{names.upgrader}` | who is upgrading; only on a cluster of MySQL or MariaDB servers | |"
-    yield from ("", "```mermaid", *erd(names).splitlines(), "```", "")
+    yield from ("", "![The tables of a store, and which of them refers to which](schema.svg)", "")
     yield from (f"| type | {' | '.join(DATABASES)} | |", "|---" * (len(DATABASES) + 2) + "|")
     for name, on in typed().items():
         cells = " | ".join(f"`{on[title]}`" for title in DATABASES)
@@ -166,7 +171,7 @@ def _introduction(names: Names) -> Iterator[str]:
         "",
         "Every key begins with `session_id`, so that the tables can be partitioned or distributed by it, and so that",
         '"the last runs of a session" is one range of one index. `agno-store schema` shows all this for any name,',
-        "`--erd` draws it, and `--json` is for programs.",
+        "`--svg` draws it, `--erd` does so for Mermaid, and `--json` is for programs.",
     )
 
 
@@ -201,7 +206,7 @@ def erd(names: Names) -> str:
         lines.append("    }")
     for table in found:
         if table.refers_to:
-            many = "o{" if len([column for column in table.columns if column.primary_key]) > 1 else "o|"
+            many = "o{" if is_many(table) else "o|"
             lines.append(f'    {_entity(table.refers_to)} ||--{many} {_entity(table.name)} : "session_id"')
     return "\n".join(lines) + "\n"
 

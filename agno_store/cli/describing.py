@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from agno_store.cli import catalogue
+from agno_store.cli import catalogue, diagram
 from agno_store.cli.app import app
 from agno_store.cli.options import Json, SchemaName, TableName
 from agno_store.cli.render import Output
@@ -20,16 +20,17 @@ def describe(
     schema: SchemaName = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="As docs/schema.md.")] = False,
     erd: Annotated[bool, typer.Option("--erd", help="As an entity-relationship diagram for Mermaid.")] = False,
+    svg: Annotated[bool, typer.Option("--svg", help="As a drawing.")] = False,
     json: Json = False,
 ) -> None:
     """Show the tables that this release works with, and since which revision. Touches no database."""
     output, names = Output(json), Names(table, schema)
-    if markdown + erd + json > 1:
-        raise InvalidArgument("--markdown, --erd and --json: one at a time.")
-    if markdown or erd:
-        output.text(catalogue.markdown(names) if markdown else catalogue.erd(names))
-        return
+    if markdown + erd + svg + json > 1:
+        raise InvalidArgument("--markdown, --erd, --svg and --json: one at a time.")
     found = catalogue.tables(names)
+    if markdown or erd or svg:
+        output.text(catalogue.markdown(names) if markdown else catalogue.erd(names) if erd else diagram.svg(found))
+        return
     output.document({"tables": [each.to_dict() for each in found], "types": catalogue.typed()})
     with output.paged():
         for each in found:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from itertools import combinations
+from xml.etree import ElementTree
 
 import sqlalchemy as sa
 
+from agno_store.cli import catalogue
 from agno_store.cli.catalogue import DATABASES
 from agno_store.names import Names
 from agno_store.tables import REVISIONS, journal, metadata
@@ -60,6 +64,7 @@ def test_people_see_tables_and_indexes_with_their_revisions() -> None:
     assert "index ix_talks_created_at (created_at, session_id), since 0001" in answer.out
 
 
+SVG = "{http://www.w3.org/2000/svg}"
 ENTITY = re.compile(r'    (?:\w+|"[^"]+") \{')
 ATTRIBUTE = re.compile(r"        [a-z][\w()-]* \w+( PK)?")
 RELATION = re.compile(r'    (?:\w+|"[^"]+") \|\|--(o\{|o\|) (?:\w+|"[^"]+") : "\w+"')
@@ -75,7 +80,31 @@ def test_the_diagram_is_one_that_mermaid_reads() -> None:
         assert len([line for line in lines if RELATION.fullmatch(line)]) == 2
 
 
+def test_the_drawing_shows_every_table_and_column_and_none_upon_another() -> None:
+    for name in ("agent_sessions", 'my "own" <Täble> & co'):
+        answer = run("schema", "--svg", "--table", name)
+        assert (answer.code, answer.err) == (0, "")
+        drawn = ElementTree.fromstring(answer.out)
+        shown = [element.text for element in drawn.iter(f"{SVG}text")]
+        tables = catalogue.tables(Names(name))
+        assert Counter(shown) == Counter(
+            text for table in tables for text in (table.name, *(part for one in table.columns for part in one[:2]))
+        )
+        boxes = [
+            [float(element.attrib[side]) for side in ("x", "y", "width", "height")]
+            for element in drawn.iter(f"{SVG}rect")
+            if element.get("class") == "box"
+        ]
+        assert len(boxes) == len(tables)
+        for (x, y, width, height), (other_x, other_y, other_width, other_height) in combinations(boxes, 2):
+            apart = x + width < other_x or other_x + other_width < x
+            assert apart or y + height < other_y or other_y + other_height < y
+        ways = [element for element in drawn.iter(f"{SVG}path") if element.get("class") == "way"]
+        assert len(ways) == len([table for table in tables if table.refers_to]) > 1
+
+
 def test_one_form_at_a_time() -> None:
-    answer = run("schema", "--erd", "--json")
-    assert (answer.code, "one at a time" in answer.complaint) == (2, True)
+    for forms in (("--erd", "--json"), ("--svg", "--erd")):
+        answer = run("schema", *forms)
+        assert (answer.code, "one at a time" in answer.complaint) == (2, True)
     assert run("schema", "--table", "a.b").code == 2

@@ -161,11 +161,12 @@ def test_every_revision_is_documented() -> None:
     assert documented == [f"{script.revision} {script.doc}" for script in scripts]
 
 
-def test_the_page_about_the_tables_is_what_the_program_writes() -> None:
-    written = run("schema", "--markdown")
+@pytest.mark.parametrize(("form", "file"), [("--markdown", "schema.md"), ("--svg", "schema.svg")])
+def test_what_is_said_of_the_tables_is_what_the_program_writes(form: str, file: str) -> None:
+    written = run("schema", form)
     assert (written.code, written.err) == (0, "")
-    assert (ROOT / "docs/schema.md").read_text(encoding="utf-8") == written.out, (
-        "run: agno-store schema --markdown > docs/schema.md"
+    assert (ROOT / "docs" / file).read_text(encoding="utf-8") == written.out, (
+        f"run: agno-store schema {form} > docs/{file}"
     )
 
 
