@@ -145,15 +145,14 @@ class Watcher:
             return
         took = {"operation": call.name, "store": self._where, "seconds": seconds, "rows": call.rows}
         took |= {"bytes": call.bytes, "attempts": call.attempts, "error": failure}
-        tried_often = "" if call.attempts == 1 else f", {call.attempts} attempts"
         log.warning(
-            "%s: %s took %.3f s: %d rows, %d bytes%s%s",
+            "%s: %s took %.3f s (rows %d, bytes %d, attempts %d)%s",
             self._where,
             call.name,
             seconds,
             call.rows,
             call.bytes,
-            tried_often,
+            call.attempts,
             "" if failure is None else f", and failed with {failure}",
             extra={"agno_store": took},
         )

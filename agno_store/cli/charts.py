@@ -13,6 +13,8 @@ Told = Callable[[int], str]
 _WIDTH, _HEIGHT = 400, 150
 _LEFT, _TOP, _BOTTOM = 60, 8, 22
 _LINE, _ROW, _NAMES, _ROOM = 640, 26, 190, 92
+"""Room: of a chart over time and its edges; of one beside names, of each name and row, and behind the longest bar."""
+
 _LONGEST = 24
 """Letters of a name that have room beside its bar; the table has them all."""
 

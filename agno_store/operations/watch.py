@@ -15,7 +15,9 @@ from agno_store.operations.base import Base, Stream
 from agno_store.store import Store
 from agno_store.urls import redacted
 
-UNWATCHED = frozenset({"close", "to_dict", "get_latest_schema_version", "upsert_schema_version"})
+UNWATCHED = frozenset(
+    {"close", "to_dict", "update_approval_run_status", "get_latest_schema_version", "upsert_schema_version"}
+)
 """Methods that do nothing with a database."""
 
 
