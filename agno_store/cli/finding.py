@@ -11,22 +11,15 @@ from agno_store.cli.app import app
 from agno_store.cli.page import page, share_name
 from agno_store.cli.reading import (
     After,
-    Agent,
     Limit,
     Lines,
     Look,
-    NewerThan,
-    OlderThan,
-    Team,
-    Type,
-    User,
-    Workflow,
     command,
-    filters,
     size,
     told,
 )
 from agno_store.cli.render import Output
+from agno_store.cli.which import to_list
 from agno_store.clock import now
 from agno_store.paging import Listing
 from agno_store.reports import SECOND
@@ -36,23 +29,16 @@ BAR = 40
 """Columns of the longest bar of a plot."""
 
 
-@command(app, "search", "agno-store search 'refund' --user ada --newer-than 30d")
+@command(app, "search", "agno-store search 'refund' --user ada --newer-than 30d", which=to_list)
 def search(
     look: Look,
     text: Annotated[str, typer.Argument(help="What was said; letters from A to Z in either case.", metavar="TEXT")],
-    user: User = None,
-    agent: Agent = None,
-    team: Team = None,
-    workflow: Workflow = None,
-    kind: Type = None,
-    newer_than: NewerThan = None,
-    older_than: OlderThan = None,
+    which: dict[str, Any],
     limit: Limit = None,
     after: After = None,
     lines: Lines = False,
 ) -> None:
     """Find a text in runs, session data and summaries, newest sessions first. Reads all of them; writes nothing."""
-    which = filters(user, agent, team, workflow, kind, newer_than, older_than)
 
     def fetch(*, limit: int, after: str | None) -> Listing[Any]:
         return Listing(found := look.db.search(text, **which, limit=limit, after=after), found.next)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import typer
 
-from agno_store.cli.options import opened
+from agno_store.cli.options import Where
 from agno_store.cli.render import Output
 from agno_store.cli.reporting import confirm
 from agno_store.dialects import parse_url
@@ -97,9 +97,7 @@ def _database(url: str) -> tuple[str, Any]:
 
 
 @contextmanager
-def from_tables(
-    output: Output, asked: Asked, db_url: str | None, table: str, schema: str | None, options: dict[str, Any]
-) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
+def from_tables(output: Output, asked: Asked, where: Where) -> Iterator[tuple[Any, Any, dict[str, Any]]]:
     """Give the store and the old tables, shown and confirmed, and what programs are told of them.
 
     With ``in_place`` the store has taken the place of the table by then. Raises InvalidArgument for another layout
@@ -108,21 +106,22 @@ def from_tables(
     with AgnoTables(str(asked.url), asked.tables, schema=asked.schema) as old:
         if not asked.in_place:
             found = old.found()
-            with closing(opened(db_url, table, schema, **options)) as db:
+            with closing(where.opened()) as db:
                 yield db, old, _agreed(output, asked, old, found, db)
             return
         one, done = found_in_place(old.source, asked.tables[0] if asked.tables else None)
         names = renamed(one) if not done else {one.name.removesuffix("_legacy"): one.name}
-        if table not in (DEFAULT, next(iter(names))):
-            raise InvalidArgument(f"--in-place gives the store the old table's name, and --table says {table}.")
-        with closing(opened(asked.url, next(iter(names)), one.schema, **options)) as db:
+        name = next(iter(names))
+        if where.table not in (DEFAULT, name):
+            raise InvalidArgument(f"--in-place gives the store the old table's name, and --table says {where.table}.")
+        with closing(replace(where, db_url=asked.url, table=name, schema=one.schema).opened()) as db:
             if not done:
                 refuse_taken(db, one)
             about = _agreed(output, asked, old, [one], db, renamed=names)
             if not done and not asked.plan:
                 take_over(db, one)
-            name = one.name if asked.plan else names.get(one.name, one.name)
-            with AgnoTables(str(asked.url), [name], schema=one.schema) as moved:
+            now = one.name if asked.plan else names.get(one.name, one.name)
+            with AgnoTables(str(asked.url), [now], schema=one.schema) as moved:
                 yield db, moved, about
 
 

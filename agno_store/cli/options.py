@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from agno_store import open_db
 from agno_store.cli.render import JSON_VARIABLE
+from agno_store.names import DEFAULT
 
 Url = Annotated[
     str | None,
@@ -103,3 +105,18 @@ def opened(db_url: str | None, table: str, schema: str | None, **options: Any) -
         )
     given = {name: value for name, value in options.items() if value is not None}
     return open_db(db_url, table_name=table, db_schema=schema, **given)
+
+
+@dataclass(frozen=True)
+class Where:
+    """A store without columns of an application's own: its options, as ``gathered`` takes them."""
+
+    db_url: Url = None
+    table: TableName = DEFAULT
+    schema: SchemaName = None
+    tenant: Tenant = None
+    pooler: Pooler = None
+
+    def opened(self) -> Any:
+        """Return the store."""
+        return opened(self.db_url, self.table, self.schema, tenant_id=self.tenant, pooler=self.pooler)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -14,40 +13,17 @@ from typing import Annotated, Any
 import typer
 
 from agno_store import encoding, escapes, failures
-from agno_store.cli.ages import moment
+from agno_store.cli import gathering
 from agno_store.cli.app import app
 from agno_store.cli.application import Application
 from agno_store.cli.options import App, Json, Pooler, SchemaName, TableName, Tenant, Url, Versions, opened
 from agno_store.cli.render import Output
-from agno_store.errors import InvalidArgument
 from agno_store.migrations import Migrator
 from agno_store.names import DEFAULT
 from agno_store.schema import MISSING
 
-_STORE, _FILTERS, _PAGES = "The store", "Which", "Pages"
-
 Lines = Annotated[bool, typer.Option("--jsonl", help="Answer with one JSON document in each line.")]
 SessionId = Annotated[str, typer.Argument(help="The session's id.", metavar="SESSION")]
-User = Annotated[str | None, typer.Option("--user", help="Of this user.", metavar="ID", rich_help_panel=_FILTERS)]
-Agent = Annotated[str | None, typer.Option("--agent", help="Of this agent.", metavar="ID", rich_help_panel=_FILTERS)]
-Team = Annotated[str | None, typer.Option("--team", help="Of this team.", metavar="ID", rich_help_panel=_FILTERS)]
-Workflow = Annotated[
-    str | None, typer.Option("--workflow", help="Of this workflow.", metavar="ID", rich_help_panel=_FILTERS)
-]
-Type = Annotated[
-    str | None,
-    typer.Option("--type", help="agent, team or workflow.", metavar="TYPE", rich_help_panel=_FILTERS),
-]
-NewerThan = Annotated[
-    str | None,
-    typer.Option(
-        "--newer-than", help="Made since then: 36h, 90d, 2026-01-31.", metavar="AGE", rich_help_panel=_FILTERS
-    ),
-]
-OlderThan = Annotated[
-    str | None,
-    typer.Option("--older-than", help="Made before: 36h, 90d, 2026-01-31.", metavar="AGE", rich_help_panel=_FILTERS),
-]
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -56,13 +32,13 @@ Limit = Annotated[
         min=1,
         help="How many; without it 50, or all with --jsonl.",
         metavar="NUMBER",
-        rich_help_panel=_PAGES,
+        rich_help_panel="Pages",
     ),
 ]
 After = Annotated[
     str | None,
     typer.Option(
-        "--after", help="Go on where a page before has ended: its `next`.", metavar="PLACE", rich_help_panel=_PAGES
+        "--after", help="Go on where a page before has ended: its `next`.", metavar="PLACE", rich_help_panel="Pages"
     ),
 ]
 
@@ -103,28 +79,27 @@ def _common(
     """The options of every command about what is in a store."""
 
 
-_COMMON = inspect.signature(_common, eval_str=True).parameters
+_COMMON = gathering.parameters(_common)
 
 
-def command(group: typer.Typer, name: str, example: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def command(
+    group: typer.Typer, name: str, example: str, **groups: Callable[..., Any]
+) -> Callable[[gathering.Command], gathering.Command]:
     """Register ``work(look, **options of its own)`` as a command, with the options that find a store.
 
     A store that this release does not work with, or that is not there, ends as ``check`` does, and is left alone.
+    ``groups`` are further options that it shares with others, as ``gathered`` takes them.
     """
 
-    def register(work: Callable[..., None]) -> Callable[..., None]:
-        own = list(inspect.signature(work, eval_str=True).parameters.values())[1:]
+    def register(work: gathering.Command) -> gathering.Command:
+        inner = gathering.gathered(**groups)(work)
 
         def called(**given: Any) -> None:
-            common = {option: given.pop(option) for option in _COMMON}
-            _look(work, given, lines=given.pop("lines", False), **common)
+            common = {option.name: given.pop(option.name) for option in _COMMON}
+            _look(inner, given, lines=given.pop("lines", False), **common)
 
-        parameters = [*own, *_COMMON.values()]
-        called.__name__, called.__doc__ = work.__name__, work.__doc__
-        called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-        keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
-        called.__signature__ = inspect.Signature(keyword)  # type: ignore[attr-defined]
-        group.command(name, epilog=f"Example:  {example}")(called)
+        own = [option for option in gathering.parameters(inner) if option.name != "look"]
+        group.command(name, epilog=f"Example:  {example}")(gathering.with_options(called, work, [*own, *_COMMON]))
         return work
 
     return register
@@ -151,7 +126,7 @@ def _look(
         if status.state == MISSING:
             Migrator.of(db).refuse_foreign()
         status.raise_unless_usable()
-        work(Look(db, output), **given)
+        work(look=Look(db, output), **given)
 
 
 def group(name: str, says: str) -> typer.Typer:
@@ -164,39 +139,6 @@ def group(name: str, says: str) -> typer.Typer:
     )
     app.add_typer(made, name=name)
     return made
-
-
-# -- what is asked for ----------------------------------------------------------------------------
-
-
-def filters(
-    user: str | None,
-    agent: str | None,
-    team: str | None,
-    workflow: str | None,
-    kind: str | None,
-    newer_than: str | None,
-    older_than: str | None,
-) -> dict[str, Any]:
-    """Return what ``get_sessions`` and ``search`` are to look for.
-
-    Raises InvalidArgument where two components are named, or one of another type.
-    """
-    components = {"agent": agent, "team": team, "workflow": workflow}
-    named = {each: value for each, value in components.items() if value is not None}
-    if len(named) > 1:
-        raise InvalidArgument(f"--{' and --'.join(named)}: a session is of one of them. Name one.")
-    of = next(iter(named), None)
-    if of is not None and kind not in (None, of):
-        raise InvalidArgument(f"--{of} is of sessions of that type, not of --type {kind}.")
-    since, before = moment(newer_than, "--newer-than"), moment(older_than, "--older-than")
-    return {
-        "session_type": of or kind,
-        "user_id": user,
-        "component_id": next(iter(named.values()), None),
-        "start_timestamp": None if since is None else int(since),
-        "end_timestamp": None if before is None else int(before) - 1,
-    }
 
 
 # -- how it is shown ------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from agno_store.cli import conversation
-from agno_store.cli.reading import After, Agent, Limit, Lines, Look, Team, User, Workflow, command, group, plain, told
+from agno_store.cli.reading import After, Limit, Lines, Look, command, group, plain, told
+from agno_store.cli.which import Agent, InSession, Status, Team, User, Workflow
 from agno_store.encoding import is_corrupt
 from agno_store.errors import CorruptRow, InvalidArgument, NotFound
 from agno_store.paging import RUN_SORTS, Listing
@@ -18,14 +19,6 @@ runs = group("runs", "Look at runs.")
 COLUMNS = ("run", "session", "#", "type", "of", "user", "status", "made (UTC)")
 _NAMES = ("run_id", "session_id", "run_index", "run_type", "agent_id", "team_id", "workflow_id", "user_id", "status")
 
-InSession = Annotated[
-    str | None,
-    typer.Option("--session", help="Of this session, in their order.", metavar="ID", rich_help_panel="Which"),
-]
-Status = Annotated[
-    str | None,
-    typer.Option("--status", help="COMPLETED, ERROR, ...", metavar="STATUS", rich_help_panel="Which"),
-]
 Sort = Annotated[
     str | None, typer.Option("--sort", help=f"One of {', '.join(RUN_SORTS)}; the largest first.", metavar="COLUMN")
 ]

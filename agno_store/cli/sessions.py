@@ -13,24 +13,17 @@ from agno_store.cli import conversation
 from agno_store.cli.options import Yes
 from agno_store.cli.reading import (
     After,
-    Agent,
     Limit,
     Lines,
     Look,
-    NewerThan,
-    OlderThan,
     SessionId,
-    Team,
-    Type,
-    User,
-    Workflow,
     command,
-    filters,
     group,
     plain,
     told,
 )
 from agno_store.cli.reporting import confirm
+from agno_store.cli.which import HoldsText, Name, to_list
 from agno_store.encoding import is_corrupt
 from agno_store.errors import CorruptRow, InvalidArgument, NotFound
 from agno_store.paging import SESSION_SORTS, Listing
@@ -39,38 +32,23 @@ sessions = group("sessions", "Look at sessions, and rename, change or delete the
 
 COLUMNS = ("session", "type", "of", "user", "name", "made (UTC)", "last written to (UTC)")
 
-Name = Annotated[
-    str | None,
-    typer.Option("--name", help="With this in its name, in either case.", metavar="TEXT", rich_help_panel="Which"),
-]
-HoldsText = Annotated[
-    str | None,
-    typer.Option("--text", help="In which this was said; reads all of them.", metavar="TEXT", rich_help_panel="Which"),
-]
 Sort = Annotated[
     str, typer.Option("--sort", help=f"One of {', '.join(SESSION_SORTS)}; the largest first.", metavar="COLUMN")
 ]
 
 
-@command(sessions, "list", "agno-store sessions list --user ada --newer-than 7d --json")
+@command(sessions, "list", "agno-store sessions list --user ada --newer-than 7d --json", which=to_list)
 def listed(
     look: Look,
-    user: User = None,
-    agent: Agent = None,
-    team: Team = None,
-    workflow: Workflow = None,
-    kind: Type = None,
+    which: dict[str, Any],
     name: Name = None,
     text: HoldsText = None,
-    newer_than: NewerThan = None,
-    older_than: OlderThan = None,
     sort: Sort = "created_at",
     limit: Limit = None,
     after: After = None,
     lines: Lines = False,
 ) -> None:
     """List sessions, the newest first. Writes nothing."""
-    which = filters(user, agent, team, workflow, kind, newer_than, older_than)
     if text is not None and (name is not None or sort != "created_at"):
         raise InvalidArgument("--text: what was said is looked for newest first, without --name and --sort.")
 

@@ -9,11 +9,12 @@ from typing import Annotated, Any
 import typer
 
 from agno_store.cli.app import app
-from agno_store.cli.options import Json, Pooler, SchemaName, TableName, Tenant, Url, Yes, opened
+from agno_store.cli.gathering import gathered
+from agno_store.cli.options import Json, Where, Yes
 from agno_store.cli.render import Output
 from agno_store.cli.reporting import confirm
+from agno_store.cli.which import User
 from agno_store.errors import AgnoStoreError
-from agno_store.names import DEFAULT
 from agno_store.records import Removed
 
 Age = Annotated[
@@ -23,7 +24,6 @@ KeepLast = Annotated[
     int | None,
     typer.Option("--keep-last", min=0, help="Keep each user's newest ones, whatever their age.", metavar="N"),
 ]
-User = Annotated[str | None, typer.Option("--user", help="Only this user's sessions.", metavar="USER")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Count what would be deleted, and delete nothing.")]
 Vacuum = Annotated[
     bool, typer.Option("--vacuum", help="Then give the room back, and with it the bytes that were in it.")
@@ -31,13 +31,10 @@ Vacuum = Annotated[
 
 
 @app.command(epilog="Example:  agno-store prune --db-url sqlite:///agents.db --older-than 90d --dry-run")
+@gathered(where=Where)
 def prune(
     older_than: Age,
-    db_url: Url = None,
-    table: TableName = DEFAULT,
-    schema: SchemaName = None,
-    pooler: Pooler = None,
-    tenant: Tenant = None,
+    where: Where,
     user: User = None,
     keep_last: KeepLast = None,
     dry_run: DryRun = False,
@@ -51,18 +48,15 @@ def prune(
         done: Removed = db.prune(older_than, keep_last=keep_last, user_id=user, **how)
         return done
 
-    with closing(opened(db_url, table, schema, pooler=pooler, tenant_id=tenant)) as db:
+    with closing(where.opened()) as db:
         _remove(Output(json), db, remove, dry_run=dry_run, vacuum=vacuum, yes=yes)
 
 
 @app.command("delete-user", epilog="Example:  agno-store delete-user mallory --db-url sqlite:///agents.db --dry-run")
+@gathered(where=Where)
 def delete_user(
     user: Annotated[str, typer.Argument(help="The user_id.")],
-    db_url: Url = None,
-    table: TableName = DEFAULT,
-    schema: SchemaName = None,
-    pooler: Pooler = None,
-    tenant: Tenant = None,
+    where: Where,
     dry_run: DryRun = False,
     vacuum: Vacuum = False,
     yes: Yes = False,
@@ -74,7 +68,7 @@ def delete_user(
         done: Removed = db.delete_user(user, **how)
         return done
 
-    with closing(opened(db_url, table, schema, pooler=pooler, tenant_id=tenant)) as db:
+    with closing(where.opened()) as db:
         _remove(Output(json), db, remove, dry_run=dry_run, vacuum=vacuum, yes=yes)
 
 

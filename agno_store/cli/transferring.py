@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 
 from agno_store.cli.app import app
 from agno_store.cli.exits import Exit
+from agno_store.cli.gathering import gathered
 from agno_store.cli.importing import Asked, InPlace, LayoutName, OldSchema, OldTables, from_tables
 from agno_store.cli.importing import FromUrl as OldUrl
-from agno_store.cli.meant import Component, Ids, Kind, Newer, Older, User, meant
-from agno_store.cli.options import Json, Pooler, SchemaName, TableName, Tenant, Url, Yes, opened
+from agno_store.cli.options import Json, Where, Yes, opened
 from agno_store.cli.render import Output
+from agno_store.cli.which import to_bring
 from agno_store.names import DEFAULT
 from agno_store.transfer import Counts, Exported, Problem, Transferred
 
@@ -27,29 +29,34 @@ Plan = Annotated[bool, typer.Option("--plan", help="Say what would be stored, an
 Verify = Annotated[bool, typer.Option("--verify", help="Read both again afterwards, and compare what they say.")]
 
 
+@dataclass(frozen=True)
+class How:
+    """What import and copy do beside storing."""
+
+    plan: Plan = False
+    verify: Verify = False
+
+    def refuse_contradictions(self, file: str | None = None) -> None:
+        """Raise BadParameter for an option that would be passed over."""
+        if self.plan and self.verify:
+            raise typer.BadParameter("nothing is stored by --plan that could be compared.", param_hint="--verify")
+        if self.verify and file == STREAM:
+            raise typer.BadParameter("what came from stdin cannot be read again: give a file.", param_hint="--verify")
+
+
 @app.command(epilog="Example:  agno-store export sessions.jsonl.gz --newer-than 30d")
+@gathered(where=Where, which=to_bring)
 def export(
     file: Annotated[str, typer.Argument(help="Where to; packed where it ends in .gz; - for stdout.")],
-    db_url: Url = None,
-    table: TableName = DEFAULT,
-    schema: SchemaName = None,
-    tenant: Tenant = None,
-    pooler: Pooler = None,
-    user: User = None,
-    kind: Kind = None,
-    component: Component = None,
-    ids: Ids = None,
-    newer: Newer = None,
-    older: Older = None,
+    where: Where,
+    which: dict[str, Any],
     json: Json = False,
 ) -> None:
     """Write sessions with their runs and summaries into a file, one line of JSON each."""
-    which = meant(user, kind, component, ids, newer, older)
     if file == STREAM and json:
         raise typer.BadParameter("the sessions are the answer already: give a file.", param_hint="--json")
     output = Output(json)
-    db = opened(db_url, table, schema, tenant_id=tenant, pooler=pooler)
-    with closing(db), output.progress(str(db.names), None, 0) as watch:
+    with closing(where.opened()) as db, output.progress(str(db.names), None, 0) as watch:
         done = db.export(output.bytes if file == STREAM else file, watch=watch, **which)
     said = f"{done.sessions} sessions, {done.runs} runs and {done.summaries} summaries written"
     if file == STREAM:
@@ -60,41 +67,31 @@ def export(
 
 
 @app.command("import", epilog="Example:  agno-store import sessions.jsonl.gz --db-url sqlite:///agents.db --verify")
+@gathered(where=Where, which=to_bring, how=How)
 def bring_in(
+    *,
     file: Annotated[str | None, typer.Argument(help="A file that export has written; - for stdin.")] = None,
     from_url: OldUrl = None,
     from_table: OldTables = None,
     from_schema: OldSchema = None,
     layout: LayoutName = None,
     in_place: InPlace = False,
-    db_url: Url = None,
-    table: TableName = DEFAULT,
-    schema: SchemaName = None,
-    tenant: Tenant = None,
-    pooler: Pooler = None,
-    user: User = None,
-    kind: Kind = None,
-    component: Component = None,
-    ids: Ids = None,
-    newer: Newer = None,
-    older: Older = None,
-    plan: Plan = False,
-    verify: Verify = False,
+    where: Where,
+    which: dict[str, Any],
+    how: How,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
     """Store the sessions of a file, or of agno's own tables. What is there and as new stays; may be run again."""
-    which = meant(user, kind, component, ids, newer, older)
-    _refuse_contradictions(plan, verify, file or "")
-    asked = Asked(from_url, from_table or [], from_schema, layout, in_place, plan, yes)
-    asked.refuse_contradictions(file, db_url)
+    how.refuse_contradictions(file)
+    asked = Asked(from_url, from_table or [], from_schema, layout, in_place, how.plan, yes)
+    asked.refuse_contradictions(file, where.db_url)
     output = Output(json)
     if file is None:
-        options = {"tenant_id": tenant, "pooler": pooler}
-        with from_tables(output, asked, db_url, table, schema, options) as (db, source, about):
-            _bring(output, db, source, plan, verify, which, **about)
-    with closing(opened(db_url, table, schema, tenant_id=tenant, pooler=pooler)) as db:
-        _bring(output, db, output.given if file == STREAM else str(file), plan, verify, which)
+        with from_tables(output, asked, where) as (db, source, about):
+            _bring(output, db, source, how, which, **about)
+    with closing(where.opened()) as db:
+        _bring(output, db, output.given if file == STREAM else str(file), how, which)
 
 
 FromUrl = Annotated[
@@ -124,7 +121,9 @@ ToTenant = Annotated[str | None, typer.Option("--to-tenant", help="The tenant to
 
 
 @app.command(epilog="Example:  agno-store copy --from-url sqlite:///agents.db --to-url postgresql://ai:ai@host/ai")
+@gathered(which=to_bring, how=How)
 def copy(
+    *,
     to_url: ToUrl,
     db_url: FromUrl = None,
     table: FromTable = DEFAULT,
@@ -133,41 +132,24 @@ def copy(
     to_table: ToTable = DEFAULT,
     to_schema: ToSchema = None,
     to_tenant: ToTenant = None,
-    user: User = None,
-    kind: Kind = None,
-    component: Component = None,
-    ids: Ids = None,
-    newer: Newer = None,
-    older: Older = None,
-    plan: Plan = False,
-    verify: Verify = False,
+    which: dict[str, Any],
+    how: How,
     json: Json = False,
 ) -> None:
     """Copy sessions from one store to another. What is there and as new stays; may be run again after any failure."""
-    which = meant(user, kind, component, ids, newer, older)
-    _refuse_contradictions(plan, verify)
+    how.refuse_contradictions()
     output = Output(json)
     with (
         closing(opened(db_url, table, schema, tenant_id=tenant)) as source,
         closing(opened(to_url, to_table, to_schema, tenant_id=to_tenant)) as target,
     ):
-        _bring(output, target, source, plan, verify, which)
+        _bring(output, target, source, how, which)
 
 
-def _refuse_contradictions(plan: bool, verify: bool, file: str = "") -> None:
-    """Raise BadParameter for an option that would be passed over."""
-    if plan and verify:
-        raise typer.BadParameter("nothing is stored by --plan that could be compared.", param_hint="--verify")
-    if verify and file == STREAM:
-        raise typer.BadParameter("what came from stdin cannot be read again: give a file.", param_hint="--verify")
-
-
-def _bring(
-    output: Output, target: Any, source: Any, plan: bool, verify: bool, which: dict[str, Any], **about: Any
-) -> None:
+def _bring(output: Output, target: Any, source: Any, how: How, which: dict[str, Any], **about: Any) -> None:
     with output.progress(str(target.names), None, 0) as watch:
-        done: Transferred = target.import_from(source, plan=plan, verify=verify, watch=watch, **which)
-    would = " (a plan: nothing was stored)" if plan else ""
+        done: Transferred = target.import_from(source, plan=how.plan, verify=how.verify, watch=watch, **which)
+    would = " (a plan: nothing was stored)" if how.plan else ""
     for name, counts in (("sessions", done.sessions), ("runs", done.runs), ("summaries", done.summaries)):
         output.line(f"  {name}: {_said(counts)}{would}")
     if done.verified is not None:
