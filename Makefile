@@ -57,8 +57,10 @@ format: $(STAMP) ## Put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-build: $(STAMP) ## Build sdist and wheel in dist/
-	$(BIN)/python -m build
+build: $(STAMP) ## Build sdist and wheel in dist/, as PyPI takes them
+	rm -rf dist
+	$(BIN)/python -m build --installer uv
+	$(BIN)/python -m twine check --strict dist/*
 
 clean: ## Remove all that was made here
 	rm -rf .venv .cache dist build .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.package.source import ROOT
+
+UV = Path(sysconfig.get_path("scripts")) / "uv"
+"""It does in one second what pip does in ten."""
 
 
 def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
@@ -51,8 +55,7 @@ def command(*words: object, directory: Path) -> str:
 
 def build(folder: Path) -> None:
     """Build the sdist, and the wheel from the sdist."""
-    installer = ("--installer", "uv") if _uv() else ()
-    command(sys.executable, "-m", "build", *installer, "--outdir", folder, ROOT, directory=folder)
+    command(sys.executable, "-m", "build", "--installer", "uv", "--outdir", folder, ROOT, directory=folder)
 
 
 class Environment:
@@ -60,22 +63,9 @@ class Environment:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        venv.create(folder, with_pip=not _uv(), symlinks=True)
+        venv.create(folder, symlinks=True)
 
     def install(self, distribution: Path) -> None:
-        """Install a distribution instead of what is there of ours, with all that it needs."""
-        pip = (_uv(), "pip") if _uv() else (self.program("python"), "-m", "pip", "--disable-pip-version-check")
-        python = ("--python", self.program("python")) if _uv() else ()
-        again = ("--reinstall-package", "agno-store") if _uv() else ()
-        if not _uv() and self.program("agno-store").exists():
-            command(*pip, "uninstall", "--quiet", "--yes", "agno-store", directory=self.folder)
-        command(*pip, "install", "--quiet", *python, *again, distribution, directory=self.folder)
-
-    def program(self, name: str) -> Path:
-        """Return the path of a program in it."""
-        return self.folder / "bin" / name
-
-
-def _uv() -> str | None:
-    """Return the path of uv where it is installed: it does in one second what pip does in ten."""
-    return shutil.which("uv", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+        """Install a distribution, with all that it needs."""
+        to = ("--python", self.folder / "bin" / "python")
+        command(UV, "pip", "install", "--quiet", *to, distribution, directory=self.folder)

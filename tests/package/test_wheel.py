@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tarfile
 import zipfile
 from email.parser import Parser
@@ -13,7 +14,7 @@ import pytest
 
 import agno_store
 from agno_store.tables import HEAD, REVISIONS
-from tests.package.building import Environment, build, command, once
+from tests.package.building import UV, Environment, build, command, once
 from tests.package.source import FILES, PACKAGE, ROOT, SCRIPTS
 
 VERSION = agno_store.__version__
@@ -53,7 +54,7 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
     metadata = Parser().parsestr(archive.read(f"{info}/METADATA").decode())
     assert (metadata["Name"], metadata["Version"]) == ("agno-store", VERSION)
     assert metadata["License-Expression"] == "Apache-2.0"
-    assert str(metadata.get_payload()).strip() == (ROOT / "README.md").read_text(encoding="utf-8").strip()
+    assert metadata.get_all("Project-URL") is None  # none that leads nowhere
     required = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert sorted(str(re.match("[a-z]+", line)[0]) for line in required) == [  # type: ignore[index]
         "alembic",
@@ -68,6 +69,17 @@ def test_the_wheel_says_what_it_is(wheel: Path) -> None:
     assert f"{info}/licenses/LICENSE" in archive.namelist()
 
 
+def test_pypi_shows_the_readme_without_links_that_lead_nowhere_there(wheel: Path, sdist: Path, tmp_path: Path) -> None:
+    command(sys.executable, "-m", "twine", "check", "--strict", wheel, sdist, directory=tmp_path)
+    archive = zipfile.ZipFile(wheel)
+    metadata = Parser().parsestr(archive.read(f"agno_store-{VERSION}.dist-info/METADATA").decode())
+    text = str(metadata.get_payload())
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert re.findall(r"\]\((?!https://)[^)]*", text) == []
+    shown, here = text.splitlines(), (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert [line for line in here if "](" not in line and line not in shown] == []
+
+
 def test_the_sdist_holds_all_that_a_checkout_needs_and_no_rubbish(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -80,16 +92,24 @@ def test_the_sdist_holds_all_that_a_checkout_needs_and_no_rubbish(sdist: Path) -
     assert "alembic/__init__.py" not in names
 
 
-def test_both_work_in_an_environment_of_their_own_from_anywhere(wheel: Path, sdist: Path, tmp_path: Path) -> None:
-    place = Environment(tmp_path / "environment")
-    for distribution in (wheel, sdist):
-        place.install(distribution)
-        where = "import agno_store, alembic; print(agno_store.__file__, alembic.__version__)"
-        assert str(place.folder) in command(place.program("python"), "-c", where, directory=Path("/"))
-        url = f"sqlite:///{tmp_path}/{distribution.suffix}/a.db"
-        program = place.program("agno-store")
-        assert f"no tables -> {HEAD}" in command(program, "upgrade", "--db-url", url, directory=Path("/"))
-        command(program, "check", "--drift", "--db-url", url, directory=Path("/"))
-    history = json.loads(command(program, "history", "--json", "--db-url", url, directory=Path("/")))
+def works(place: Path, *way: object) -> None:
+    """Assert that the programs found this way, from anywhere, are those of a distribution and keep a store."""
+    where = "import agno_store, alembic; print(agno_store.__file__, alembic.__version__)"
+    assert str(ROOT) not in command(*way, "python", "-c", where, directory=Path("/"))
+    program, url = (*way, "agno-store"), f"sqlite:///{place}/a.db"
+    assert command(*program, "--version", directory=Path("/")) == f"agno-store {VERSION}\n"
+    assert f"no tables -> {HEAD}" in command(*program, "upgrade", "--db-url", url, directory=Path("/"))
+    command(*program, "check", "--drift", "--db-url", url, directory=Path("/"))
+    history = json.loads(command(*program, "history", "--json", "--db-url", url, directory=Path("/")))
     assert [(step["revision"], step["state"]) for step in history] == [(one, "applied") for one in REVISIONS]
-    assert command(program, "--version", directory=Path("/")) == f"agno-store {VERSION}\n"
+
+
+def test_the_sdist_works_where_nothing_else_is_installed(sdist: Path, tmp_path: Path) -> None:
+    place = Environment(tmp_path / "environment")
+    place.install(sdist)
+    works(tmp_path, "env", f"PATH={place.folder / 'bin'}:/usr/bin:/bin")
+
+
+def test_the_wheel_works_without_being_installed(wheel: Path, tmp_path: Path) -> None:
+    """As uvx and pipx run it."""
+    works(tmp_path, UV, "tool", "run", "--from", wheel)
