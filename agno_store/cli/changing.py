@@ -11,6 +11,7 @@ from agno_store import failures
 from agno_store.cli.app import app
 from agno_store.cli.application import Application
 from agno_store.cli.options import (
+    PLACES,
     App,
     Json,
     LockTimeout,
@@ -66,7 +67,9 @@ def downgrade(
 
 @app.command(epilog="Example:  agno-store stamp 0003")
 def stamp(
-    revision: Annotated[str, typer.Argument(help="The revision that the tables are at, or head.")],
+    revision: Annotated[
+        str, typer.Argument(help="The revision that the tables are at, or head.", autocompletion=PLACES)
+    ],
     db_url: Url = None,
     table: TableName = DEFAULT,
     schema: SchemaName = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,15 @@ import typer
 from agno_store import open_db
 from agno_store.cli.render import JSON_VARIABLE
 from agno_store.names import DEFAULT
+from agno_store.tables import REVISIONS
+
+
+def among(*words: str) -> Callable[[str], list[str]]:
+    """Return what has a shell complete one of these words; nothing is connected to for that."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
+
+PLACES = among(*REVISIONS, "head", "base")
 
 Url = Annotated[
     str | None,
@@ -44,7 +54,14 @@ LockTimeout = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", envvar=JSON_VARIABLE, help="Answer with one JSON document.")]
 Revision = Annotated[
-    str, typer.Option("--to", envvar="AGNO_STORE_TO", help="A revision, a release, head or base.", metavar="REV")
+    str,
+    typer.Option(
+        "--to",
+        envvar="AGNO_STORE_TO",
+        help="A revision, a release, head or base.",
+        metavar="REV",
+        autocompletion=PLACES,
+    ),
 ]
 
 
@@ -55,6 +72,7 @@ Pooler = Annotated[
         envvar="AGNO_STORE_POOLER",
         help="'transaction' behind PgBouncer, Supavisor and the like in transaction mode.",
         metavar="MODE",
+        autocompletion=among("transaction"),
     ),
 ]
 DdlLockTimeout = Annotated[

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from agno_store.cli import conversation
-from agno_store.cli.options import Yes
+from agno_store.cli.options import Yes, among
 from agno_store.cli.reading import (
     After,
     Limit,
@@ -33,7 +33,13 @@ sessions = group("sessions", "Look at sessions, and rename, change or delete the
 COLUMNS = ("session", "type", "of", "user", "name", "made (UTC)", "last written to (UTC)")
 
 Sort = Annotated[
-    str, typer.Option("--sort", help=f"One of {', '.join(SESSION_SORTS)}; the largest first.", metavar="COLUMN")
+    str,
+    typer.Option(
+        "--sort",
+        help=f"One of {', '.join(SESSION_SORTS)}; the largest first.",
+        metavar="COLUMN",
+        autocompletion=among(*SESSION_SORTS),
+    ),
 ]
 
 

@@ -15,6 +15,7 @@ from agno_store.cli.app import app
 from agno_store.cli.application import Application
 from agno_store.cli.exits import code_of
 from agno_store.cli.options import (
+    PLACES,
     App,
     DdlLockTimeout,
     Every,
@@ -28,6 +29,7 @@ from agno_store.cli.options import (
     Versions,
     WaitForDb,
     Yes,
+    among,
     opened,
 )
 from agno_store.cli.render import Output
@@ -60,7 +62,11 @@ Sql = Annotated[bool, typer.Option("--sql", help="Print the SQL.", rich_help_pan
 Start = Annotated[
     str | None,
     typer.Option(
-        "--from", help="Where the SQL begins; else where the store is.", rich_help_panel=INSTEAD, metavar="REV"
+        "--from",
+        help="Where the SQL begins; else where the store is.",
+        rich_help_panel=INSTEAD,
+        metavar="REV",
+        autocompletion=PLACES,
     ),
 ]
 DialectName = Annotated[
@@ -70,6 +76,7 @@ DialectName = Annotated[
         help="Print the SQL without a connection: postgresql, mysql, mariadb or sqlite.",
         rich_help_panel=INSTEAD,
         metavar="NAME",
+        autocompletion=among("postgresql", "mysql", "mariadb", "sqlite"),
     ),
 ]
 

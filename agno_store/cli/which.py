@@ -7,19 +7,22 @@ from typing import Annotated, Any
 import typer
 
 from agno_store.cli.ages import moment
+from agno_store.cli.options import among
 from agno_store.errors import InvalidArgument
 
 
-def _option(name: str, says: str, metavar: str = "ID") -> Any:
-    return typer.Option(name, help=says, metavar=metavar, rich_help_panel="Which")
+def _option(name: str, says: str, metavar: str = "ID", **more: Any) -> Any:
+    return typer.Option(name, help=says, metavar=metavar, rich_help_panel="Which", **more)
 
+
+KINDS = among("agent", "team", "workflow")
 
 User = Annotated[str | None, _option("--user", "Of this user.")]
 Agent = Annotated[str | None, _option("--agent", "Of this agent.")]
 Team = Annotated[str | None, _option("--team", "Of this team.")]
 Workflow = Annotated[str | None, _option("--workflow", "Of this workflow.")]
 Component = Annotated[str | None, _option("--component", "Of this agent, team or workflow.")]
-Type = Annotated[str | None, _option("--type", "agent, team or workflow.", "TYPE")]
+Type = Annotated[str | None, _option("--type", "agent, team or workflow.", "TYPE", autocompletion=KINDS)]
 Sessions = Annotated[list[str] | None, _option("--session", "This one; may be given several times.")]
 InSession = Annotated[str | None, _option("--session", "Of this session, in their order.")]
 Status = Annotated[str | None, _option("--status", "COMPLETED, ERROR, ...", "STATUS")]

@@ -151,12 +151,3 @@ def test_colours_are_for_terminals_that_want_them(folder: Path) -> None:
     assert "said" in plain
     assert not any(f"\x1b[{code}m" in plain for code in range(30, 38))
     assert "\x1b" not in run_installed("sessions", "show", "s1", **where).out
-
-
-def test_the_shell_completes_what_is_below_a_group(folder: Path) -> None:
-    words: dict[str, Any] = {
-        "_AGNO_STORE_COMPLETE": "complete_bash",
-        "COMP_WORDS": "agno-store sessions re",
-        "COMP_CWORD": "2",
-    }
-    assert run_installed(directory=folder, **words).out.split() == ["rename"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from agno_store import __version__
 from agno_store.cli.exits import Exit
+from agno_store.tables import REVISIONS
 from tests.cli.program import COMMANDS, LOOKS, installed, run, run_installed, run_process
 
 
@@ -48,16 +50,51 @@ def test_python_m_agno_store_is_the_program(folder: Path) -> None:
     assert module.code == 3
 
 
-def test_the_shell_completes_commands_and_options(folder: Path) -> None:
-    # Below a bash, because the program asks which shell it was called from.
-    script = f"{shlex.quote(installed())} --show-completion bash; exit $?"
-    answer = run_process("bash", "-c", script, directory=folder)
-    assert answer.code == 0
-    assert "complete " in answer.out
+COMPLETED = {
+    "agno-store sessions re": ["rename"],
+    "agno-store upgrade --to 00": list(REVISIONS),
+    "agno-store stamp h": ["head"],
+    "agno-store runs list --sort st": ["status"],
+}
+
+
+@pytest.mark.parametrize("line", COMPLETED)
+def test_the_shell_completes_commands_options_and_what_they_take_and_connects_to_nothing(
+    folder: Path, line: str
+) -> None:
+    count = str(len(line.split()) - 1)
     answer = run_installed(
-        directory=folder, _AGNO_STORE_COMPLETE="complete_bash", COMP_WORDS="agno-store up", COMP_CWORD="1"
+        directory=folder,
+        _AGNO_STORE_COMPLETE="complete_bash",
+        COMP_WORDS=line,
+        COMP_CWORD=count,
+        AGNO_STORE_DB_URL="sqlite:///a.db",
     )
-    assert answer.out.split() == ["upgrade"]
+    assert (answer.out.split(), answer.err) == (COMPLETED[line], "")
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_other_shells_are_answered_in_their_own_way(folder: Path, shell: str) -> None:
+    answer = run_installed(
+        directory=folder,
+        _AGNO_STORE_COMPLETE=f"complete_{shell}",
+        _TYPER_COMPLETE_ARGS="agno-store sessions re",
+        _TYPER_COMPLETE_FISH_ACTION="get-args",
+    )
+    assert "rename" in answer.out
+    assert "delete" not in answer.out
+
+
+def test_what_is_installed_for_bash_completes_there(folder: Path) -> None:
+    # Below a bash, because the program asks which shell it was called from.
+    install = f"{shlex.quote(installed())} --install-completion bash"
+    ask = "COMP_WORDS=(agno-store sessions re); COMP_CWORD=2; $(complete -p agno-store | sed 's/.*-F *//;s/ .*//')"
+    script = f'set -e; {install}; . ~/.bashrc; {ask} agno-store re; echo "completed: ${{COMPREPLY[*]}}"'
+    path = f"{Path(installed()).parent}:{os.environ['PATH']}"
+    answer = run_process("bash", "-c", script, directory=folder, HOME=str(folder), PATH=path)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.splitlines()[-1] == "completed: rename"
 
 
 def test_the_program_imports_no_agno(folder: Path) -> None:
