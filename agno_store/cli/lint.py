@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from agno_store.cli.app import app
 from agno_store.cli.exits import Exit
-from agno_store.cli.options import Json
+from agno_store.cli.options import Json, Versions
 from agno_store.cli.render import Output
 from agno_store.errors import ConfigurationError
 from agno_store.migrations import lint as rules
@@ -19,15 +17,7 @@ from agno_store.migrations.scripts import in_checkout
 
 @app.command(epilog="Example:  agno-store lint --versions migrations/agno_store")
 def lint(
-    versions: Annotated[
-        Path | None,
-        typer.Option(
-            "--versions",
-            envvar="AGNO_STORE_VERSIONS",
-            help="The folder of your application's own revisions.",
-            metavar="FOLDER",
-        ),
-    ] = None,
+    versions: Versions = None,
     json: Json = False,
 ) -> None:
     """Find what would lock a table, lose data or meet another store, before it is run. Touches no database."""

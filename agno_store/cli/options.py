@@ -21,6 +21,7 @@ def among(*words: str) -> Callable[[str], list[str]]:
 
 
 PLACES = among(*REVISIONS, "head", "base")
+"""Where tables can be, of those whose names are known without a store."""
 
 Url = Annotated[
     str | None,

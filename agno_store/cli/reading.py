@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -16,7 +16,7 @@ from agno_store import encoding, escapes, failures
 from agno_store.cli import gathering
 from agno_store.cli.app import app
 from agno_store.cli.application import Application
-from agno_store.cli.options import App, Json, Pooler, SchemaName, TableName, Tenant, Url, Versions, opened
+from agno_store.cli.options import App, Json, Pooler, SchemaName, TableName, Tenant, Url, Versions, among, opened
 from agno_store.cli.render import Output
 from agno_store.migrations import Migrator
 from agno_store.names import DEFAULT
@@ -41,6 +41,13 @@ After = Annotated[
         "--after", help="Go on where a page before has ended: its `next`.", metavar="PLACE", rich_help_panel="Pages"
     ),
 ]
+
+
+def sorting(columns: Sequence[str]) -> Any:
+    """Return the option that says by which of these columns a listing is sorted."""
+    says = f"One of {', '.join(columns)}; the largest first."
+    return typer.Option("--sort", help=says, metavar="COLUMN", autocompletion=among(*columns))
+
 
 PAGE = 50
 """Rows of a page, and what is in memory at a time where all are asked for."""

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from agno_store.cli import conversation
-from agno_store.cli.options import among
-from agno_store.cli.reading import After, Limit, Lines, Look, command, group, plain, told
+from agno_store.cli.reading import After, Limit, Lines, Look, command, group, plain, sorting, told
 from agno_store.cli.which import Agent, InSession, Status, Team, User, Workflow
 from agno_store.encoding import is_corrupt
 from agno_store.errors import CorruptRow, InvalidArgument, NotFound
@@ -20,15 +19,7 @@ runs = group("runs", "Look at runs.")
 COLUMNS = ("run", "session", "#", "type", "of", "user", "status", "made (UTC)")
 _NAMES = ("run_id", "session_id", "run_index", "run_type", "agent_id", "team_id", "workflow_id", "user_id", "status")
 
-Sort = Annotated[
-    str | None,
-    typer.Option(
-        "--sort",
-        help=f"One of {', '.join(RUN_SORTS)}; the largest first.",
-        metavar="COLUMN",
-        autocompletion=among(*RUN_SORTS),
-    ),
-]
+Sort = Annotated[str | None, sorting(RUN_SORTS)]
 
 
 @command(runs, "list", "agno-store runs list --status ERROR --limit 20")

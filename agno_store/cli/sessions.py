@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from agno_store.cli import conversation
-from agno_store.cli.options import Yes, among
+from agno_store.cli.options import Yes
 from agno_store.cli.reading import (
     After,
     Limit,
@@ -20,6 +20,7 @@ from agno_store.cli.reading import (
     command,
     group,
     plain,
+    sorting,
     told,
 )
 from agno_store.cli.reporting import confirm
@@ -32,15 +33,7 @@ sessions = group("sessions", "Look at sessions, and rename, change or delete the
 
 COLUMNS = ("session", "type", "of", "user", "name", "made (UTC)", "last written to (UTC)")
 
-Sort = Annotated[
-    str,
-    typer.Option(
-        "--sort",
-        help=f"One of {', '.join(SESSION_SORTS)}; the largest first.",
-        metavar="COLUMN",
-        autocompletion=among(*SESSION_SORTS),
-    ),
-]
+Sort = Annotated[str, sorting(SESSION_SORTS)]
 
 
 @command(sessions, "list", "agno-store sessions list --user ada --newer-than 7d --json", which=to_list)
