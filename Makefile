@@ -13,7 +13,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all bench lint types servers agno format build clean
+.PHONY: help demo test test-all bench lint types servers agno docs format build clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ else
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@.unfinished agno==$*
 endif
 	mv $@.unfinished $@
+
+docs: $(STAMP) ## Build the documentation as a site, in .cache/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 format: $(STAMP) ## Put the code into its format
 	$(BIN)/ruff check --fix .

@@ -1,5 +1,6 @@
 """Every exception that agno_store raises.
 
+```text
 AgnoStoreError
 ├── ConfigurationError (ValueError)        how the store was set up: a name too long, a URL of another database
 │   └── MissingDriver (ImportError)        the driver of that URL is not installed
@@ -21,6 +22,7 @@ AgnoStoreError
     ├── OutcomeUnknown                     the connection was lost in COMMIT: stored, or not
     ├── AccessDenied                       this role, or this process, lacks a right
     └── CorruptRow                         what is stored cannot be read: .row .column
+```
 
 A message says what happened, to which store, and what to do next. None holds a credential.
 """

@@ -27,7 +27,10 @@ _UNNAMEABLE = "[`\x00-\x1f\ud800-\udfff\U00010000-\U0010ffff]"
 
 @dataclass(frozen=True)
 class Names:
-    """The names of one store's tables: ``sessions`` is the one its owner chose."""
+    """The names of one store's tables: ``sessions`` is the one its owner chose.
+
+    Raises ConfigurationError for a name that not every database can have: ``docs/howto/several-stores.md``.
+    """
 
     sessions: str = DEFAULT
     schema: str | None = None
@@ -39,14 +42,17 @@ class Names:
 
     @property
     def runs(self) -> str:
+        """The table of runs."""
         return f"{self.sessions}_runs"
 
     @property
     def summaries(self) -> str:
+        """The table of summaries."""
         return f"{self.sessions}_summaries"
 
     @property
     def version(self) -> str:
+        """Alembic's table, with the revision that the store is at."""
         return f"{self.sessions}_alembic_version"
 
     @property

@@ -22,7 +22,10 @@ SESSION_PAYLOADS = ("session_data", "agent_data", "team_data", "workflow_data", 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a session is about. ``run_index`` is the last run it covers, where that is known."""
+    """What a session is about. ``run_index`` is the last run it covers, where that is known.
+
+    ``updated_at`` is whatever a framework says there; agno's is ISO 8601.
+    """
 
     summary: str
     topics: list[str] | None = None
@@ -34,7 +37,10 @@ class Summary:
 
     @classmethod
     def of(cls, value: Any) -> Summary:
-        """Read a Summary, a mapping, or a framework's object with ``to_dict()``."""
+        """Read a Summary, a mapping, or a framework's object with ``to_dict()``.
+
+        Raises InvalidArgument where there is no text.
+        """
         if isinstance(value, cls):
             return value
         entries = dict(_entries(value, "summary"))
@@ -52,7 +58,12 @@ class Summary:
 
 @dataclass(frozen=True)
 class Run:
-    """One run; ``run_data`` is all of it, the other fields are what can be searched for."""
+    """One run; ``run_data`` is all of it, the other fields are what can be searched for.
+
+    ``run_index`` is its place in the session, from 0, and ``version`` counts how often it was stored: both are the
+    database's. ``run_type`` is 'agent', 'team' or 'workflow', ``parent_run_id`` the run of the team or workflow that a
+    member worked for. Times are seconds since 1970-01-01 UTC.
+    """
 
     run_id: str
     run_data: dict[str, Any] = field(default_factory=dict)
@@ -152,6 +163,11 @@ class Snapshot:
 class Session:
     """One conversation. Saving it stores everything but ``runs``: those are saved one by one.
 
+    ``session_data`` holds the state, under ``session_state``, and the name, under ``session_name``. ``session_type`` is
+    'agent', 'team' or 'workflow'; ``user_id`` is the owner, None where it is nobody's. ``version`` counts the saves,
+    and is the database's. Times are seconds since 1970-01-01 UTC. ``runs`` are in their order, None where they were
+    not read; ``snapshot`` is what was read.
+
     ``dataclasses.replace(session, ...)`` keeps the ``snapshot``, so saving the result changes what was replaced,
     and nothing that somebody else has written meanwhile.
     """
@@ -204,7 +220,9 @@ class Session:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a write has stored. ``version`` is the run's, or that of the session whose summary it was.
+    """What a write has stored, and when (``updated_at``, in seconds).
+
+    ``version`` is the run's, or that of the session whose summary it was.
 
     ``run_index`` is the run's place in its session, and ``is_new`` tells whether it was stored for the first time.
     """
@@ -218,7 +236,11 @@ class Receipt:
 
 
 class RunUpdate(str, Enum):
-    """What became of ``update_run_in_session``; the values are agno's."""
+    """What became of ``update_run_in_session``; the values are agno's.
+
+    UPDATED: it is stored. MISSING: there is no such run of that user. STALE_ATTEMPT: a later attempt owns the run.
+    TERMINAL_REFUSED: it was completed or cancelled already.
+    """
 
     UPDATED = "updated"
     MISSING = "missing"

@@ -28,6 +28,7 @@ class SchemaStatus:
     ``url`` is the database's, without its secrets. ``works_with`` is the oldest release that works with a store
     that is ahead of this one, where the store says it; ``application`` is the revision of an application's own
     branch, where this store was given one; ``for_release`` the release of agno_store that was asked about.
+    ``current`` is the revision found, ``head`` the one that this release needs, ``pending`` those between them.
     """
 
     table: str
@@ -56,6 +57,7 @@ class SchemaStatus:
 
     @property
     def in_step(self) -> bool:
+        """Whether the store is at the revision that this release needs."""
         return self.state == IN_STEP
 
     @property

@@ -32,18 +32,22 @@ class Shown(abc.ABC):
 
     @property
     def db_schema(self) -> str | None:
+        """The schema that the tables are in; None is the connection's own."""
         return self.names.schema
 
     @property
     def table_name(self) -> str:
+        """The name of the store's first table, which is that of the sessions."""
         return self.names.sessions
 
     @property
     def session_table_name(self) -> str:
+        """The same, under agno's name for it."""
         return self.names.sessions
 
     @property
     def runs_table_name(self) -> str:
+        """The name of the table of runs."""
         return self.names.runs
 
     def to_dict(self) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Operations(
     # -- summaries ----------------------------------------------------------------------------
 
     def get_summary(self, session_id: str, user_id: str | None = None) -> Summary | None:
-        """Return the summary of a session, or None. Writes nothing."""
+        """Return the summary of a session, or None. Writes nothing. Raises CorruptRow where it cannot be read."""
         key = rows.id_text(session_id, "session_id")
         row = self._read(self._store.summary, key, rows.owner_filter(user_id))
         return None if row is None else rows.summary_record(row)
@@ -43,7 +43,8 @@ class Operations(
     def upsert_summary(self, session_id: str, summary: Any, user_id: str | None = None) -> Receipt:
         """Store the summary of a session: a Summary, a dict with 'summary', or agno's object.
 
-        Raises NotFound where there is no such session, OwnerMismatch where it is another user's.
+        It takes the place of the one that is there. Raises NotFound where there is no such session, OwnerMismatch
+        where it is another user's, InvalidArgument for what has no text, and EncodingError as ``upsert_run`` does.
         """
         columns = shapes.prepared_summary(session_id, summary, self.unstorable)
         key = rows.id_text(session_id, "session_id")

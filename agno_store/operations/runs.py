@@ -30,7 +30,8 @@ class RunOperations(Base):
     ) -> Any:
         """Return a run, or None. Writes nothing.
 
-        Raises InvalidArgument where several sessions have a run of that id and none is named.
+        Raises InvalidArgument where several sessions have a run of that id and none is named, CorruptRow where what
+        is stored cannot be read.
         """
         row = self._read(
             self._store.run,
@@ -58,8 +59,9 @@ class RunOperations(Base):
     ) -> Any:
         """Return the runs that fit, in their order: a list, or ``(list of dicts, total)``. Writes nothing.
 
-        ``after`` is the ``next`` of the page before, as with ``get_sessions``.
-        Raises InvalidArgument as ``get_sessions`` does.
+        Those of a session come by their place in it, those of all sessions by when they were made, oldest first.
+        ``status`` is agno's ``RunStatus`` or its text. ``after`` is the ``next`` of the page before, as with
+        ``get_sessions``. Raises InvalidArgument as ``get_sessions`` does.
         """
         paging = _paging(session_id, sort_by, sort_order, limit=limit, page=page, after=after)
         filters = _filters(session_id, user_id, agent_id, team_id, workflow_id, status)
@@ -103,7 +105,8 @@ class RunOperations(Base):
 
         The position is the database's to give; ``run_index`` is accepted for agno's sake and not used, since
         two runs at once come with the same one. A session that is not there yet is made.
-        Raises OwnerMismatch where the session belongs to another user.
+        Raises OwnerMismatch where the session belongs to another user, InvalidArgument for a run without a ``run_id``,
+        EncodingError for a value that cannot be stored, and PayloadTooLarge for what the database does not take.
         """
         columns = self._prepared_run(run, session_id, user_id)
         receipt = self._put(
@@ -122,7 +125,10 @@ class RunOperations(Base):
     def append_run_to_session_if_absent(
         self, session_id: str, run_dict: Mapping[str, Any], user_id: str | None = None
     ) -> bool | None:
-        """Store a run unless its session has it; return whether it was stored, or None without the session."""
+        """Store a run unless its session has it; return whether it was stored, or None without the session.
+
+        Raises as ``upsert_run`` does.
+        """
         columns = self._prepared_run(run_dict, session_id, user_id)
         receipt = self._write(
             self._store.save_run,
@@ -147,7 +153,8 @@ class RunOperations(Base):
     ) -> bool:
         """Cancel a run whose status is still the one expected; return whether it was.
 
-        ``reason`` becomes the content of a run that has none.
+        ``reason`` becomes the content of a run that has none. Raises InvalidArgument where ``expected_status`` is
+        neither PENDING nor RUNNING.
         """
         outcome = self._write(
             self._store.change_run,
@@ -172,6 +179,7 @@ class RunOperations(Base):
 
         Answers UPDATED, MISSING, STALE_ATTEMPT (a later attempt owns the run) or TERMINAL_REFUSED (it is
         completed or cancelled already): agno's ``RunPersistOutcome``, or ``agno_store.RunUpdate``.
+        Raises InvalidArgument for fields that are no dict or name another run, EncodingError as ``upsert_run`` does.
         """
         fields, session_data = shapes.run_fields(fields, run_id, session_data, self.unstorable)
         outcome = self._write(
@@ -185,11 +193,14 @@ class RunOperations(Base):
         return bridge.run_update(outcome)
 
     def delete_run(self, run_id: str, *, session_id: str | None = None, user_id: str | None = None) -> bool:
-        """Delete a run; False where there is none. The positions of the others stay."""
+        """Delete a run; False where there is none of that user. The positions of the others stay.
+
+        Raises InvalidArgument where several sessions have a run of that id and none is named.
+        """
         return self._delete_runs([run_id], session_id, user_id) == 1
 
     def delete_runs(self, run_ids: Iterable[str], *, session_id: str | None = None, user_id: str | None = None) -> None:
-        """Delete several runs, all or none of those that are there."""
+        """Delete several runs, all or none of those that are there and that user's. Raises as ``delete_run`` does."""
         self._delete_runs(run_ids, session_id, user_id)
 
     def _delete_runs(self, run_ids: Iterable[str], session_id: str | None, user_id: str | None) -> int:

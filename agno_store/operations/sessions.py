@@ -36,6 +36,7 @@ class SessionOperations(Base):
         ``session_type`` only chooses agno's class; the session is found whatever its type. ``runs_limit``
         gives the last runs alone, without members' runs and those that were paused, cancelled or failed; without,
         the store's ``history_runs`` counts, of all runs.
+        Raises InvalidArgument for a ``runs_limit`` below 0, CorruptRow where what is stored cannot be read.
         """
         if runs_limit is not None and not is_count(runs_limit, 0):
             raise InvalidArgument(f"runs_limit={runs_limit!r}: it must be a whole number from 0 on.")
@@ -157,6 +158,8 @@ class SessionOperations(Base):
         StaleSession instead, ``"last_write_wins"`` writes all of it; without, the store's own setting counts.
         Of a dict the keys it has are written as they stand. ``created_at`` and the type stay as first stored.
         A session without an owner can be claimed; one of another user raises OwnerMismatch.
+        Raises InvalidArgument for what is no session, EncodingError for a value that cannot be stored, and
+        PayloadTooLarge for what the database does not take.
         """
         save = shapes.prepared(session, self._origin, now(), self.unstorable, self._policy(on_conflict))
         store: Any = self._put if save.may_be_repeated else self._write
@@ -188,6 +191,7 @@ class SessionOperations(Base):
         """Store several sessions, all or none, and return them in the order given.
 
         Each is stored as ``upsert_session`` does. ``preserve_updated_at`` keeps the times the sessions come with.
+        Raises as ``upsert_session`` does, for the first that cannot be stored.
         """
         saves = shapes.prepared_all(
             sessions,
@@ -209,7 +213,10 @@ class SessionOperations(Base):
         return [self._saved(row, save, session, deserialize) for row, save, session in stored]
 
     def insert_session_if_absent(self, session: Any) -> bool:
-        """Store a session unless there is one of its id; return whether it was stored."""
+        """Store a session unless there is one of its id, whoever's that is; return whether it was stored.
+
+        Raises as ``upsert_session`` does for what cannot be stored.
+        """
         save = shapes.prepared(session, self._origin, now(), self.unstorable)
         row = self._write(self._store.save_session, save, only_new=True)
         if row is not None:
@@ -232,7 +239,10 @@ class SessionOperations(Base):
         user_id: str | None = None,
         deserialize: bool | None = True,
     ) -> Any:
-        """Name a session and return it with its runs; None where there is none of that user."""
+        """Name a session and return it with its runs; None where there is none of that user.
+
+        ``session_type`` only chooses agno's class. Raises InvalidArgument for a type that is none.
+        """
         key = rows.id_text(session_id, "session_id")
         if session_type is not None:
             checked_type(session_type)
@@ -257,7 +267,8 @@ class SessionOperations(Base):
 
         ``fn`` gets the state and returns the new one, or changes it in place and returns None. It may be
         called again if the database asks for a second try, should be quick, and must not call the store.
-        None where there is no such session of that user.
+        None where there is no such session of that user. Raises what ``fn`` raises, with nothing written;
+        InvalidArgument where it returns anything else, or calls the store.
         """
 
         def change(data: dict[str, Any]) -> dict[str, Any]:
@@ -274,7 +285,10 @@ class SessionOperations(Base):
         return None if data is None else data["session_state"]
 
     def reassign_session_owner(self, session_id: str, *, previous_user_id: str, user_id: str | None) -> bool:
-        """Hand an idle session over; False where it is not ``previous_user_id``'s, or a run is not over."""
+        """Hand an idle session over; False where it is not ``previous_user_id``'s, or a run is not over.
+
+        Without a ``user_id`` it is nobody's afterwards. Its runs stay those of the user they were stored for.
+        """
         return self._write(
             self._store.reassign_owner,
             rows.id_text(session_id, "session_id"),
