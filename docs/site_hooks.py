@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import posixpath
 import re
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import typer
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+
+from agno_store.cli import app
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = Path(__file__).parent.name
@@ -70,7 +73,24 @@ def _led(to: str, repository: str, here: str, config: MkDocsConfig, files: Files
 
 
 def _commands() -> str:
-    """Return the page about the command line, as Typer writes it."""
-    command = [sys.executable, "-m", "typer", "agno_store.cli", "utils", "docs", "--name", "agno-store"]
-    written = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True).stdout
-    return written.replace("# `agno-store`", "# The command line", 1)
+    """Return the page about the command line: what ``--help`` says of each command."""
+    return "\n\n".join(["# The command line", *_told(typer.main.get_command(app), "agno-store", 1)])
+
+
+def _told(command: Any, name: str, level: int) -> Iterator[str]:
+    """Give the paragraphs about a command, and behind it those about each that it has."""
+    context = typer.Context(command, info_name=name)
+    names = command.list_commands(context) if hasattr(command, "list_commands") else ()
+    inner = {f"{name} {one}": command.commands[one] for one in names}
+    if level > 1:
+        yield f"{'#' * level} `{name}`"
+    yield command.help
+    if inner:
+        yield "\n".join(f"- [`{one}`](#{one.replace(' ', '-')}): {about.help}" for one, about in inner.items())
+    else:
+        yield f"```console\n$ {command.get_usage(context).removeprefix('Usage: ')}\n```"
+        records = (parameter.get_help_record(context) for parameter in command.params)
+        yield "\n".join(f"- `{words}`: {about}" for words, about in filter(None, records))
+    yield command.epilog or ""
+    for one, about in inner.items():
+        yield from _told(about, one, level + 1)

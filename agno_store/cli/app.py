@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from agno_store import __version__
 from agno_store.cli import settings
@@ -12,7 +13,23 @@ from agno_store.cli.render import Output
 
 EPILOG = "Exit codes: 0 in step, 1 failed, 2 usage, 3 behind, 4 ahead, 5 drifted, 6 locked, 7 unreachable."
 
+ORDER = (
+    *("upgrade", "check", "current", "history", "doctor", "sessions", "runs", "search", "stats", "schema"),
+    *("export", "import", "copy", "prune", "delete-user", "backfill", "downgrade", "stamp", "lint"),
+)
+"""The commands as one comes to need them; those that are not named come last."""
+
+
+class InOrder(TyperGroup):
+    """Commands in that order, and not in the one in which their modules are imported."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return their names."""
+        return sorted(self.commands, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+
 app = typer.Typer(
+    cls=InOrder,
     name="agno-store",
     help="Look after the tables that keep the sessions, runs and summaries of your agents.",
     epilog=EPILOG,

@@ -48,6 +48,17 @@ def in_a_line(text: str) -> str:
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def counted(number: int, what: str) -> str:
+    """Return how many of something there are: ``1 summary``, ``2 summaries``."""
+    many = f"{what.removesuffix('y')}ies" if what.endswith("y") else f"{what}s"
+    return f"{number} {what if number == 1 else many}"
+
+
+def of_each(sessions: int, runs: int, summaries: int) -> str:
+    """Return how many of each there are, in words."""
+    return f"{counted(sessions, 'session')}, {counted(runs, 'run')} and {counted(summaries, 'summary')}"
+
+
 def _console(*, stderr: bool = False) -> Console:
     # What is shown are names and messages: no number in them is to be coloured, no :word: made a picture.
     console = Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)

@@ -23,6 +23,7 @@ from agno_store.cli.reading import (
     sorting,
     told,
 )
+from agno_store.cli.render import counted
 from agno_store.cli.reporting import confirm
 from agno_store.cli.which import HoldsText, Name, to_list
 from agno_store.encoding import is_corrupt
@@ -219,10 +220,10 @@ def delete(
         name = f" ({about['session_name']})" if about["session_name"] is not None else ""
         output.line(f"  {session_id}{name} goes, and {runs} run{'' if runs == 1 else 's'} with it", "yellow")
     if not yes:
-        confirm(output, f"Delete {len(ids)} session{'' if len(ids) == 1 else 's'} of {look.db.names}?")
+        confirm(output, f"Delete {counted(len(ids), 'session')} of {look.db.names}?")
     deleted = [session_id for session_id in ids if look.db.delete_session(session_id)]
     output.document({"deleted": deleted})
-    output.line(f"{len(deleted)} session{'' if len(deleted) == 1 else 's'} deleted", "green")
+    output.line(f"{counted(len(deleted), 'session')} deleted", "green")
 
 
 @command(sessions, "state", "agno-store sessions state s1 --set plan=pro --set seats=3")

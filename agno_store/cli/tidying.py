@@ -11,7 +11,7 @@ import typer
 from agno_store.cli.app import app
 from agno_store.cli.gathering import gathered
 from agno_store.cli.options import Json, Where, Yes
-from agno_store.cli.render import Output
+from agno_store.cli.render import Output, counted, of_each
 from agno_store.cli.reporting import confirm
 from agno_store.cli.which import User
 from agno_store.errors import AgnoStoreError
@@ -110,15 +110,8 @@ def _answer(output: Output, db: Any, removed: Removed, **more: Any) -> None:
     verb = "would be deleted" if removed.dry_run else "deleted"
     output.line(f"{db.names}: {_said(removed)} {verb}", None if removed.dry_run else "green")
     if removed.kept:
-        output.line(f"  {_count(removed.kept, 'session')} kept, because something happened there meanwhile")
+        output.line(f"  {counted(removed.kept, 'session')} kept, because something happened there meanwhile")
 
 
 def _said(removed: Removed) -> str:
-    counts = ((removed.sessions, "session"), (removed.runs, "run"), (removed.summaries, "summary"))
-    sessions, runs, summaries = (_count(*each) for each in counts)
-    return f"{sessions}, {runs} and {summaries}"
-
-
-def _count(number: int, what: str) -> str:
-    many = f"{what.removesuffix('y')}ies" if what.endswith("y") else f"{what}s"
-    return f"{number} {what if number == 1 else many}"
+    return of_each(removed.sessions, removed.runs, removed.summaries)

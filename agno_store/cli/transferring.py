@@ -14,7 +14,7 @@ from agno_store.cli.gathering import gathered
 from agno_store.cli.importing import Asked, InPlace, LayoutName, OldSchema, OldTables, from_tables
 from agno_store.cli.importing import FromUrl as OldUrl
 from agno_store.cli.options import Json, Where, Yes, opened
-from agno_store.cli.render import Output
+from agno_store.cli.render import Output, counted, of_each
 from agno_store.cli.which import to_bring
 from agno_store.names import DEFAULT
 from agno_store.transfer import Counts, Exported, Problem, Transferred
@@ -58,7 +58,7 @@ def export(
     output = Output(json)
     with closing(where.opened()) as db, output.progress(str(db.names), None, 0) as watch:
         done = db.export(output.bytes if file == STREAM else file, watch=watch, **which)
-    said = f"{done.sessions} sessions, {done.runs} runs and {done.summaries} summaries written"
+    said = f"{of_each(done.sessions, done.runs, done.summaries)} written"
     if file == STREAM:
         output.note(said)
     else:
@@ -153,7 +153,7 @@ def _bring(output: Output, target: Any, source: Any, how: How, which: dict[str, 
     for name, counts in (("sessions", done.sessions), ("runs", done.runs), ("summaries", done.summaries)):
         output.line(f"  {name}: {_said(counts)}{would}")
     if done.verified is not None:
-        output.line(f"  {done.verified} sessions compared", "green" if done.complete else None)
+        output.line(f"  {counted(done.verified, 'session')} compared", "green" if done.complete else None)
     _end(output, done, **about)
 
 

@@ -203,25 +203,25 @@ def test_the_commands_of_a_document_answer_as_shown(document: str, tmp_path: Pat
                 assert answer.code == 0, (command, answer.out)
                 shown = answer.out.replace(os.path.realpath(tmp_path), "/srv").splitlines()
                 answers += [f"$ {command}", *(line.rstrip() for line in shown)]
-            theirs = (lambda text: text) if not ANSWERED[document] else without_what_is_yours
-            assert [theirs(line) for line in answers] == [theirs(line) for line in block.text.splitlines()], block.place
+            asked = without_what_is_yours if ANSWERED[document] else str
+            assert [*map(asked, answers)] == [*map(asked, block.text.splitlines())], block.place
 
 
 def saved_by_the_reader(document: Path, folder: Path) -> list[str]:
     """Save the blocks that begin with the name of a file; return their names."""
     found = {}
     for block in blocks(document):
-        name = re.match(r"# (\w+\.py)\n", block.text)
-        if block.language == "python" and name:
-            found[name[1]] = block.text
-    for name, text in found.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        first = re.match(r"# (\w+\.py)\n", block.text)
+        if block.language == "python" and first:
+            found[first[1]] = block.text
+    for file, text in found.items():
+        (folder / file).write_text(text, encoding="utf-8")
     return list(found)
 
 
 def without_what_is_yours(line: str) -> str:
-    for name, pattern in YOURS.items():
-        line = pattern.sub(f"<{name}>", line)
+    for what, pattern in YOURS.items():
+        line = pattern.sub(f"<{what}>", line)
     return line
 
 
@@ -235,3 +235,11 @@ def test_the_files_that_a_document_names_are_there(document: Path) -> None:
     named = [(place, path) for place, line in prose(document) for path in NAMED.findall(line)]
     missing = [(place, path) for place, path in named if not any((root / path).exists() for root in (ROOT, agno))]
     assert missing == []
+
+
+def test_the_figures_of_the_readme_are_those_that_were_measured() -> None:
+    [proof] = re.findall(r"## The proof\n(.*?)\n## ", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    measured = set(re.findall(r"\d[\d,]*", (ROOT / "docs/reliability.md").read_text(encoding="utf-8")))
+    figures = set(re.findall(r"\d[\d,]*\d", proof))
+    assert len(figures) > 5
+    assert figures - measured == set()
