@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -18,6 +19,7 @@ import pytest
 import sqlalchemy as sa
 import typer
 
+from agno_store import SqliteDb
 from agno_store.cli import app
 from agno_store.cli.settings import KEYS
 from agno_store.migrations.scripts import script_directory
@@ -191,20 +193,38 @@ YOURS = {
 
 
 @pytest.mark.parametrize("document", ANSWERED)
-def test_the_commands_of_a_document_answer_as_shown(document: str, tmp_path: Path) -> None:
-    path = f"{Path(installed()).parent}{os.pathsep}{os.environ['PATH']}"
-    if not saved_by_the_reader(ROOT / document, tmp_path):
-        test_the_python_of_a_document_runs(ROOT / document, tmp_path)
+def test_the_commands_of_a_document_answer_as_shown(document: str, at_a_desk: Path) -> None:
+    if not saved_by_the_reader(ROOT / document, at_a_desk):
+        test_the_python_of_a_document_runs(ROOT / document, at_a_desk)
     for block in blocks(ROOT / document):
         if block.language == "console" and block.not_run is None:
             answers = []
             for _, command in typed(block):
-                answer = run_process("bash", "-c", f"exec 2>&1; {command}", directory=tmp_path, PATH=path)
-                assert answer.code == 0, (command, answer.out)
-                shown = answer.out.replace(os.path.realpath(tmp_path), "/srv").splitlines()
+                shown = answer_to(command, at_a_desk).replace(os.path.realpath(at_a_desk), "/srv").splitlines()
                 answers += [f"$ {command}", *(line.rstrip() for line in shown)]
             asked = without_what_is_yours if ANSWERED[document] else str
             assert [*map(asked, answers)] == [*map(asked, block.text.splitlines())], block.place
+
+
+@pytest.fixture
+def at_a_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the reader's own, and nothing in the environment that the reader has not."""
+    monkeypatch.chdir(tmp_path)
+    for variable in os.environ.keys() - environment().keys():
+        monkeypatch.delenv(variable)
+    return tmp_path
+
+
+def answer_to(command: str, folder: Path) -> str:
+    """Return what a command prints. Our own, where it is all there is, needs no process of its own."""
+    program, *words = shlex.split(command)
+    if program == "agno-store" and not set(words) & {"&&", "||"}:
+        answer = run(*words)
+    else:
+        path = f"{Path(installed()).parent}{os.pathsep}{os.environ['PATH']}"
+        answer = run_process("bash", "-c", f"exec 2>&1; {command}", directory=folder, PATH=path)
+    assert (answer.code, answer.err) == (0, ""), (command, answer.out)
+    return answer.out
 
 
 def saved_by_the_reader(document: Path, folder: Path) -> list[str]:
@@ -223,6 +243,24 @@ def without_what_is_yours(line: str) -> str:
     for what, pattern in YOURS.items():
         line = pattern.sub(f"<{what}>", line)
     return line
+
+
+@pytest.mark.parametrize("document", ["docs/howto/moving-sessions.md", "docs/howto/tidy.md"])
+def test_the_commands_of_a_document_work_on_a_store(
+    document: str, at_a_desk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGNO_STORE_DB_URL", "sqlite:///agents.db")
+    monkeypatch.setenv("AGNO_STORE_YES", "1")
+    with SqliteDb(db_file=at_a_desk / "agents.db") as db:
+        db.upsert_run({"run_id": "r1", "agent_id": "assistant"}, session_id="s1", user_id="ada")
+    for block in blocks(ROOT / document):
+        if block.language == "console":
+            for _, command in typed(block):
+                # A server of the reader's is a file of ours.
+                line = re.sub(r"(postgresql|mysql)://\S+", r"sqlite:///\1.db", command)
+                program, *words = shlex.split(line, comments=True)
+                answer = run(*words)
+                assert (program, answer.code) == ("agno-store", 0), (line, answer.out, answer.err)
 
 
 NAMED = re.compile(r"(?<![\w/])(?:tests|agno|bench|examples)/[\w./*-]*\w")
