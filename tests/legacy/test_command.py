@@ -24,7 +24,7 @@ def test_what_was_found_is_shown_and_brought_over(old: Tables, fresh_url: str) -
     old.sessions("2.x", [ROW])
     answer = bring(fresh_url, "--db-url", fresh_url, "--yes", "--verify")
     assert answer.code == 0, answer.err
-    for part in ("agno_sessions", "the agno 2.x layout (runs inside the session)", "1 new", "1 sessions compared"):
+    for part in ("agno_sessions", "the agno 2.x layout (runs inside the session)", "1 new", "1 session compared"):
         assert part in answer.out
     again = bring(fresh_url, "--db-url", fresh_url, "--yes", "--verify", "--json")
     assert again.document["tables"] == [{"table": "agno_sessions", "layout": "2.x", "sessions": 1}]

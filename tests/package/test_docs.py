@@ -133,6 +133,12 @@ def test_the_links_of_a_document_lead_somewhere(document: Path) -> None:
     assert broken == []
 
 
+def test_the_readme_leads_to_every_document() -> None:
+    led_to = {(ROOT / to.partition("#")[0]).resolve() for _, to in links(ROOT / "README.md")}
+    # That of the errors is empty but on the site; they are listed in errors.py.
+    assert {name(document) for document in set(DOCUMENTS) - led_to} == {"README.md", "docs/reference/errors.md"}
+
+
 def leads_somewhere(document: Path, to: str) -> bool:
     """Whether a file and, in a document, a heading are there."""
     path, _, anchor = to.partition("#")

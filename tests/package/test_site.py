@@ -45,7 +45,7 @@ def build(folder: Path) -> None:
         check=False,
         timeout=240,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 class Seen(HTMLParser):
