@@ -5,8 +5,6 @@ Only what goes wrong before there is a connection, and is no error of the driver
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError, StatementError
@@ -20,35 +18,48 @@ if TYPE_CHECKING:
     from agno_store.database import Database
 
 
-@contextmanager
-def translated(db: Database, attempts: Attempts | None = None) -> Iterator[None]:
+class translated:
     """Turn what the driver and the pool raise into DatabaseError; ``attempts`` tells how often it was tried."""
-    try:
-        yield
-    except DBAPIError as error:
-        where = _where(db)
+
+    __slots__ = ("_attempts", "_db")
+
+    def __init__(self, db: Database, attempts: Attempts | None = None) -> None:
+        self._db = db
+        self._attempts = attempts
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, (SQLAlchemyError, DatabaseUnreachable, UnicodeError)):
+            meant = _translated(self._db, error, self._attempts)
+            if meant is not error:
+                raise meant from error
+
+
+def _translated(
+    db: Database, error: SQLAlchemyError | DatabaseUnreachable | UnicodeError, attempts: Attempts | None
+) -> Exception:
+    where = _where(db)
+    if isinstance(error, DBAPIError):
         _hide_conversations(error)
         said = without_secrets(str(error.orig).strip(), db.db_engine.url)
-        raise _ours(db, error, where, said, attempts) from error
-    except (DatabaseUnreachable, PoolTimeout) as error:
-        where = _where(db)
+        return _ours(db, error, where, said, attempts)
+    if isinstance(error, (DatabaseUnreachable, PoolTimeout)):
         if attempts and attempts.unknown:
-            raise OutcomeUnknown(f"{where}: {_UNKNOWN}: {error}") from error
+            return OutcomeUnknown(f"{where}: {_UNKNOWN}: {error}")
         if isinstance(error, DatabaseUnreachable):
-            raise
-        raise DatabaseError(
+            return error
+        return DatabaseError(
             f"{where}: every connection of the pool is in use ({db.db_engine.pool.status()}), and none came back in "
             "time. Nothing was sent. Use fewer threads, or give db_engine= with a larger pool_size."
-        ) from error
-    except UnicodeError as error:
-        raise DatabaseError(
-            f"{_where(db)}: the connection cannot carry this text: {type(error).__name__}. Use a database and a "
+        )
+    if isinstance(error, UnicodeError):
+        return DatabaseError(
+            f"{where}: the connection cannot carry this text: {type(error).__name__}. Use a database and a "
             "connection in UTF-8 (client_encoding, charset=utf8mb4)."
-        ) from error
-    except SQLAlchemyError as error:
-        raise DatabaseError(
-            f"{_where(db)}: {type(error).__name__}: {without_secrets(str(error), db.db_engine.url)}"
-        ) from error
+        )
+    return DatabaseError(f"{where}: {type(error).__name__}: {without_secrets(str(error), db.db_engine.url)}")
 
 
 def _where(db: Database) -> str:

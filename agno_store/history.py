@@ -8,6 +8,7 @@ caller gets is his own.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
@@ -15,12 +16,14 @@ from typing import Any, NamedTuple
 from weakref import WeakSet
 
 from agno_store.errors import ConfigurationError
-from agno_store.records import TYPES
-from agno_store.unread import Kept
+from agno_store.records import SKIPPED_IN_HISTORY, TYPES
+from agno_store.unread import BESIDE, Kept
 
 Key = tuple[str, str]
 """A session, and the type of agno's class that it is read as: each class passes over other runs."""
 
+LAST = ""
+"""Of a key, in the place of that type, where it is a session's ``Latest``."""
 
 HISTORY_CACHE_MB = 64
 """Megabytes that a store takes at the most for what it knows, unless it is told another number."""
@@ -100,6 +103,11 @@ class Known:
         known.size, known.has_passed_over = size, self.has_passed_over
         return known
 
+    def with_run(self, run: Mapping[str, Any], most: int | None) -> Known:
+        """Return it as it is once ``run`` was stored behind all others."""
+        marks = self.marks._replace(next_run_index=run["run_index"] + 1)
+        return self.as_told().grown(marks, [Kept(run)], most)
+
     def were_read(self, unread: Sequence[Kept]) -> None:
         """Note that the framework has read these, each of which says what of it."""
         # In this order: another thread that takes them for read has to know of those that were passed over.
@@ -110,6 +118,45 @@ class Known:
         known = Known(self.marks, runs, _without(self.unread, set(self.runs).difference(runs)))
         known.size, known.has_passed_over = sum(run.size for run in runs), self.has_passed_over
         return known
+
+
+class Seen:
+    """The row of a run, and once that was read without an error what a record is made of that reads it later."""
+
+    __slots__ = ("as_read", "row", "size")
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        self.row = row
+        self.as_read: dict[str, Any] | None = None
+        self.size = sys.getsizeof(row["run_data"]) + 2 * BESIDE
+
+
+class Latest:
+    """The last runs of a session that count as its history, ``most`` of them, as the row with ``marks`` has them."""
+
+    __slots__ = ("marks", "most", "runs", "size")
+
+    def __init__(self, marks: Marks, runs: Sequence[Seen], most: int) -> None:
+        self.marks = marks
+        self.runs = runs
+        self.most = most
+        self.size = sum([run.size for run in runs])
+
+    @property
+    def is_as_told(self) -> bool:
+        """Whether none of them was added between the row and the runs, which would have taken another one's place."""
+        return not self.runs or bool(self.runs[-1].row["run_index"] < self.marks.next_run_index)
+
+    def last(self, count: int) -> Sequence[Seen]:
+        """Return the last ``count`` of them, which is no more than ``most``."""
+        return self.runs[max(0, len(self.runs) - count) :]
+
+    def with_run(self, run: Mapping[str, Any], _most: int | None) -> Latest:
+        """Return it as it is once ``run`` was stored behind all others."""
+        marks = self.marks._replace(next_run_index=run["run_index"] + 1)
+        counts = run["parent_run_id"] is None and run["status"] not in SKIPPED_IN_HISTORY
+        runs = [*self.runs, Seen(run)] if counts else self.runs
+        return Latest(marks, runs[max(0, len(runs) - self.most) :], self.most)
 
 
 def _without(runs: Sequence[Kept], gone: Collection[Kept]) -> list[Kept]:
@@ -129,17 +176,26 @@ class History:
         """Know nothing any more."""
         self.size = 0
         self._lock = threading.Lock()
-        self._sessions: OrderedDict[Key, Known] = OrderedDict()
+        self._sessions: OrderedDict[Key, Known | Latest] = OrderedDict()
 
     def known(self, key: Key) -> Known | None:
         """Return what is known of a session."""
+        known = self._found(key)
+        return known if isinstance(known, Known) else None
+
+    def latest(self, session_id: str) -> Latest | None:
+        """Return what is known of a session's last runs."""
+        known = self._found((session_id, LAST))
+        return known if isinstance(known, Latest) else None
+
+    def _found(self, key: Key) -> Known | Latest | None:
         with self._lock:
             known = self._sessions.get(key)
             if known is not None:
                 self._sessions.move_to_end(key)
             return known
 
-    def keep(self, key: Key, known: Known) -> None:
+    def keep(self, key: Key, known: Known | Latest) -> None:
         """Know this of a session, and no more of those that were not asked for the longest, where it takes too much."""
         with self._lock:
             before = self._sessions.pop(key, None)
@@ -154,12 +210,12 @@ class History:
 
     def add(self, run: Mapping[str, Any], most: int | None) -> None:
         """Know of a run that was stored, where all before it are known."""
-        for kind in TYPES:
-            key = run["session_id"], kind
-            known = self.known(key)
-            if known is not None and known.marks.next_run_index == run["run_index"]:
-                marks = known.marks._replace(next_run_index=run["run_index"] + 1)
-                self.keep(key, known.as_told().grown(marks, [Kept(run)], most))
+        keys = [(run["session_id"], kind) for kind in (*TYPES, LAST)]
+        with self._lock:
+            found = [(key, self._sessions[key]) for key in keys if key in self._sessions]
+        for key, known in found:
+            if known.marks.next_run_index == run["run_index"]:
+                self.keep(key, known.with_run(run, most))
 
 
 _all: WeakSet[History] = WeakSet()

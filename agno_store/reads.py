@@ -31,9 +31,7 @@ class Reads:
 
     # -- sessions -----------------------------------------------------------------------------
 
-    def session(
-        self, c: Connection, session_id: str, user_id: str | None, runs_limit: int | None = None
-    ) -> tuple[Row, list[Row]] | None:
+    def session(self, c: Connection, session_id: str, user_id: str | None) -> tuple[Row, list[Row]] | None:
         """Return a session and its runs in order, or None. Writes nothing."""
         row = self.ask(c, self.sql.session, {"session_id": session_id}).first
         if row is None or not owners.may_read(row["user_id"], user_id):
@@ -41,9 +39,7 @@ class Reads:
         self.quick.saw(session_id)
         # The runs of this very session: it may have been deleted, and made anew by another user, since.
         this = {"session_id": session_id, "session_created_at": row["created_at"]}
-        if runs_limit is None:
-            return row, self.ask(c, self.sql.session_runs, this).rows
-        return row, self.ask(c, self.sql.latest_runs, {**this, "count": runs_limit}).rows[::-1]
+        return row, self.ask(c, self.sql.session_runs, this).rows
 
     def sessions(
         self, c: Connection, which: SessionFilter, page: Page, *, with_runs: bool, with_total: bool

@@ -1,11 +1,11 @@
-"""Reading a session with all of its runs, of which only those travel that are not known yet."""
+"""Reading a session with its runs, of which only those travel that are not known yet."""
 
 from __future__ import annotations
 
 from sqlalchemy.engine import Connection
 
 from agno_store import owners, types
-from agno_store.history import Known, Marks
+from agno_store.history import Known, Latest, Marks, Seen
 from agno_store.reads import Reads
 from agno_store.sending import Row
 from agno_store.unread import Kept
@@ -41,3 +41,22 @@ def session(
         return row, known.grown(marks, [], most)
     found = ask(c, sql.session_runs_from, {**this, "first": first}).rows
     return row, known.grown(marks, [Kept(run) for run in found], most)
+
+
+def latest(
+    c: Connection, store: Reads, session_id: str, user_id: str | None, known: Latest | None, count: int
+) -> tuple[Row, Latest] | None:
+    """Return a session and the last ``count`` of its runs that count as its history, or None. Writes nothing.
+
+    One statement where they are known, two where a run was added or changed since.
+    """
+    row = store.ask(c, store.sql.session_with_marks, {"session_id": session_id}).first
+    if row is None or not owners.may_read(row["user_id"], user_id):
+        return None
+    store.quick.saw(session_id)
+    marks = Marks.of(row)
+    if known is not None and known.marks == marks and known.most >= count:
+        return row, known
+    this = {"session_id": session_id, "session_created_at": row["created_at"]}
+    found = store.ask(c, store.sql.latest_runs, {**this, "count": count}).rows
+    return row, Latest(marks, [Seen(run) for run in reversed(found)], count)

@@ -11,11 +11,15 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
+from agno_store import encoding
 from agno_store.errors import InvalidArgument
 
 T = TypeVar("T")
 
 TYPES = ("agent", "team", "workflow")
+
+SKIPPED_IN_HISTORY = ("PAUSED", "CANCELLED", "ERROR", "REGENERATED")
+"""Statuses of runs that ``runs_limit`` passes over, as agno does when it builds a context."""
 
 SESSION_PAYLOADS = ("session_data", "agent_data", "team_data", "workflow_data", "metadata")
 
@@ -124,6 +128,33 @@ class Run:
         return self.run_data
 
 
+_TEXT = "_agno_store_text"
+
+
+class _Payload:
+    """``run_data`` of a run that has its text alone; one that has it is not asked for it here."""
+
+    def __get__(self, run: Run | None, cls: type[Run]) -> dict[str, Any]:
+        own = {} if run is None else vars(run)
+        if _TEXT in own:
+            # The same one for all threads that ask at once.
+            own.setdefault("run_data", encoding.decode(own[_TEXT]))
+        if "run_data" not in own:
+            raise AttributeError(f"{cls.__name__!r} has no attribute 'run_data'")
+        payload: dict[str, Any] = own["run_data"]
+        return payload
+
+
+setattr(Run, "run_data", _Payload())  # noqa: B010 - not before: a dataclass would take it for the default
+
+
+def unread(run: Run, text: str) -> dict[str, Any]:
+    """Return what a run is made of (``whole``) that decodes its payload when it is looked at."""
+    entries = {**vars(run), _TEXT: text}
+    del entries["run_data"]
+    return entries
+
+
 class Origin(NamedTuple):
     """Which session of which store it was, and when that was made: one that was deleted and made anew is another."""
 
@@ -199,7 +230,7 @@ class Session:
         """
         if isinstance(value, cls):
             return value
-        names = {f.name for f in fields(cls)} - {"snapshot"}
+        names = _FIELDS - {"snapshot"}
         if isinstance(value, Mapping):
             entries = {name: value[name] for name in names if name in value}
         else:
@@ -264,10 +295,14 @@ def name_of(session_data: Any) -> str | None:
 
 def given(value: Any) -> frozenset[str]:
     """Tell which fields a session comes with: saving changes those, and no others."""
-    names = {f.name for f in fields(Session)}
+    if isinstance(value, Session):
+        return _FIELDS
     if isinstance(value, Mapping):
-        return frozenset(names & value.keys())
-    return frozenset(name for name in names if hasattr(value, name))
+        return frozenset(_FIELDS & value.keys())
+    return frozenset(name for name in _FIELDS if hasattr(value, name))
+
+
+_FIELDS = frozenset(f.name for f in fields(Session))
 
 
 def checked_type(value: Any) -> str:

@@ -6,7 +6,6 @@ Everything that can be wrong with a value is found here, before a transaction be
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -14,6 +13,7 @@ from uuid import UUID
 
 from agno_store import encoding, escapes, types
 from agno_store.errors import CorruptRow, EncodingError, InvalidArgument
+from agno_store.folding import fold
 from agno_store.records import (
     SESSION_PAYLOADS,
     Origin,
@@ -35,7 +35,8 @@ MARKS = frozenset({"next_run_index", "runs_state"})
 
 _LATEST = types.LARGEST // 4 // SECOND
 
-_UNSEARCHABLE = "[\x00\ud800-\udfff]"
+_SHORT = types.ID_LENGTH // 5
+"""Characters of an id that has room even where each of them is escaped."""
 
 _COMPONENTS = ("agent_id", "team_id", "workflow_id")
 
@@ -70,6 +71,8 @@ def new_id(value: Any, name: str) -> str:
 
     Raises InvalidArgument where it is longer than 255 characters, or an empty session_id, run_id or user_id.
     """
+    if type(value) is str and 0 < len(value) <= _SHORT:
+        return value
     text = id_text(value, name)
     if not text and name in ("session_id", "run_id", "user_id"):
         raise InvalidArgument(f"{name} is empty.")
@@ -122,25 +125,12 @@ def second(value: Any, name: str, *, after: bool = False) -> int | None:
     return None if value is None else (microseconds(value, name, 0) // SECOND + after) * SECOND
 
 
-def fold(name: Any) -> str:
-    """Return a session's name as it is searched: without case, in one Unicode form, and storable everywhere.
-
-    Raises InvalidArgument for anything but a str.
-    """
-    if not isinstance(name, str):
-        raise InvalidArgument(f"session_name must be a str, not {type(name).__name__}.")
-    import unicodedata
-
-    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-    return re.sub(_UNSEARCHABLE, "\ufffd", folded)
-
-
 def _payload(value: Any, path: str, marks: list[str] | None) -> str | None:
     return None if value is None else encoding.encode(value, path, marks)
 
 
 def _mapping(value: Any, name: str, marks: list[str] | None) -> str | None:
-    if value is not None and not isinstance(value, Mapping):
+    if value is not None and not isinstance(value, (dict, Mapping)):
         raise InvalidArgument(f"{name} must be a dict, not {type(value).__name__}.")
     return _payload(value, name, marks)
 
@@ -150,7 +140,8 @@ def _mapping(value: Any, name: str, marks: list[str] | None) -> str | None:
 
 def unreadable_payloads(session: Session) -> list[str]:
     """Name the payloads of a listed session that could not be read: saving it leaves them as they are stored."""
-    return [name for name in SESSION_PAYLOADS if encoding.is_corrupt(getattr(session, name))]
+    own = vars(session)
+    return [name for name in SESSION_PAYLOADS if own[name] is not None and encoding.is_corrupt(own[name])]
 
 
 def session_columns(session: Session, fields: frozenset[str], marks: list[str] | None = None) -> dict[str, Any]:
@@ -159,7 +150,8 @@ def session_columns(session: Session, fields: frozenset[str], marks: list[str] |
     So is a payload that could not be read when the session was listed: what is stored stays. With ``marks`` a value
     that cannot be stored is marked, and noted there; without, it raises EncodingError.
     """
-    fields -= frozenset(unreadable_payloads(session))
+    if unreadable := unreadable_payloads(session):
+        fields -= frozenset(unreadable)
     columns: dict[str, Any] = {"session_id": new_id(session.session_id, "session_id")}
     columns["session_type"] = checked_type(session.session_type)
     columns["user_id"] = optional_id(session.user_id, "user_id")

@@ -24,6 +24,9 @@ Row = dict[str, Any]
 Statement = sa.Select[Any] | UpdateBase
 Process = Callable[[Any], Any]
 
+AT_ONCE = "agno_store sends at once"
+"""In a connection's ``info``: what sends a text, and returns its rows and their number, better than a cursor does."""
+
 MOST = 1000
 """Texts that are kept. A store has about fifty; more come of sets of columns that are changed together."""
 
@@ -78,6 +81,7 @@ class _Text:
         ]
         columns = list(_columns(statement))
         self._names = [column.name for column in columns]
+        self._has_rows = bool(columns)
         # Of an id only what is escaped has to pass; of a tenant's key all, since it must be the tenant's.
         self._gives = [
             (column.name, process, type(column.type) is types.Id)
@@ -96,7 +100,7 @@ class _Text:
             sent: Any = tuple(found)
         else:
             sent = {take[0]: value for take, value in zip(self._takes, found, strict=True)}
-        rows, count, last_id = _executed(c, self._text, sent, bool(self._names))
+        rows, count, last_id = _executed(c, self._text, sent, self._has_rows)
         return Answer(self._read(rows), count, last_id)
 
     def _as_usual(self, c: Connection, values: Mapping[str, Any]) -> Answer:
@@ -164,7 +168,10 @@ def _executed(c: Connection, text: str, values: Any, has_rows: bool) -> tuple[Se
         found = result.all() if has_rows else ()
         return found, result.rowcount, result.lastrowid if gives_id else None
     driver, cursor = c.connection, None
+    at_once = driver.info.get(AT_ONCE)
     try:
+        if at_once is not None:
+            return (*at_once(text, values, has_rows), None)
         cursor = driver.cursor()  # fails where a connection is known to be closed
         cursor.execute(text, values)
         found = cursor.fetchall() if has_rows else ()
@@ -183,11 +190,9 @@ def _executed(c: Connection, text: str, values: Any, has_rows: bool) -> tuple[Se
 
 def _is_not_all(c: Connection) -> bool:
     """Whether the text is not all that a connection is to know: some listen to statements, or have them rewritten."""
-    if not (c._has_events or c.engine._has_events or c._execution_options):
-        return False
-    return bool(
-        c.dispatch.before_execute or c.dispatch.after_execute or "schema_translate_map" in c.get_execution_options()
-    )
+    if "schema_translate_map" in c.get_execution_options():
+        return True
+    return (c._has_events or c.engine._has_events) and bool(c.dispatch.before_execute or c.dispatch.after_execute)
 
 
 def _is_watched(c: Connection) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 
 from agno_store import bridge, encoding, rows
 from agno_store.errors import ConfigurationError, EncodingError, InvalidArgument
-from agno_store.history import Known
-from agno_store.records import Run, Session, Snapshot, Summary, given
+from agno_store.history import Known, Seen
+from agno_store.records import Run, Session, Snapshot, Summary, given, unread, whole
 from agno_store.saving import MERGE, SessionSave
 
 log = logging.getLogger("agno_store")
@@ -217,6 +217,24 @@ def session(
         return bridge.session_object({**entries, "runs": decoded}, session_type, snapshot, unreadable)
     entries["runs"] = None if decoded is None else [run["run_data"] for run in decoded]
     return entries
+
+
+def session_with_latest(row: Any, runs: Sequence[Seen], store: str, session_type: Any, deserialize: bool | None) -> Any:
+    """Return a stored session with its last runs; payloads that were read before are decoded when they are looked at.
+
+    Raises CorruptRow for what cannot be read.
+    """
+    if not deserialize or bridge.loaded():
+        return session(row, [run.row for run in runs], store, session_type, deserialize)
+    return bridge.session_of_records(rows.session_dict(row), [_record(run) for run in runs], rows.snapshot(row, store))
+
+
+def _record(run: Seen) -> Run:
+    if run.as_read is not None:
+        return whole(Run, run.as_read)
+    record = whole(Run, rows.run_dict(run.row))
+    run.as_read = unread(record, run.row["run_data"])
+    return record
 
 
 def session_with_history(row: Any, known: Known, store: str, session_type: str) -> Any:

@@ -58,8 +58,8 @@ class Shortcuts:
         """Insert a run that its session has not yet, behind all others."""
         return partial(self._add_run, run=run) if self._may_be_new(run) else None
 
-    def for_turn(self, save: SessionSave, run: Mapping[str, Any]) -> Way[Row]:
-        """Do both for one session, and return its row."""
+    def for_turn(self, save: SessionSave, run: Mapping[str, Any]) -> Way[tuple[Row, Receipt]]:
+        """Do both for one session, and return its row and where the run is."""
         if save.read is None or not self._may_be_new(run):
             return None
         return partial(self._save_turn, save=save, read=save.read, run=run)
@@ -79,11 +79,11 @@ class Shortcuts:
 
     def _save_turn(
         self, c: Connection, save: SessionSave, read: Mapping[str, Any], run: Mapping[str, Any]
-    ) -> Row | None:
+    ) -> tuple[Row, Receipt] | None:
         changes = _changes(save, read)
         dialects.of(c.engine).refuse_too_large(c, {"key": save.session_id, **changes})
         place = self._placed(c, run, tuple(changes), _conditions(read) | _set(changes), as_read=True)
-        return None if place is None else _changed(read, changes)
+        return None if place is None else (_changed(read, changes), rows.run_receipt(run, place))
 
     def _placed(
         self, c: Connection, run: Mapping[str, Any], columns: tuple[str, ...], values: dict[str, Any], *, as_read: bool

@@ -14,9 +14,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from agno_store import tables, tenants
 from agno_store.listings import Listings
 from agno_store.names import Names
-
-SKIPPED_IN_HISTORY = ("PAUSED", "CANCELLED", "ERROR", "REGENERATED")
-"""Statuses of runs that ``runs_limit`` passes over, as agno does when it builds a context."""
+from agno_store.records import SKIPPED_IN_HISTORY
 
 ACTIVE = ("PENDING", "RUNNING", "PAUSED")
 """Statuses of runs that are not over."""

@@ -57,6 +57,8 @@ def refuse_too_long(session_id: str, tenant_id: str | None) -> None:
 class acting_for:
     """Let every session's key that is sent or read be the tenant's, in this thread or task."""
 
+    __slots__ = ("_before", "_own")
+
     def __init__(self, tenant_id: str | None) -> None:
         self._own = prefix(tenant_id)
 
@@ -74,6 +76,10 @@ class SessionKey(types.Id):
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         return None if value is None else f"{_prefix.get()}{escapes.escape(value)}"
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        write = super().bind_processor(dialect)
+        return lambda value: self.process_bind_param(value, dialect) if _prefix.get() else write(value)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
         def read(value: str | None) -> str | None:

@@ -80,9 +80,17 @@ class Id(sa.types.TypeDecorator[str]):
             return None if value is None else escapes.AsStored(value)
         return escapes.unescape(value)
 
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        def write(value: Any) -> Any:
+            # Most ids need nothing done, and a row has six of them.
+            if type(value) is str and value.isascii() and value.isprintable():
+                return value
+            return self.process_bind_param(value, dialect)
+
+        return write
+
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
         def read(value: str | None) -> str | None:
-            # Most ids need nothing done, and a row has six of them.
             return value if value is None or "\x1a" not in value else self.process_result_value(value, dialect)
 
         return read

@@ -27,7 +27,7 @@ _HEAD = (
 
 _TEXT, _READ = "_agno_store_text", "_agno_store_read"
 
-_BESIDE = 1_000
+BESIDE = 1_000
 """Bytes that a kept run takes beside its text, about."""
 
 
@@ -39,7 +39,7 @@ class Kept:
     def __init__(self, row: Mapping[Any, Any]) -> None:
         self.row: Mapping[Any, Any] | None = row
         self.version: tuple[int, int, int] = row["run_index"], row["version"], row["updated_at"]
-        self.size = sys.getsizeof(row["run_data"]) + _BESIDE
+        self.size = sys.getsizeof(row["run_data"]) + BESIDE
         self.cls: type | None = None
         self.head: dict[str, Any] = {}
 

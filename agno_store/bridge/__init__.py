@@ -87,7 +87,9 @@ def run_record(value: Any) -> Run:
 
 def is_agnos(value: Any) -> bool:
     """Whether a caller saves an object of agno's."""
-    return any(_kind(value, classes) is not None for classes in (_RUNS, _SESSIONS, _SUMMARIES))
+    return type(value) not in _PLAIN and any(
+        _kind(value, classes) is not None for classes in (_RUNS, _SESSIONS, _SUMMARIES)
+    )
 
 
 def runs_are_brought() -> bool:
@@ -127,13 +129,19 @@ def snapshot_of(value: Any) -> Snapshot | None:
     return None if isinstance(value, Mapping) else getattr(value, _SNAPSHOT, Snapshot())
 
 
-def remember(session: Any, snapshot: Snapshot) -> None:
+def remember(session: Any, snapshot: Callable[[], Snapshot]) -> None:
     """Let a framework's session carry what it was read as, or saved as last, to its next save."""
-    if not isinstance(session, (Mapping, Session)) and hasattr(session, "__dict__"):
-        setattr(session, _SNAPSHOT, snapshot)
+    if type(session) not in _PLAIN and not isinstance(session, (Mapping, Session)) and hasattr(session, "__dict__"):
+        setattr(session, _SNAPSHOT, snapshot())
+
+
+_PLAIN = frozenset({dict, Session, Run, Summary})
+"""What is none of agno's, and is saved most where a program does not use it."""
 
 
 def _kind(value: Any, classes: dict[str, tuple[str, str]]) -> str | None:
+    if type(value) in _PLAIN:
+        return None
     return next((kind for kind, where in classes.items() if isinstance(value, _loaded(*where) or ())), None)
 
 
@@ -160,16 +168,20 @@ def session_object(
     """
     runs = entries.pop("runs")
     if not loaded():
-        entries["summary"] = None if entries["summary"] is None else Summary.of(entries["summary"])
-        entries["runs"] = None if runs is None else [whole(Run, row) for row in runs]
-        return whole(Session, {**entries, "snapshot": snapshot})
+        return session_of_records(entries, None if runs is None else [whole(Run, row) for row in runs], snapshot)
     cls = _class(*_SESSIONS[checked_type(session_type or _stored_type(entries, unreadable))])
     if unreadable is None:
         session = _session(cls, entries, None if runs is None else [row["run_data"] for row in runs])
     else:
         session = _session_in_parts(cls, entries, runs or [], unreadable)
-    remember(session, snapshot)
+    remember(session, lambda: snapshot)
     return session
+
+
+def session_of_records(entries: dict[str, Any], runs: list[Run] | None, snapshot: Snapshot) -> Session:
+    """Return a decoded session as our record."""
+    summary = None if entries["summary"] is None else Summary.of(entries["summary"])
+    return whole(Session, {**entries, "summary": summary, "runs": runs, "snapshot": snapshot})
 
 
 def session_with_history(
@@ -193,7 +205,7 @@ def session_with_history(
         kept.read_as(run)
     known.were_read(unread)
     session.runs = Runs(known.shown, made) if known.shown else session.runs
-    remember(session, snapshot)
+    remember(session, lambda: snapshot)
     return session
 
 
@@ -326,6 +338,6 @@ def storage_session(module: str, name: str, entries: dict[str, Any]) -> Any:
 def with_runs(session: Any, runs: Any) -> Any:
     """Return a session with the list of runs given."""
     if isinstance(session, Session):
-        return dataclasses.replace(session, runs=runs)
+        return whole(Session, {**vars(session), "runs": runs})
     session.runs = runs
     return session

@@ -15,10 +15,10 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
 
+from agno_store.dialects.connected import Connected
 from agno_store.dialects.limits import SMALL, Limit
-from agno_store.errors import ConfigurationError, DatabaseUnreachable
+from agno_store.errors import ConfigurationError
 from agno_store.names import Names
-from agno_store.urls import redacted, without_secrets
 
 if TYPE_CHECKING:
     from agno_store.dialects.locks import Change
@@ -126,23 +126,13 @@ class Dialect(abc.ABC):
 
     # -- transactions -------------------------------------------------------------------------
 
-    @contextmanager
-    def connected(self, engine: Engine) -> Iterator[Connection]:
+    def connected(self, engine: Engine) -> AbstractContextManager[Connection]:
         """Give a connection that is in no transaction, whatever a caller's listeners did when it was handed out.
 
         Raises DatabaseUnreachable for what a driver raises besides its own errors, such as a TypeError for an
         option that it does not know.
         """
-        try:
-            connection = engine.connect()
-        except (TypeError, ValueError, OSError, RuntimeError) as error:
-            said = without_secrets(f"{type(error).__name__}: {error}", engine.url)
-            raise DatabaseUnreachable(
-                f"{redacted(engine.url)}: no connection could be had: {said}. Is the URL right, with its options?"
-            ) from error
-        with connection:
-            connection.rollback()
-            yield connection
+        return Connected(engine)
 
     def commits_alone(self, engine: Engine) -> bool:
         """Whether ``by_statement`` can be used, and saves a way to the server."""
@@ -152,9 +142,12 @@ class Dialect(abc.ABC):
         """Give a connection on which each statement is committed by itself."""
         raise NotImplementedError
 
-    @contextmanager
-    def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
+    def transaction(self, engine: Engine, *, writes: bool) -> AbstractContextManager[Connection]:
         """Run one transaction: committed at the end, rolled back on an error."""
+        return self._begun(engine, writes)
+
+    @contextmanager
+    def _begun(self, engine: Engine, writes: bool) -> Iterator[Connection]:
         with self.connected(engine) as connection:
             if writes:
                 transactional(connection)
@@ -225,9 +218,8 @@ class Dialect(abc.ABC):
 
     def refuse_too_large(self, connection: Connection, values: Mapping[str, Any]) -> None:
         """Raise PayloadTooLarge where a statement with these values is over what the server takes."""
-        texts = {name: value for name, value in values.items() if isinstance(value, str)}
-        if sum(map(len, texts.values())) > SMALL:
-            self.largest(connection).refuse(texts)
+        if sum([len(value) for value in values.values() if type(value) is str]) > SMALL:
+            self.largest(connection).refuse({name: text for name, text in values.items() if isinstance(text, str)})
 
     # -- rights -------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
@@ -112,6 +113,10 @@ class MySQL(Dialect):
     def prepare(self, engine: Engine) -> None:
         watch_idle(engine.pool, engine.dialect)
         roll_back_what_is_open(engine.pool, _is_open)
+        if engine.dialect.driver == "pymysql":
+            from agno_store.dialects import described
+
+            event.listen(engine.pool, "connect", described.remember)
 
     def abandon(self, driver: Any) -> None:
         with suppress(RuntimeError):  # its event loop is closed, and the socket goes with the connection

@@ -26,6 +26,16 @@ def is_own(connected: Connection | Engine) -> bool:
     return MARK in engine.get_execution_options()
 
 
+def has_to_begin(engine: Engine) -> bool:
+    """Whether a transaction is to be begun even where it makes no difference to what its statements see.
+
+    Somebody listens, and may set what is to be true of the transaction, or wait for its end.
+    """
+    heard: Any = engine
+    events = heard.dispatch
+    return bool(heard._has_events and (events.begin or events.commit or events.rollback))
+
+
 def watch_idle(pool: Pool, sql_dialect: SqlDialect) -> None:
     """Let no connection out of a pool that was lost while it was idle, and replace it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 from agno_store.dialects import answers
 from agno_store.dialects.base import POOL, Dialect, Scope, autocommits, refuse_to_join, transactional
 from agno_store.dialects.limits import Limit
-from agno_store.dialects.own import is_own, watch_idle
+from agno_store.dialects.own import has_to_begin, is_own, roll_back_what_is_open, watch_idle
 from agno_store.dialects.standby import Standbys
 from agno_store.dialects.waiting import attempts
 from agno_store.errors import UpgradeLocked
@@ -107,20 +107,20 @@ class PostgreSQL(Dialect):
         arguments = {name: value for name, value in arguments.items() if name not in url.query}
         if pooled:
             # Prepared statements live on a server connection, which such a pooler changes under us.
-            return {"connect_args": {**arguments, "prepare_threshold": None}, "poolclass": NullPool}
-        return {"connect_args": arguments, **POOL}
+            arguments["prepare_threshold"] = None
+            return {"connect_args": arguments, "pool_reset_on_return": None, "poolclass": NullPool}
+        return {"connect_args": arguments, "pool_reset_on_return": None, **POOL}
 
     def prepare(self, engine: Engine) -> None:
         event.listen(engine.pool, "connect", answers.bound)
+        roll_back_what_is_open(engine.pool, _is_open)
         if is_own(engine) and not isinstance(engine.pool, NullPool):
             watch_idle(engine.pool, engine.dialect)
 
     def commits_alone(self, engine: Engine) -> bool:
         if not is_own(engine) or engine.dialect.driver not in ("psycopg", "psycopg_async"):
             return False
-        # Somebody may set what is to be true of the transaction, or wait for its end.
-        events: Any = engine.dispatch
-        return not (events.begin or events.commit or events.rollback)
+        return not has_to_begin(engine)
 
     @contextmanager
     def by_statement(self, engine: Engine) -> Iterator[Connection]:
@@ -128,19 +128,17 @@ class PostgreSQL(Dialect):
             driver: Any = connection.connection.driver_connection
             # Begun by a program as it was handed out, perhaps to set something: that is its transaction's, and holds.
             is_begun = driver.pgconn.transaction_status != IDLE
-            with connection.begin() if is_begun else _without_transaction(connection):
+            with connection.begin() if is_begun else _WithoutTransaction(connection):
                 try:
                     yield connection
                 except DBAPIError as error:
                     self._discard_if_useless(connection, error)
                     raise
 
-    @contextmanager
-    def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
+    def transaction(self, engine: Engine, *, writes: bool) -> AbstractContextManager[Connection]:
         # Each statement that only reads sees what was committed when it began, in a transaction or without.
         alone = not writes and self.commits_alone(engine)
-        with self.by_statement(engine) if alone else super().transaction(engine, writes=writes) as connection:
-            yield connection
+        return self.by_statement(engine) if alone else super().transaction(engine, writes=writes)
 
     def abandon(self, driver: Any) -> None:
         driver.pgconn.finish()
@@ -319,17 +317,29 @@ class PostgreSQL(Dialect):
 POSTGRESQL = PostgreSQL()
 
 
-@contextmanager
-def _without_transaction(connection: Connection) -> Iterator[None]:
-    # Neither way asks the server: psycopg only stops to send a BEGIN before the first statement.
-    driver: Any = connection.connection.dbapi_connection
-    driver.autocommit = True
-    try:
-        yield
-    finally:
-        connection.rollback()
-        if not connection.invalidated:
-            driver.autocommit = False
+def _is_open(driver: Any) -> bool:
+    """Whether a transaction is open; or perhaps, of a driver that does not tell."""
+    pgconn = getattr(driver, "pgconn", None)
+    return pgconn is None or bool(pgconn.transaction_status != IDLE)
+
+
+class _WithoutTransaction:
+    """Have each statement committed by itself."""
+
+    __slots__ = ("_connection", "_driver")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._driver: Any = connection.connection.dbapi_connection
+
+    def __enter__(self) -> None:
+        # Neither way asks the server: psycopg only stops to send a BEGIN before the first statement.
+        self._driver.autocommit = True
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.rollback()
+        if not self._connection.invalidated:
+            self._driver.autocommit = False
 
 
 @contextmanager

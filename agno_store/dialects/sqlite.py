@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +17,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool, QueuePool, StaticPool
 
 from agno_store.dialects.base import POOL, Dialect, Scope, refuse_to_join
 from agno_store.dialects.limits import Limit
-from agno_store.dialects.own import is_own, roll_back_what_is_open
+from agno_store.dialects.own import has_to_begin, is_own, roll_back_what_is_open
 from agno_store.dialects.sqlite_driver import (
     BUSY,
     BUSY_RECOVERY,
@@ -101,15 +101,24 @@ class SQLite(Dialect):
             except OSError as error:
                 raise DatabaseUnreachable(f"The folder {folder} of the SQLite file cannot be made: {error}.") from error
 
-    @contextmanager
-    def connected(self, engine: Engine) -> Iterator[Connection]:
-        # In memory all threads and tasks share one connection: nobody may so much as hand it back, which rolls
-        # back, while another one is in a transaction.
-        with self._turn(engine.pool), super().connected(engine) as connection:
-            yield connection
+    def connected(self, engine: Engine) -> AbstractContextManager[Connection]:
+        there = super().connected(engine)
+        return self._in_turn(engine.pool, there) if isinstance(engine.pool, StaticPool) else there
 
     @contextmanager
-    def transaction(self, engine: Engine, *, writes: bool) -> Iterator[Connection]:
+    def _in_turn(self, pool: Pool, connected: AbstractContextManager[Connection]) -> Iterator[Connection]:
+        # In memory all threads and tasks share one connection: nobody may so much as hand it back, which rolls
+        # back, while another one is in a transaction.
+        with self._turns.setdefault(pool, Lock()), connected as connection:
+            yield connection
+
+    def transaction(self, engine: Engine, *, writes: bool) -> AbstractContextManager[Connection]:
+        # As on PostgreSQL: each statement that only reads sees what was committed when it began.
+        alone = not writes and is_own(engine) and not has_to_begin(engine)
+        return self.connected(engine) if alone else self._begun_by_hand(engine, writes)
+
+    @contextmanager
+    def _begun_by_hand(self, engine: Engine, writes: bool) -> Iterator[Connection]:
         by_hand = quietly_by_hand if is_own(engine) else begun_by_hand
         with self.connected(engine) as connection, by_hand(connection):
             # IMMEDIATE takes the write lock at once: a transaction that first reads and then
@@ -278,12 +287,6 @@ class SQLite(Dialect):
                     scratch.exec_driver_sql(statement.replace(quoted, plain.sessions))
             yield scratch, plain
         engine.dispose()
-
-    def _turn(self, pool: Pool) -> Any:
-        """A lock for the one connection that all threads and tasks share in memory; nothing for a file."""
-        if not isinstance(pool, StaticPool):
-            return nullcontext()
-        return self._turns.setdefault(pool, Lock())
 
 
 SQLITE = SQLite()

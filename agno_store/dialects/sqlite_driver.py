@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection
 from sqlalchemy.util import await_only
 
 from agno_store.dialects.waiting import pause
+from agno_store.sending import AT_ONCE
 
 T = TypeVar("T")
 
@@ -28,7 +30,9 @@ PAGE_SIZE = 8192
 """Bytes, of a file that is made: of SQLite's usual 4,096 a third stays empty, because two runs of 2.6 kB do not fit."""
 
 
-def set_up(driver: sqlite3.Connection, _record: object) -> None:
+def set_up(driver: Any, record: Any) -> None:
+    if own_of(driver) is not driver:
+        record.info[AT_ONCE] = partial(_in_one_go, driver)
     cursor = driver.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA synchronous = FULL")
@@ -55,8 +59,31 @@ def _use_write_ahead_log(cursor: sqlite3.Cursor) -> None:
 
 def own(connection: Connection) -> Any:
     """Return sqlite3's own connection, which aiosqlite keeps in a thread: to be looked at, not to be used."""
-    driver: Any = connection.connection.driver_connection
+    return own_of(connection.connection.driver_connection)
+
+
+def own_of(driver: Any) -> Any:
+    """Return the same of a driver's connection, or of what SQLAlchemy has around it."""
+    driver = getattr(driver, "driver_connection", driver)
     return getattr(driver, "_conn", driver)
+
+
+def _in_one_go(driver: Any, text: str, values: Any, has_rows: bool) -> tuple[Sequence[Any], int]:
+    """Send a text through aiosqlite: to its thread and back once, not for the cursor, the rows and the end each."""
+
+    def send(connection: sqlite3.Connection) -> tuple[Sequence[Any], int]:
+        cursor = connection.execute(text, values)
+        answer = cursor.fetchall() if has_rows else (), cursor.rowcount
+        cursor.close()
+        return answer
+
+    inner = driver.driver_connection
+    try:
+        answer: tuple[Sequence[Any], int] = await_only(inner._execute(lambda: send(inner._conn)))
+        return answer
+    except (sqlite3.Error, ValueError) as error:
+        driver._handle_exception(error)
+        raise
 
 
 def asked(connection: Connection, ask: Callable[[Any], T]) -> T:
@@ -91,26 +118,35 @@ def begun_by_hand(connection: Connection) -> Iterator[None]:
             _switch_autocommit(connection, False)
 
 
-@contextmanager
-def quietly_by_hand(connection: Connection) -> Iterator[None]:
+def quietly_by_hand(connection: Connection) -> AbstractContextManager[None]:
     """The same for a connection of ours, without SQLAlchemy's part in it."""
     driver = own(connection)
     if getattr(driver, "autocommit", None) is False or driver.in_transaction:
-        with begun_by_hand(connection):
-            yield
-        return
-    # Not used by anybody else meanwhile, and so from this thread too where aiosqlite keeps it in another one.
-    before, driver.isolation_level = driver.isolation_level, None
-    try:
-        yield
-    finally:
-        if not connection.invalidated:
-            driver.isolation_level = before
+        return begun_by_hand(connection)
+    return _Quietly(connection, driver)
+
+
+class _Quietly:
+    """Keep sqlite3 from beginning and committing on its own."""
+
+    __slots__ = ("_before", "_connection", "_driver")
+
+    def __init__(self, connection: Connection, driver: Any) -> None:
+        self._connection = connection
+        self._driver = driver
+
+    def __enter__(self) -> None:
+        # Not used by anybody else meanwhile, and so from this thread too where aiosqlite keeps it in another one.
+        self._before, self._driver.isolation_level = self._driver.isolation_level, None
+
+    def __exit__(self, *_: object) -> None:
+        if not self._connection.invalidated:
+            self._driver.isolation_level = self._before
 
 
 def in_transaction(driver: Any) -> bool:
     """Whether a transaction is open on a driver's own connection."""
-    return bool(getattr(driver, "_conn", driver).in_transaction)
+    return bool(own_of(driver).in_transaction)
 
 
 def roll_back(connection: Connection) -> None:

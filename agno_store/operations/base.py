@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ from agno_store import rows
 from agno_store.errors import InvalidArgument
 from agno_store.history import History
 from agno_store.paging import Listing, Page, SessionFilter, is_count
-from agno_store.records import checked_type
+from agno_store.records import Receipt, checked_type
 from agno_store.store import Store
 
 T = TypeVar("T")
@@ -90,6 +90,11 @@ class Base(abc.ABC):
 
     _origin: str
     """The same for all objects that open this store, and for no other store's: what was read tells where it was."""
+
+    def _know(self, run: Mapping[str, Any], receipt: Receipt) -> None:
+        """Know of a run that was stored: whoever reads its session next need not read it."""
+        if receipt.is_new:
+            self._history.add({**run, "run_index": receipt.run_index, "version": receipt.version}, self.history_runs)
 
     @abc.abstractmethod
     def _calling_out(self) -> AbstractContextManager[None]:

@@ -116,10 +116,7 @@ class RunOperations(Base):
             quick=self._store.quick.for_run(columns),
         )
         assert receipt is not None
-        if receipt.is_new:
-            self._history.add(
-                {**columns, "run_index": receipt.run_index, "version": receipt.version}, self.history_runs
-            )
+        self._know(columns, receipt)
         return receipt
 
     def append_run_to_session_if_absent(

@@ -10,9 +10,10 @@ from sqlalchemy.engine import Connection
 from agno_store import bridge, recall, rows, shapes
 from agno_store.clock import now
 from agno_store.errors import InvalidArgument
+from agno_store.history import LAST
 from agno_store.operations.base import Base, counted, one_by_one, session_filter
 from agno_store.paging import SESSION_SORTS, Listing, Page, SessionFilter, is_count
-from agno_store.records import TYPES, checked_type
+from agno_store.records import TYPES, Receipt, checked_type
 from agno_store.saving import SessionSave, checked_policy
 from agno_store.sending import Row
 
@@ -44,11 +45,13 @@ class SessionOperations(Base):
         kind = getattr(session_type, "value", session_type)
         if runs_limit is None and deserialize and kind in TYPES and bridge.loaded() and not bridge.runs_are_brought():
             return self._session_of_agno(key, owner, kind)
-        if runs_limit is None and self.history_runs is not None:
+        if runs_limit is not None:
+            return self._session_of_latest(key, owner, runs_limit, session_type, deserialize)
+        if self.history_runs is not None:
             read = self._read(recall.session, self._store, key, owner, None, self.history_runs)
             found: Any = None if read is None else (read[0], [run.row for run in read[1].runs])
         else:
-            found = self._read(self._store.session, key, owner, runs_limit)
+            found = self._read(self._store.session, key, owner)
         return None if found is None else shapes.session(found[0], found[1], self._origin, session_type, deserialize)
 
     def _session_of_agno(self, session_id: str, user_id: str | None, kind: str) -> Any:
@@ -61,6 +64,20 @@ class SessionOperations(Base):
         row, known = found
         session = shapes.session_with_history(row, known, self._origin, kind)
         self._history.keep(key, known)
+        return session
+
+    def _session_of_latest(
+        self, session_id: str, user_id: str | None, count: int, session_type: Any, deserialize: bool | None
+    ) -> Any:
+        """Return a session with its last runs, of which those that are known are not read again."""
+        known = self._history.latest(session_id)
+        found = self._read(recall.latest, self._store, session_id, user_id, known, count)
+        if found is None:
+            return None
+        row, latest = found
+        session = shapes.session_with_latest(row, latest.last(count), self._origin, session_type, deserialize)
+        if latest is not known and latest.is_as_told:
+            self._history.keep((session_id, LAST), latest)
         return session
 
     def get_sessions(
@@ -167,10 +184,11 @@ class SessionOperations(Base):
             row = store(self._store.save_session, save, quick=self._store.quick.for_session(save))
         else:
             columns = shapes.prepared_run(run, save.session_id, save.columns["user_id"], now(), self.unstorable)
-            row = store(self._save_turn, save, columns, quick=self._store.quick.for_turn(save, columns))
+            row, receipt = store(self._save_turn, save, columns, quick=self._store.quick.for_turn(save, columns))
+            self._know(columns, receipt)
         return self._saved(row, save, session, deserialize)
 
-    def _save_turn(self, c: Connection, save: SessionSave, run: Mapping[str, Any]) -> Row:
+    def _save_turn(self, c: Connection, save: SessionSave, run: Mapping[str, Any]) -> tuple[Row, Receipt]:
         quick = self._store.quick
         way = quick.for_session(save) if quick.for_turn(save, run) is None else None
         row = (way and way(c)) or self._store.save_session(c, save)
@@ -178,7 +196,7 @@ class SessionOperations(Base):
         add = quick.for_run(run)
         receipt = (add and add(c)) or self._store.save_run(c, run, None)
         assert receipt is not None
-        return {**row, "updated_at": run["updated_at"]}
+        return {**row, "updated_at": run["updated_at"]}, receipt
 
     def upsert_sessions(
         self,
@@ -220,7 +238,7 @@ class SessionOperations(Base):
         save = shapes.prepared(session, self._origin, now(), self.unstorable)
         row = self._write(self._store.save_session, save, only_new=True)
         if row is not None:
-            bridge.remember(session, save.snapshot(row))
+            bridge.remember(session, lambda: save.snapshot(row))
         return row is not None
 
     def _policy(self, on_conflict: str | None) -> str:
@@ -228,7 +246,7 @@ class SessionOperations(Base):
 
     @staticmethod
     def _saved(row: Any, save: SessionSave, session: Any, deserialize: bool | None) -> Any:
-        bridge.remember(session, save.snapshot(row))
+        bridge.remember(session, lambda: save.snapshot(row))
         return shapes.saved(row, session, save.store, deserialize)
 
     def rename_session(

@@ -12,7 +12,8 @@ from tests.package.source import FILES, PACKAGE, REVISIONS, ROOT, SCRIPTS, Impor
 
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "urls", "release", "clock", "escapes", "legacy"}),
-    frozenset({"names", "records", "encoding", "owners"}),
+    frozenset({"names", "encoding", "owners", "folding"}),
+    frozenset({"records"}),
     frozenset({"types", "beside", "merging", "reports", "run_changes", "settings", "shown", "unread"}),
     frozenset({"paging", "removed", "tables", "tenants", "history"}),
     frozenset({"listings", "rows", "sending", "bridge"}),

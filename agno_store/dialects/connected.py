@@ -1,0 +1,40 @@
+"""Connections as a call of a store has them: from the pool, in no transaction, and back."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import Connection, Engine
+
+from agno_store.errors import DatabaseUnreachable
+from agno_store.urls import redacted, without_secrets
+
+
+class Connected:
+    """A connection of an engine, given back at the end. A class, because every call of a store needs one."""
+
+    __slots__ = ("_connection", "_engine")
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __enter__(self) -> Connection:
+        engine = self._engine
+        try:
+            self._connection = engine.connect()
+        except (TypeError, ValueError, OSError, RuntimeError) as error:
+            said = without_secrets(f"{type(error).__name__}: {error}", engine.url)
+            raise DatabaseUnreachable(
+                f"{redacted(engine.url)}: no connection could be had: {said}. Is the URL right, with its options?"
+            ) from error
+        if self._connection.in_transaction():
+            self._begun_by_another()
+        return self._connection
+
+    def _begun_by_another(self) -> None:
+        try:
+            self._connection.rollback()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
