@@ -19,7 +19,7 @@ from tests.agno.conftest import ROOT
 from tests.cli.program import environment, run
 from tests.contract.stores import plain
 
-PATIENCE = 60  # seconds
+PATIENCE = 120  # seconds
 EXAMPLES = ROOT / "examples"
 
 
