@@ -33,12 +33,13 @@ from agno_store.errors import (
     SchemaError,
     SchemaMissing,
     SchemaTooNew,
+    SealedRow,
     StaleSession,
     UpgradeLocked,
 )
 from agno_store.names import Names
 from agno_store.paging import Listing
-from agno_store.records import Receipt, Removed, Run, RunUpdate, Session, Summary
+from agno_store.records import Receipt, Rekeyed, Removed, Run, RunUpdate, Session, Summary
 from agno_store.release import __version__
 from agno_store.schema import SchemaStatus
 
@@ -87,6 +88,7 @@ __all__ = [
     "PayloadTooLarge",
     "PostgresDb",
     "Receipt",
+    "Rekeyed",
     "Removed",
     "Run",
     "RunUpdate",
@@ -97,6 +99,7 @@ __all__ = [
     "SchemaMissing",
     "SchemaStatus",
     "SchemaTooNew",
+    "SealedRow",
     "Session",
     "SqliteDb",
     "StaleSession",

@@ -18,10 +18,12 @@ from sqlalchemy.engine import URL
 from sqlalchemy.util import greenlet_spawn
 
 from agno_store import bridge, loops
+from agno_store.appends import Awaiting
 from agno_store.database import Database
 from agno_store.db import MySQLDb, PostgresDb, SqliteDb, absolute, checked_url, sqlite_url, suited
 from agno_store.dialects import OfClass, parse_url, synchronous_twin
 from agno_store.dialects.waiting import unhurried
+from agno_store.hooks import BeforeWrite, OnAppend, PayloadCodec
 from agno_store.shown import Shown
 from agno_store.tables import Extend
 from agno_store.watching import TracerProvider
@@ -52,6 +54,9 @@ class Options(TypedDict, total=False):
     history_cache_mb: float
     slow_operation_ms: float | None
     tracing: bool | TracerProvider
+    before_write: BeforeWrite | None
+    on_append: OnAppend | None
+    codec: PayloadCodec | None
 
 
 class ServerOptions(Options, total=False):
@@ -104,6 +109,8 @@ class AsyncDatabase(Shown):
         if options.get("read_url") is not None:
             self._read_url, standby = parse_url(options["read_url"], asynchronous=True)
             options["read_url"] = synchronous_twin(self._read_url, standby)
+        if inspect.iscoroutinefunction(options.get("on_append")):
+            options["on_append"] = Awaiting(options["on_append"])
         self._url = engine.url if engine is not None else url
         self._engine = engine
         if engine is not None:
@@ -248,6 +255,7 @@ class AsyncDatabase(Shown):
 
     prune = _awaited(Database.prune)
     delete_user = _awaited(Database.delete_user)
+    rekey = _awaited(Database.rekey)
     vacuum = _awaited(Database.vacuum)
 
     # -- what agno asks besides ---------------------------------------------------------------

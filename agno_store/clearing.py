@@ -18,6 +18,33 @@ from agno_store.tidying import Kept, Tidying
 Transaction = Callable[..., Any]
 
 
+class Paced(Pace):
+    """Transactions one after the other, each of about as many ``rows`` as do not hold others up for long."""
+
+    def __init__(self, put: Transaction, rest: float) -> None:
+        super().__init__()
+        self._put, self._rest, self._has_written = put, rest, False
+
+    def __call__(self, work: Callable[..., Any], *args: Any) -> Any:
+        """Run one, having let others in after the one before; learn from it, and return what it does.
+
+        What it returns first has ``rows``, those that it has written.
+        """
+        if self._has_written:
+            pause(self._rest)
+        begun = 0.0
+
+        def timed(connection: Connection) -> Any:
+            nonlocal begun
+            begun = time.monotonic()  # the lock is there: waiting for it has held nobody up
+            return work(connection, *args)
+
+        done = self._put(timed)
+        self.took(done[0].rows, time.monotonic() - begun)
+        self._has_written = self._has_written or done[0].rows > 0
+        return done
+
+
 class Clearing:
     """One removal. ``read`` and ``put`` run a function in a transaction; between two of the latter is a ``rest``."""
 
@@ -32,9 +59,8 @@ class Clearing:
         on_progress: Progress | None,
     ) -> None:
         self._tidying = Tidying(store)
-        self._read, self._put, self._rest = read, put, rest
+        self._read, self._put, self._paced = read, put, Paced(put, rest)
         self._dry_run, self._on_progress = dry_run, on_progress
-        self._pace = Pace()
         self._removed = Removed(dry_run=dry_run)
 
     def sessions(self, which: Which) -> Removed:
@@ -77,11 +103,11 @@ class Clearing:
         """Delete sessions in as many transactions as it takes; give what each of them has deleted."""
         left = found[::-1]
         while left:
-            if left[-1].rows > self._pace.rows:
+            if left[-1].rows > self._paced.rows:
                 yield from self._in_pieces(left.pop(), which)
                 continue
             some = [left.pop()]
-            room = self._pace.rows - some[0].rows
+            room = self._paced.rows - some[0].rows
             while left and left[-1].rows <= room:
                 room -= left[-1].rows
                 some.append(left.pop())
@@ -93,23 +119,8 @@ class Clearing:
             return
         over = False
         while not over:
-            removed, over = self._paced(self._tidying.piece, found, self._pace.rows)
+            removed, over = self._paced(self._tidying.piece, found, self._paced.rows)
             yield removed
-
-    def _paced(self, work: Callable[..., tuple[Removed, bool]], *args: Any) -> tuple[Removed, bool]:
-        """Run a transaction, having let others in after the one before, and learn how long it has held them up."""
-        if self._removed.rows:
-            pause(self._rest)
-        begun = 0.0
-
-        def timed(connection: Connection) -> tuple[Removed, bool]:
-            nonlocal begun
-            begun = time.monotonic()  # the lock is there: waiting for it has held nobody up
-            return work(connection, *args)
-
-        removed, over = self._put(timed)
-        self._pace.took(removed.rows, time.monotonic() - begun)
-        return removed, over
 
     # -- runs in other people's sessions ------------------------------------------------------
 
@@ -134,7 +145,7 @@ class Clearing:
 
     def _without(self, found: Found, places: list[int]) -> Iterator[Removed]:
         while places:
-            some, places = places[: self._pace.rows], places[self._pace.rows :]
+            some, places = places[: self._paced.rows], places[self._paced.rows :]
             yield self._paced(self._tidying.delete_runs, found, some)[0]
 
 

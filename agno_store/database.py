@@ -71,6 +71,7 @@ class Database(Shown, Operations):
         self._history = History(checked_megabytes(options["history_cache_mb"]))
         self._origin, self.id = self._same_for_all(), options["id"] or self._stable_id()
         self._watch(options["slow_operation_ms"], options["tracing"])
+        self._hook(options["before_write"], options["on_append"], options["codec"])
 
     def _refuse_mistakes(self, names: Names, extend: Extend | None, pooler: str | None, lock_timeout: float) -> None:
         if pooler not in (None, "transaction") or (pooler and not self.dialect.has_poolers):

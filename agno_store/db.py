@@ -12,6 +12,7 @@ from agno_store.database import Database
 from agno_store.dialects import Dialect, of, parse_url
 from agno_store.errors import ConfigurationError
 from agno_store.history import HISTORY_CACHE_MB
+from agno_store.hooks import BeforeWrite, OnAppend, PayloadCodec
 from agno_store.names import DEFAULT, Names
 from agno_store.saving import MERGE
 from agno_store.tables import Extend
@@ -101,6 +102,9 @@ class SqliteDb(Database):
         history_cache_mb: float = HISTORY_CACHE_MB,
         slow_operation_ms: float | None = None,
         tracing: bool | TracerProvider = False,
+        before_write: BeforeWrite | None = None,
+        on_append: OnAppend | None = None,
+        codec: PayloadCodec | None = None,
     ) -> None:
         options = _of_any_store(locals())
         url = checked_url(type(self), sqlite_url(type(self), db_file, db_url, db_engine), db_engine)
@@ -129,6 +133,9 @@ class _ServerDb(Database):
         history_cache_mb: float = HISTORY_CACHE_MB,
         slow_operation_ms: float | None = None,
         tracing: bool | TracerProvider = False,
+        before_write: BeforeWrite | None = None,
+        on_append: OnAppend | None = None,
+        codec: PayloadCodec | None = None,
         pooler: str | None = None,
         read_url: str | URL | None = None,
         read_your_writes: bool = True,

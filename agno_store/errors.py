@@ -22,6 +22,7 @@ AgnoStoreError
     ├── OutcomeUnknown                     the connection was lost in COMMIT: stored, or not
     ├── AccessDenied                       this role, or this process, lacks a right
     └── CorruptRow                         what is stored cannot be read: .row .column
+        └── SealedRow                      it is sealed with a key that this store does not have: .key_id
 ```
 
 A message says what happened, to which store, and what to do next. None holds a credential.
@@ -161,3 +162,11 @@ class CorruptRow(DatabaseError):
         super().__init__(message)
         self.row = row
         self.column = column
+
+
+class SealedRow(CorruptRow):
+    """What is stored there is sealed with a key that this store's codec does not have, or not for that place."""
+
+    def __init__(self, message: str, *, row: str = "", column: str = "", key_id: str = "") -> None:
+        super().__init__(message, row=row, column=column)
+        self.key_id = key_id

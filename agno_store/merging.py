@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from agno_store import envelope
 from agno_store.encoding import TAG
 
 _ABSENT = object()
@@ -19,7 +20,7 @@ _ABSENT = object()
 def merged(base: str | None, mine: str | None, theirs: str | None) -> str | None:
     """Return the text of a payload that holds both changes; None, SQL's NULL, counts as empty.
 
-    Raises ValueError where one of the texts is no JSON.
+    Raises ValueError where one of the texts is no JSON, or sealed.
     """
     result = merge(_loaded(base), _loaded(mine), _loaded(theirs))
     if mine is None and not result:
@@ -66,6 +67,8 @@ def same(one: Any, other: Any) -> bool:
 
 
 def _loaded(text: str | None) -> Any:
+    if text is not None and envelope.is_closed(text):
+        raise envelope.Sealed(text)  # which is JSON, too
     return {} if text is None else json.loads(text)
 
 

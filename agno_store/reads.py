@@ -25,7 +25,7 @@ class Reads:
         self.names = names
         self.tenant_id = tenant_id
         self.sql = Statements(names, tenant_id)
-        sending = sending or Sending()
+        self.sending = sending = sending or Sending()
         self.ask, self._named = sending.send, sending.named
         self.quick = Shortcuts(self.sql, sending)
 

@@ -359,3 +359,25 @@ class Removed(NamedTuple):
             self.kept + other.kept,
             self.dry_run,
         )
+
+
+class Rekeyed(NamedTuple):
+    """What was sealed with the current key, by rows."""
+
+    sessions: int = 0
+    runs: int = 0
+    summaries: int = 0
+    left: int = 0
+    """Payloads that stay as they are, because the codec cannot open them."""
+
+    @property
+    def rows(self) -> int:
+        return self.sessions + self.runs + self.summaries
+
+    @property
+    def looked_at(self) -> int:
+        return self.rows + self.left
+
+    def plus(self, other: Rekeyed) -> Rekeyed:
+        """Return both together."""
+        return Rekeyed(*(one + more for one, more in zip(self, other, strict=True)))

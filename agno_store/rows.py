@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from agno_store import encoding, escapes, types
-from agno_store.errors import CorruptRow, EncodingError, InvalidArgument
+from agno_store import encoding, envelope, escapes, types
+from agno_store.errors import CorruptRow, EncodingError, InvalidArgument, SealedRow
 from agno_store.folding import fold
 from agno_store.records import (
     SESSION_PAYLOADS,
@@ -315,14 +315,8 @@ def summary_record(row: Mapping[Any, Any]) -> Summary:
 
     Raises CorruptRow, naming the session, where a payload cannot be read.
     """
-    return _summary(
-        row["summary"],
-        row["topics"],
-        row["summary_data"],
-        row,
-        session_id=row["session_id"],
-        run_index=row["run_index"],
-    )
+    key = {name: row[name] for name in ("session_id", "run_index")}
+    return _summary(row["summary"], row["topics"], row["summary_data"], row, **key)
 
 
 def _summary(
@@ -335,6 +329,8 @@ def _summary(
 ) -> Summary:
     listed = _decoded(topics, row, "topics", unreadable)
     data = _decoded(rest, row, "summary_data", unreadable, dict) or {}
+    if envelope.is_closed(text, "summary"):
+        data, text = _decoded(text, row, "summary", unreadable), ""
     if encoding.is_corrupt(data):
         # Where agno's own summaries have a place for it, so that none is saved over what is stored.
         listed, data = data, {}
@@ -368,8 +364,8 @@ def _decoded(
         return None
     try:
         # A dict may come back as a list of pairs, so that its text is what tells.
-        if kind is dict and not text.lstrip().startswith("{"):
-            raise ValueError("it is no JSON object")
+        if (kind is dict and not text.lstrip().startswith("{")) or (kind is None and envelope.is_closed(text, column)):
+            raise envelope.unread(text, column)
         return encoding.decode(text)
     except encoding.UNREADABLE as error:
         return _corrupt(error, row, column, unreadable)
@@ -382,7 +378,11 @@ def _corrupt(error: Exception, row: Mapping[Any, Any], column: str, unreadable: 
         where = f"run {row['run_id']!r} of {where}"
     elif "session_type" not in row:
         where = f"summary of {where}"
-    problem = f"{where}: what is stored in {column} cannot be read ({type(error).__name__}: {error}). {encoding.LEFT}"
+    sealed = error if isinstance(error, envelope.Sealed) else None
+    said = sealed or f"cannot be read ({type(error).__name__}: {error})"
+    problem = f"{where}: what is stored in {column} {said}. {encoding.LEFT}"
+    if unreadable is None and sealed is not None:
+        raise SealedRow(problem, row=where, column=column, key_id=sealed.key_id) from error
     if unreadable is None:
         raise CorruptRow(problem, row=where, column=column) from error
     unreadable.append(f"{where}, {column}")

@@ -11,15 +11,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from sqlalchemy.engine import Connection, RowMapping
 
-from agno_store import dialects, escapes, owners, rows
+from agno_store import dialects, encoding, envelope, escapes, owners, rows
 from agno_store.errors import InvalidArgument
 from agno_store.paging import Page, SessionFilter
 from agno_store.records import SESSION_PAYLOADS
 from agno_store.reports import Found, Place, whole_seconds
+from agno_store.sending import Row, Sending
 from agno_store.survey import Survey
 
 BATCH = 200
@@ -48,10 +50,11 @@ def checked(text: Any) -> str:
 
 
 def search(
-    c: Connection, sql: Survey, which: SessionFilter, page: Page, text: str, most: int
+    c: Connection, sql: Survey, sending: Sending, which: SessionFilter, page: Page, text: str, most: int
 ) -> tuple[list[Found], str | None]:
     """Return the sessions of a page in which a text stands, ``most`` at the most, and where to go on."""
-    texts = as_stored(text)
+    # What is sealed may hold any text: the database cannot tell, so all of it is opened and looked into.
+    texts = as_stored(text) + [envelope.BEGINNING] * (sending.key_id is not None)
     keys = sql.keys(which.shape, page.shape, dialects.of(c.engine).read_along)
     sessions = c.execute(keys, {**which.values, **page.values}).mappings().all()
     among = {"session_ids": [row["session_id"] for row in sessions]}
@@ -60,9 +63,11 @@ def search(
     found: list[Found] = []
     for row in sessions:
         session_id = row["session_id"]
-        places = _in_session(c, sql, row, text) if session_id in themselves else []
+        places = _in_session(c, sql, sending, row, text) if session_id in themselves else []
         if session_id in runs:
-            places += _in_runs(c, sql, row, runs[session_id], text, PLACES - len(places))
+            statement, most_of_runs = sql.next_run_holding(texts), PLACES - len(places)
+            holding = _holding(c, statement, sending, row, runs[session_id])
+            places += islice((place for run in holding for place in _in_run(run, text)), most_of_runs)
         if places:
             found.append(_found(row, places))
         if len(found) == most:
@@ -76,38 +81,38 @@ def as_stored(text: str) -> list[str]:
     return list(dict.fromkeys((escapes.protect(ours), others, escapes.escape(text))))
 
 
-def _in_session(c: Connection, sql: Survey, session: RowMapping, text: str) -> list[Place]:
-    row = c.execute(sql.session, {"session_id": session["session_id"]}).mappings().first()
+def _in_session(c: Connection, sql: Survey, sending: Sending, session: RowMapping, text: str) -> list[Place]:
+    found = c.execute(sql.session, {"session_id": session["session_id"]}).mappings().first()
     # It may have been deleted, and made anew by another user, since it was listed.
-    if row is None or row["created_at"] != session["created_at"] or row["user_id"] == owners.GONE:
+    if found is None or found["created_at"] != session["created_at"] or found["user_id"] == owners.GONE:
         return []
+    row = sending.open(dict(found))
     unreadable: rows.Unreadable = []
     read = rows.session_dict(row, unreadable)
     values = {name: read[name] for name in (*SESSION_PAYLOADS, "summary")}
     places = [Place(None, None, path, _excerpt(value, text)) for path, value in _strings(values) if _holds(value, text)]
     if unreadable and not places:
-        stored = ((name, _letters(row[name])) for name in (*SESSION_PAYLOADS, "topics", "summary_data"))
+        names = (*SESSION_PAYLOADS, "topics", "summary_data")
+        stored = ((name, _letters(row[name])) for name in names if not envelope.is_closed(row[name]))
         places = [_unread(None, None, name, value, text) for name, value in stored if value and _is_in(value, text)]
     return places[:PLACES]
 
 
-def _in_runs(c: Connection, sql: Survey, session: RowMapping, first: int, text: str, most: int) -> list[Place]:
-    statement, found, at = sql.next_run_holding(as_stored(text)), list[Place](), first
-    this = {"session_id": session["session_id"], "session_created_at": session["created_at"]}
-    while len(found) < most:
-        row = c.execute(statement, {**this, "run_index": at}).mappings().first()
-        if row is None:
-            break
-        found += _in_run(row, text)
-        at = row["run_index"] + 1
-    return found[: max(most, 0)]
+def _holding(c: Connection, statement: Any, sending: Sending, session: RowMapping, first: int) -> Iterator[Row]:
+    """Give each run from ``first`` on in which the database has found the text, or what may be the text."""
+    this = {"session_id": session["session_id"], "session_created_at": session["created_at"], "run_index": first}
+    while (row := c.execute(statement, this).mappings().first()) is not None:
+        yield sending.open(dict(row))
+        this["run_index"] = row["run_index"] + 1
 
 
-def _in_run(row: RowMapping, text: str) -> list[Place]:
+def _in_run(row: Row, text: str) -> list[Place]:
     key, unreadable = (row["run_id"], row["run_index"]), list[str]()
     data = rows.run_dict(row, unreadable)["run_data"]
     if any(note.endswith("run_data") for note in unreadable):
-        return [_unread(*key, "run_data", _letters(row["run_data"]), text)]
+        return (
+            [] if envelope.is_closed(row["run_data"]) else [_unread(*key, "run_data", _letters(row["run_data"]), text)]
+        )
     return [
         Place(*key, path, _excerpt(value, text)) for path, value in _strings({"run_data": data}) if _holds(value, text)
     ]
@@ -150,6 +155,8 @@ def _strings(value: Any) -> Iterator[tuple[str, str]]:
         path, this = left.pop()
         if isinstance(this, str):
             yield path, this
+        elif encoding.is_corrupt(this):
+            continue  # what it says was said by nobody
         elif isinstance(this, Mapping):
             inside = [(f"{path}.{key}" if path else str(key), item) for key, item in this.items()]
             left += reversed(inside)

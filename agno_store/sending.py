@@ -65,6 +65,21 @@ class Sending:
         """Give the rows that a statement of listings brings, in which a list of values may be any long."""
         return named(c.execute(statement, values))
 
+    # Of a store with a codec these do something: see ``sealing``. For who sends a statement by another way.
+
+    @property
+    def key_id(self) -> str | None:
+        """Return the id of the key that payloads are sealed with, or None where they are not."""
+        return None
+
+    def sealed(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the values of a statement as they are to be stored."""
+        return values
+
+    def open(self, row: Row, session_id: str | None = None) -> Row:
+        """Return a row as it was before it was stored; ``session_id`` where that is no column of it."""
+        return row
+
 
 class _Text:
     """A statement as one kind of database is sent it."""

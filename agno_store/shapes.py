@@ -6,9 +6,10 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agno_store import bridge, encoding, rows
+from agno_store import bridge, encoding, filtering, rows
 from agno_store.errors import ConfigurationError, EncodingError, InvalidArgument
 from agno_store.history import Known, Seen
+from agno_store.hooks import BeforeWrite
 from agno_store.records import Run, Session, Snapshot, Summary, given, unread, whole
 from agno_store.saving import MERGE, SessionSave
 
@@ -68,6 +69,7 @@ def prepared(
     unstorable: str | None,
     on_conflict: str = MERGE,
     *,
+    before_write: BeforeWrite | None = None,
     keeps_updated_at: bool = False,
 ) -> SessionSave:
     """Return a session ready to be stored, with what its caller had read of it."""
@@ -75,13 +77,19 @@ def prepared(
     bridge.check_runs(runs_of(session))
     marks = _marks(session, unstorable)
     columns = rows.session_columns(record, given(session), marks)
+    summary = None if record.summary is None else _prepared_summary(record.summary, marks)
+    if before_write is not None:
+        columns = filtering.session(before_write, columns)
+        whose = (columns["session_id"], columns["user_id"])
+        summary = None if summary is None else filtering.summary(before_write, summary, *whose)
     base, version = _as_read(bridge.snapshot_of(session), record.version, store, columns["session_id"])
-    brought = prepared_runs(runs_of(session), record, now, unstorable) if bridge.brings_runs(session) else None
+    runs = runs_of(session) or () if bridge.brings_runs(session) else None
+    brought = None if runs is None else prepared_runs(runs, record, now, unstorable, before_write)
     digests = None if brought is None else rows.run_digests(brought)
     save = SessionSave(
         store=store,
         columns=columns,
-        summary=None if record.summary is None else _prepared_summary(record.summary, marks),
+        summary=summary,
         base=base,
         version=rows.optional_count(version, "version"),
         on_conflict=on_conflict,
@@ -123,20 +131,30 @@ def prepared_summary(session_id: Any, summary: Any, unstorable: str | None) -> d
     return columns
 
 
-def prepared_run(run: Any, session_id: str, user_id: str | None, now: int, unstorable: str | None) -> dict[str, Any]:
-    """Return a run's columns."""
+def prepared_run(
+    run: Any,
+    session_id: str,
+    user_id: str | None,
+    now: int,
+    unstorable: str | None,
+    before_write: BeforeWrite | None = None,
+) -> dict[str, Any] | None:
+    """Return a run's columns, or None for one that is not to be stored."""
     record: Run = bridge.run_record(run)
     marks = _marks(run, unstorable)
     columns = rows.run_columns(record, session_id, user_id, now, marks)
     _tell_marked(f"run {record.run_id!r} of session {session_id!r}", marks)
-    return columns
+    return columns if before_write is None else filtering.run(before_write, columns)
 
 
-def prepared_runs(runs: Iterable[Any] | None, session: Session, now: int, unstorable: str | None) -> list[Any]:
+def prepared_runs(
+    runs: Iterable[Any], session: Session, now: int, unstorable: str | None, before_write: BeforeWrite | None
+) -> list[Any]:
     """Return the columns of the runs that are saved with a session. One that could not be read is left as stored."""
-    readable = [run for run in runs or () if not encoding.is_corrupt(getattr(run, "content", None))]
-    columns = [prepared_run(run, session.session_id, session.user_id, now, unstorable) for run in readable]
-    return list({run["run_id"]: run for run in columns}.values())
+    readable = [run for run in runs if not encoding.is_corrupt(getattr(run, "content", None))]
+    whose = (session.session_id, session.user_id)
+    columns = [prepared_run(run, *whose, now, unstorable, before_write) for run in readable]
+    return list({run["run_id"]: run for run in columns if run is not None}.values())
 
 
 def _changed(runs: Sequence[Any], digests: Mapping[str, bytes], base: Snapshot | None) -> list[Any]:
@@ -156,13 +174,13 @@ def _as_it_is_read(run_type: str, run_data: str) -> str:
 
 
 def prepared_all(
-    sessions: Iterable[Any], store: str, now: int, unstorable: str | None, on_conflict: str, *, keeps_updated_at: bool
+    sessions: Iterable[Any], store: str, now: int, unstorable: str | None, on_conflict: str, **how: Any
 ) -> list[SessionSave]:
     """The same of several sessions; an error says which of them it is about."""
     ready: list[SessionSave] = []
     for session in sessions:
         try:
-            ready.append(prepared(session, store, now, unstorable, on_conflict, keeps_updated_at=keeps_updated_at))
+            ready.append(prepared(session, store, now, unstorable, on_conflict, **how))
         except (EncodingError, InvalidArgument) as error:
             found = session.get("session_id") if isinstance(session, Mapping) else getattr(session, "session_id", None)
             error.args = (f"Session {found!r}, number {len(ready) + 1} of those given: {error}",)

@@ -35,6 +35,8 @@ class Shortcuts:
         self._quick = Quick(sql)
         self._ask = sending.send
         self._seen: dict[tuple[str, str | None], None] = {}
+        self.note: Callable[..., None] | None = None
+        """What is to be told of a run that was inserted, here or with a look, or was there."""
 
     def saw(self, session_id: str, run_id: str | None = None) -> None:
         """Remember that a session is there, or a run: by that is chosen which way is tried first, and nothing else."""
@@ -109,6 +111,8 @@ class Shortcuts:
         if not dialect.writes_two_tables:
             self._ask(c, self._insert_run, {**run, "run_index": place})
         self.saw(run["session_id"], run["run_id"])
+        if self.note is not None:
+            self.note(run, int(place))
         return int(place)
 
 

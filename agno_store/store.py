@@ -197,11 +197,12 @@ class Store(Reads):
             if session is None:
                 return None
             self._insert_session(c, {**session, "next_run_index": 1, "updated_at": run["updated_at"]})
-            self._send(c, self.sql.insert_run, {**run, "run_index": 0})
-            return rows.run_receipt(run, 0)
+            return self._insert_run(c, run, 0)
         owners.own_run(run, locked)
         if locked["run_index"] is not None:
             found = (locked["run_index"], locked["run_version"])
+            if self.quick.note is not None:
+                self.quick.note(run, found[0], was_there=True)
             if only_new:
                 return rows.run_receipt(run, *found, is_new=False)
             # PostgreSQL tells of a run as it was before it waited for the lock: by now it may be another, or gone.
@@ -209,9 +210,15 @@ class Store(Reads):
             if updated is not None:
                 return rows.run_receipt(run, *updated, is_new=False)
         position = locked["next_run_index"]
-        self._send(c, self.sql.insert_run, {**run, "run_index": position})
+        receipt = self._insert_run(c, run, position)
         counted = {"next_run_index": position + 1, "updated_at": run["updated_at"]}
         self.set_columns(c, run["session_id"], counted)
+        return receipt
+
+    def _insert_run(self, c: Connection, run: Mapping[str, Any], position: int) -> Receipt:
+        self._send(c, self.sql.insert_run, {**run, "run_index": position})
+        if self.quick.note is not None:
+            self.quick.note(run, position)
         return rows.run_receipt(run, position)
 
     def _update_run(self, c: Connection, run: Mapping[str, Any], found: tuple[int, int]) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""What an application has added to its store: named on the command line, imported from its code."""
+"""What an application has of its own: named on the command line, imported from its code."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Application:
 
     @classmethod
     def _of(cls, app: str, folder: Path | None) -> Application:
-        found = _imported(app)
+        found = imported("--app", app)
         if hasattr(found, "extend") and hasattr(found, "versions"):
             extend, folder = found.extend, folder or found.versions
         elif callable(found):
@@ -59,18 +59,36 @@ class Application:
         return {"extend": self.extend, "versions": self.versions}
 
 
-def _imported(app: str) -> Any:
+def imported(option: str, name: str) -> Any:
+    """Return the object that an option names, as module:object.
+
+    Raises ConfigurationError where it cannot be had.
+    """
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    module, _, name = app.partition(":")
-    if not module or not name:
-        raise ConfigurationError(f"--app {app}: write module:object, such as shop.storage:extend.")
+    module, _, inside = name.partition(":")
+    if not module or not inside:
+        raise ConfigurationError(f"{option} {name}: write module:object, such as shop.storage:extend.")
     try:
-        return pkgutil.resolve_name(app)
+        return pkgutil.resolve_name(name)
     except Exception as error:  # the application's own code, which may raise anything
         raise ConfigurationError(
-            f"--app {app} cannot be imported from {os.getcwd()}: {type(error).__name__}: {error}."
+            f"{option} {name} cannot be imported from {os.getcwd()}: {type(error).__name__}: {error}."
         ) from error
+
+
+def codec_named(name: str) -> Any:
+    """Return the codec that ``--codec`` names, or that the function makes that it names.
+
+    Raises ConfigurationError where it cannot be had.
+    """
+    found = imported("--codec", name)
+    if not callable(found):
+        return found
+    try:
+        return found()
+    except Exception as error:  # the application's own code, which may raise anything
+        raise ConfigurationError(f"--codec {name} fails: {type(error).__name__}.") from error
 
 
 def _try(app: str, extend: Extend | None) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from agno_store import open_db
+from agno_store.cli.application import codec_named
 from agno_store.cli.render import JSON_VARIABLE
 from agno_store.names import DEFAULT
 from agno_store.tables import REVISIONS
@@ -112,17 +113,31 @@ Versions = Annotated[
         "--versions", envvar="AGNO_STORE_VERSIONS", help="The folder of your application's revisions.", metavar="FOLDER"
     ),
 ]
+Codec = Annotated[
+    str | None,
+    typer.Option(
+        "--codec",
+        envvar="AGNO_STORE_CODEC",
+        help="The codec that opens and seals what is stored, or a function that makes it.",
+        metavar="MODULE:OBJECT",
+    ),
+]
 Yes = Annotated[bool, typer.Option("--yes", "-y", envvar="AGNO_STORE_YES", help="Do not ask.")]
 
 
 def opened(db_url: str | None, table: str, schema: str | None, **options: Any) -> Any:
-    """Return the store that the options name; those that were not given are left out."""
+    """Return the store that the options name; those that were not given are left out.
+
+    Raises ConfigurationError for a codec that cannot be had.
+    """
     if not db_url:
         raise typer.BadParameter(
             "say which database: --db-url, AGNO_STORE_DB_URL, or db-url in [tool.agno-store] of pyproject.toml.",
             param_hint="--db-url",
         )
     given = {name: value for name, value in options.items() if value is not None}
+    if "codec" in given:
+        given["codec"] = codec_named(given["codec"])
     return open_db(db_url, table_name=table, db_schema=schema, **given)
 
 
@@ -135,7 +150,9 @@ class Where:
     schema: SchemaName = None
     tenant: Tenant = None
     pooler: Pooler = None
+    codec: Codec = None
 
     def opened(self) -> Any:
         """Return the store."""
-        return opened(self.db_url, self.table, self.schema, tenant_id=self.tenant, pooler=self.pooler)
+        options = {"tenant_id": self.tenant, "pooler": self.pooler, "codec": self.codec}
+        return opened(self.db_url, self.table, self.schema, **options)

@@ -16,7 +16,7 @@ from agno_store import encoding, escapes, failures
 from agno_store.cli import gathering
 from agno_store.cli.app import app
 from agno_store.cli.application import Application
-from agno_store.cli.options import App, Json, Pooler, SchemaName, TableName, Tenant, Url, Versions, among, opened
+from agno_store.cli.options import App, Codec, Json, Pooler, SchemaName, TableName, Tenant, Url, Versions, among, opened
 from agno_store.cli.render import Output
 from agno_store.migrations import Migrator
 from agno_store.names import DEFAULT
@@ -81,6 +81,7 @@ def _common(
     application: App = None,
     versions: Versions = None,
     pooler: Pooler = None,
+    codec: Codec = None,
     json: Json = False,
 ) -> None:
     """The options of every command about what is in a store."""
@@ -124,10 +125,11 @@ def _look(
     application: str | None,
     versions: Path | None,
     pooler: str | None,
+    codec: str | None,
     json: bool,
 ) -> None:
     output, added = Output(json or lines, lines), Application.named(application, versions)
-    options = {"pooler": pooler, "tenant_id": tenant, **added.options}
+    options = {"pooler": pooler, "tenant_id": tenant, "codec": codec, **added.options}
     with closing(opened(db_url, table, schema, **options)) as db, failures.translated(db):
         status = db.schema_status()
         if status.state == MISSING:

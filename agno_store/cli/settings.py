@@ -20,6 +20,7 @@ KEYS: dict[str, tuple[str, tuple[type, ...]]] = {
     "lock-timeout": ("lock_timeout", (int, float)),
     "app": ("application", (str,)),
     "versions": ("versions", (str,)),
+    "codec": ("codec", (str,)),
 }
 """The keys of the section, the parameters they stand for, and what they may be."""
 

@@ -118,6 +118,19 @@ ToUrl = Annotated[
 ToTable = Annotated[str, typer.Option("--to-table", help="Its table_name.", metavar="NAME")]
 ToSchema = Annotated[str | None, typer.Option("--to-schema", help="Its db_schema.", metavar="NAME")]
 ToTenant = Annotated[str | None, typer.Option("--to-tenant", help="The tenant to copy them to.", metavar="ID")]
+# From the command line alone: what else is set for all commands would have what is sealed copied in the clear.
+FromCodec = Annotated[
+    str | None,
+    typer.Option(
+        "--from-codec",
+        help="The codec that opens what is stored there; without, it is copied as it stands.",
+        metavar="MODULE:OBJECT",
+    ),
+]
+ToCodec = Annotated[
+    str | None,
+    typer.Option("--to-codec", help="The codec to seal it with.", metavar="MODULE:OBJECT"),
+]
 
 
 @app.command(epilog="Example:  agno-store copy --from-url sqlite:///agents.db --to-url postgresql://ai:ai@host/ai")
@@ -129,9 +142,11 @@ def copy(
     table: FromTable = DEFAULT,
     schema: FromSchema = None,
     tenant: FromTenant = None,
+    from_codec: FromCodec = None,
     to_table: ToTable = DEFAULT,
     to_schema: ToSchema = None,
     to_tenant: ToTenant = None,
+    to_codec: ToCodec = None,
     which: dict[str, Any],
     how: How,
     json: Json = False,
@@ -140,8 +155,8 @@ def copy(
     how.refuse_contradictions()
     output = Output(json)
     with (
-        closing(opened(db_url, table, schema, tenant_id=tenant)) as source,
-        closing(opened(to_url, to_table, to_schema, tenant_id=to_tenant)) as target,
+        closing(opened(db_url, table, schema, tenant_id=tenant, codec=from_codec)) as source,
+        closing(opened(to_url, to_table, to_schema, tenant_id=to_tenant, codec=to_codec)) as target,
     ):
         _bring(output, target, source, how, which)
 

@@ -11,9 +11,9 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.util import await_only, greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
@@ -81,6 +81,12 @@ def stop_if_asked() -> None:
     """Stop here where the caller is an unhurried task that was cancelled."""
     if in_task() and getattr(asyncio.current_task(), "asked", False):
         raise asyncio.CancelledError
+
+
+def awaited(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Return what a coroutine returns to the task that this is part of."""
+    result: T = await_only(coroutine)
+    return result
 
 
 def pause(seconds: float) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agno_store import rows, shapes
+from agno_store import filtering, rows, shapes
+from agno_store.operations.hooks import HookedOperations
 from agno_store.operations.looks import LookOperations
 from agno_store.operations.runs import RunOperations
 from agno_store.operations.sessions import SessionOperations
@@ -17,7 +18,13 @@ __all__ = ["Operations"]
 
 
 class Operations(
-    SessionOperations, RunOperations, LookOperations, TransferOperations, TidyOperations, WatchedOperations
+    SessionOperations,
+    RunOperations,
+    LookOperations,
+    TransferOperations,
+    TidyOperations,
+    HookedOperations,
+    WatchedOperations,
 ):
     """What can be asked of a store. Names, arguments and meanings are those of agno's ``BaseDb``.
 
@@ -48,6 +55,8 @@ class Operations(
         """
         columns = shapes.prepared_summary(session_id, summary, self.unstorable)
         key = rows.id_text(session_id, "session_id")
+        if self._before_write is not None:
+            columns = filtering.summary(self._before_write, columns, key, rows.owner_filter(user_id))
         return self._put(self._store.save_summary, key, rows.owner_filter(user_id), columns)
 
     # -- what agno asks besides ---------------------------------------------------------------

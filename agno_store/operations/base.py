@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any, TypeVar
 
-from agno_store import rows
+from agno_store import filtering, rows
 from agno_store.errors import InvalidArgument
 from agno_store.history import History
+from agno_store.hooks import BeforeWrite
 from agno_store.paging import Listing, Page, SessionFilter, is_count
 from agno_store.records import Receipt, checked_type
 from agno_store.store import Store
@@ -85,6 +86,9 @@ class Base(abc.ABC):
 
     _store: Store
 
+    _before_write: BeforeWrite | None = None
+    """What is asked before anything is stored, if there is such a hook."""
+
     _history: History
     """What is known of the runs of sessions."""
 
@@ -96,9 +100,27 @@ class Base(abc.ABC):
         if receipt.is_new:
             self._history.add({**run, "run_index": receipt.run_index, "version": receipt.version}, self.history_runs)
 
+    def _part_of_session(self, session_id: str, user_id: str | None, part: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return of a part of a session's data what is to be stored."""
+        if self._before_write is None:
+            return part
+        whose = {"session_id": session_id, "user_id": user_id}
+        asked = filtering.part(self._before_write, filtering.SESSION, {"session_data": part}, **whose)
+        data: Mapping[str, Any] = asked.get("session_data") or {}
+        return data
+
+    def _part_of_run(self, session_id: str, run_id: str, user_id: str | None, part: Mapping[str, Any]) -> Any:
+        """Return of fields of a run what is to be stored."""
+        whose = {"session_id": session_id, "run_id": run_id, "user_id": user_id}
+        return filtering.part(self._before_write, filtering.RUN, part, **whose)
+
     @abc.abstractmethod
     def _calling_out(self) -> AbstractContextManager[None]:
         """Have calls of this store refused that a function of the caller's makes meanwhile: they would wait for it."""
+
+    @abc.abstractmethod
+    def _once(self, *args: Any) -> Any:
+        """Make one attempt at a transaction."""
 
     @abc.abstractmethod
     def _read(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T: ...

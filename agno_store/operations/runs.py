@@ -104,11 +104,14 @@ class RunOperations(Base):
         """Store a run, behind all others of its session if it is new, else where it stands; say where that is.
 
         The position is the database's to give; ``run_index`` is accepted for agno's sake and not used, since
-        two runs at once come with the same one. A session that is not there yet is made.
+        two runs at once come with the same one. A session that is not there yet is made. Of a run that
+        ``before_write`` does not let be stored the receipt has neither place nor version.
         Raises OwnerMismatch where the session belongs to another user, InvalidArgument for a run without a ``run_id``,
         EncodingError for a value that cannot be stored, and PayloadTooLarge for what the database does not take.
         """
         columns = self._prepared_run(run, session_id, user_id)
+        if columns is None:
+            return Receipt(session_id, 0, now() // rows.SECOND, rows.id_text(bridge.run_record(run).run_id, "run_id"))
         receipt = self._put(
             self._store.save_run,
             columns,
@@ -127,6 +130,8 @@ class RunOperations(Base):
         Raises as ``upsert_run`` does.
         """
         columns = self._prepared_run(run_dict, session_id, user_id)
+        if columns is None:
+            return False
         receipt = self._write(
             self._store.save_run,
             columns,
@@ -136,8 +141,8 @@ class RunOperations(Base):
         )
         return None if receipt is None else receipt.is_new
 
-    def _prepared_run(self, run: Any, session_id: str, user_id: str | None) -> dict[str, Any]:
-        return shapes.prepared_run(run, session_id, user_id, now(), self.unstorable)
+    def _prepared_run(self, run: Any, session_id: str, user_id: str | None) -> dict[str, Any] | None:
+        return shapes.prepared_run(run, session_id, user_id, now(), self.unstorable, self._before_write)
 
     def cancel_pending_run(
         self,
@@ -153,13 +158,9 @@ class RunOperations(Base):
         ``reason`` becomes the content of a run that has none. Raises InvalidArgument where ``expected_status`` is
         neither PENDING nor RUNNING.
         """
-        outcome = self._write(
-            self._store.change_run,
-            rows.id_text(session_id, "session_id"),
-            rows.id_text(run_id, "run_id"),
-            rows.owner_filter(user_id),
-            cancelled(expected_status, reason),
-        )
+        run = (rows.id_text(session_id, "session_id"), rows.id_text(run_id, "run_id"), rows.owner_filter(user_id))
+        reason = self._part_of_run(*run, {"content": reason}).get("content")
+        outcome = self._write(self._store.change_run, *run, cancelled(expected_status, reason))
         return outcome is _RunUpdate.UPDATED
 
     def update_run_in_session(
@@ -179,14 +180,15 @@ class RunOperations(Base):
         Raises InvalidArgument for fields that are no dict or name another run, EncodingError as ``upsert_run`` does.
         """
         fields, session_data = shapes.run_fields(fields, run_id, session_data, self.unstorable)
-        outcome = self._write(
-            self._store.change_run,
-            rows.id_text(session_id, "session_id"),
-            rows.id_text(run_id, "run_id"),
-            rows.owner_filter(user_id),
-            fenced(fields, expected_attempt, content_if_absent),
-            session_data,
-        )
+        run = (rows.id_text(session_id, "session_id"), rows.id_text(run_id, "run_id"), rows.owner_filter(user_id))
+        fields = self._part_of_run(*run, fields)
+        if self._before_write is not None:
+            if content_if_absent is not None:
+                content_if_absent = self._part_of_run(*run, {"content": content_if_absent}).get("content")
+            if session_data is not None:
+                session_data = self._part_of_session(run[0], run[2], session_data)
+        change = fenced(fields, expected_attempt, content_if_absent)
+        outcome = self._write(self._store.change_run, *run, change, session_data)
         return bridge.run_update(outcome)
 
     def delete_run(self, run_id: str, *, session_id: str | None = None, user_id: str | None = None) -> bool:

@@ -14,7 +14,7 @@ from agno_store.history import LAST
 from agno_store.operations.base import Base, counted, one_by_one, session_filter
 from agno_store.paging import SESSION_SORTS, Listing, Page, SessionFilter, is_count
 from agno_store.records import TYPES, Receipt, checked_type
-from agno_store.saving import SessionSave, checked_policy
+from agno_store.saving import MERGE, SessionSave, checked_policy
 from agno_store.sending import Row
 
 AT_ONCE = 500
@@ -153,6 +153,8 @@ class SessionOperations(Base):
         with_total: bool,
     ) -> tuple[Listing[Any], int | None]:
         """Return a page of sessions, and how many there are on all pages if that is asked for."""
+        if which.name_folded is not None and self._store.sending.key_id is not None:
+            raise InvalidArgument("This store's codec seals the names of sessions, so session_name= finds none.")
         found, runs, total = self._list(
             self._store.sessions, which, paging, with_runs=include_runs, with_total=with_total
         )
@@ -178,12 +180,15 @@ class SessionOperations(Base):
         Raises InvalidArgument for what is no session, EncodingError for a value that cannot be stored, and
         PayloadTooLarge for what the database does not take.
         """
-        save = shapes.prepared(session, self._origin, now(), self.unstorable, self._policy(on_conflict))
+        save = self._prepared(session, self._policy(on_conflict))
         store: Any = self._put if save.may_be_repeated else self._write
-        if run is None:
+        columns = None
+        if run is not None:
+            user_id = save.columns["user_id"]
+            columns = shapes.prepared_run(run, save.session_id, user_id, now(), self.unstorable, self._before_write)
+        if columns is None:
             row = store(self._store.save_session, save, quick=self._store.quick.for_session(save))
         else:
-            columns = shapes.prepared_run(run, save.session_id, save.columns["user_id"], now(), self.unstorable)
             row, receipt = store(self._save_turn, save, columns, quick=self._store.quick.for_turn(save, columns))
             self._know(columns, receipt)
         return self._saved(row, save, session, deserialize)
@@ -217,6 +222,7 @@ class SessionOperations(Base):
             now(),
             self.unstorable,
             self._policy(on_conflict),
+            before_write=self._before_write,
             keeps_updated_at=preserve_updated_at,
         )
 
@@ -235,11 +241,16 @@ class SessionOperations(Base):
 
         Raises as ``upsert_session`` does for what cannot be stored.
         """
-        save = shapes.prepared(session, self._origin, now(), self.unstorable)
+        save = self._prepared(session, MERGE)
         row = self._write(self._store.save_session, save, only_new=True)
         if row is not None:
             bridge.remember(session, lambda: save.snapshot(row))
         return row is not None
+
+    def _prepared(self, session: Any, on_conflict: str) -> SessionSave:
+        return shapes.prepared(
+            session, self._origin, now(), self.unstorable, on_conflict, before_write=self._before_write
+        )
 
     def _policy(self, on_conflict: str | None) -> str:
         return self.on_conflict if on_conflict is None else checked_policy(on_conflict)
@@ -266,10 +277,11 @@ class SessionOperations(Base):
             checked_type(session_type)
         owner = rows.owner_filter(user_id)
         name = shapes.storable(session_name, "session_data.session_name", self.unstorable)
+        named = self._part_of_session(key, owner, {"session_name": name})
 
         def work(connection: Any) -> Any:
             # Read in the same transaction: a call that fails has changed nothing.
-            self._store.change_session_data(connection, key, owner, lambda data: {**data, "session_name": name})
+            self._store.change_session_data(connection, key, owner, lambda data: {**data, **named})
             return self._store.session(connection, key, owner)
 
         found = self._put(work)
@@ -296,11 +308,12 @@ class SessionOperations(Base):
             if changed is not None and not isinstance(changed, Mapping):
                 raise InvalidArgument(f"fn must return the state, a dict, or None; not {type(changed).__name__}.")
             new = shapes.storable(state if changed is None else changed, "session_data.session_state", self.unstorable)
-            return {**data, "session_state": new}
+            with self._calling_out():
+                return {**data, **self._part_of_session(key, owner, {"session_state": new})}
 
-        key = rows.id_text(session_id, "session_id")
-        data = self._write(self._store.change_session_data, key, rows.owner_filter(user_id), change)
-        return None if data is None else data["session_state"]
+        key, owner = rows.id_text(session_id, "session_id"), rows.owner_filter(user_id)
+        data = self._write(self._store.change_session_data, key, owner, change)
+        return None if data is None else data.get("session_state")
 
     def reassign_session_owner(self, session_id: str, *, previous_user_id: str, user_id: str | None) -> bool:
         """Hand an idle session over; False where it is not ``previous_user_id``'s, or a run is not over.

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from agno_store import rows
 from agno_store.clock import now
+from agno_store.errors import ConfigurationError
 from agno_store.operations.base import Base
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from agno_store.clearing import Clearing
     from agno_store.dialects import Dialect
-    from agno_store.records import Removed
+    from agno_store.records import Rekeyed, Removed
     from agno_store.removed import Progress
 
 
@@ -53,6 +56,23 @@ class TidyOperations(Base):
         where nothing but the user's runs is in it. Otherwise as ``prune``; the user should have stopped writing.
         """
         return self._clearing(dry_run, on_progress).user(rows.new_id(user_id, "user_id"))
+
+    def rekey(self, *, on_progress: Callable[[Rekeyed], None] | None = None) -> Rekeyed:
+        """Seal with the codec's current key all that is not, and return how much that was.
+
+        That is what another key has sealed, and what was stored before there was a codec. It works in small
+        transactions, each of which stays done whatever comes after it: interrupted, or failed, it is simply called
+        again. ``on_progress`` is called after each with what was done so far. What the codec cannot open is left as it
+        is, and counted. No version and no time of a session or run changes.
+        Raises ConfigurationError for a store without ``codec=``.
+        """
+        from agno_store.rekeying import Rekeying
+
+        key_id = self._store.sending.key_id
+        if key_id is None:
+            raise ConfigurationError("rekey() is for a store with a codec: give it codec= (--codec).")
+        rest = self.dialect.notices_after
+        return Rekeying(self._store, key_id, self._read, self._put, rest=rest, on_progress=on_progress).run()
 
     def _clearing(self, dry_run: bool, on_progress: Progress | None) -> Clearing:
         from agno_store.clearing import Clearing

@@ -131,10 +131,10 @@ class _Storage:
         the one that it has. Raises OwnerMismatch where it is another user's.
         """
         record, runs = sessions.packed(self._kind, sessions.entries_of(self._kind, session))
-        moment, unstorable = now(), self.db.unstorable or shapes.MARK
-        save = shapes.prepared(record, self.db._origin, moment, unstorable, LAST_WRITE_WINS)
+        moment, unstorable, ask = now(), self.db.unstorable or shapes.MARK, self.db._before_write
+        save = shapes.prepared(record, self.db._origin, moment, unstorable, LAST_WRITE_WINS, before_write=ask)
         created_at = _within_its_second(save.created_at, moment)
-        save = replace(save, created_at=created_at, runs=shapes.prepared_runs(runs, record, moment, unstorable))
+        save = replace(save, created_at=created_at, runs=shapes.prepared_runs(runs, record, moment, unstorable, ask))
         row, stored = self.db._put(self._save, save)
         return self._session(shapes.written(row, stored, self.db._origin, None, False))
 

@@ -17,6 +17,7 @@ from agno_store.transfer.conversation import Content, Conversation, Malformed, P
 from agno_store.transfer.counts import Counts, Done, Transferred
 from agno_store.transfer.digests import parts
 from agno_store.transfer.reading import Db, Reading, Source, stamps
+from agno_store.transfer.sealed import opened
 from agno_store.transfer.statements import Statements
 from agno_store.transfer.writing import put
 
@@ -105,7 +106,7 @@ class _Work:
 
     def _bring_one(self, conversation: Conversation) -> None:
         try:
-            content = conversation.read()
+            content = self._read(conversation)
             if content is not None:
                 self.done.add(self._put(content))
                 self.done.problems += [Problem(conversation.place, reason) for reason in content.problems]
@@ -115,6 +116,12 @@ class _Work:
             if not isinstance(error.__cause__, DataError):
                 raise
             self._report(conversation.place, str(error))  # what is damaged in one database, another may refuse
+
+    def _read(self, conversation: Conversation) -> Content | None:
+        """Return what is in a conversation, opened where it comes sealed, as out of a store that has no codec."""
+        content = conversation.read()
+        sending = self.target._store.sending
+        return content if content is None or sending.key_id is None else opened(content, sending)
 
     def _put(self, content: Content) -> Done:
         if self._is_empty:
@@ -138,7 +145,7 @@ class _Work:
                 continue
             content, differences = None, list[str]()
             try:
-                content = each.read()
+                content = self._read(each)
                 if content is not None:
                     differences += _differences(content, reading.content(content.session["session_id"]))
             except Malformed as error:

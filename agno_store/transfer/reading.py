@@ -127,7 +127,8 @@ class Reading:
             c.execute(statement, {"session_id": session_id}).mappings().first()
             for statement in (self._sql.summary, self._sql.session)
         ]
-        summary, session = (None if row is None else dict(row) for row in found)
+        opened = self.db._store.sending.open
+        summary, session = (None if row is None else opened(dict(row), session_id) for row in found)
         return session, summary
 
     def has(self, session: Row) -> bool:
@@ -145,6 +146,8 @@ class Reading:
             "count": self._runs_at_once,
         }
         found = self.db._read(lambda c: [dict(row) for row in c.execute(self._sql.piece, asked).mappings()])
+        for run in found:
+            self.db._store.sending.open(run, session["session_id"])
         if found:
             size = sum(len(row["run_data"]) for row in found) // len(found) + 1
             self._runs_at_once = max(1, min(_MOST, BYTES_AT_ONCE // size))

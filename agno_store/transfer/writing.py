@@ -172,11 +172,12 @@ class _Arrival:
         self._send(self._store.sql.update_session, {"key": self._session["session_id"], "noted": noted, **changes})
 
     def _send(self, statement: Insert | Update, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> None:
-        dialect = dialects.of(self._c.engine)
-        for row in [values] if isinstance(values, Mapping) else values:
+        dialect, sealed = dialects.of(self._c.engine), self._store.sending.sealed
+        sent = [sealed(row) for row in ([values] if isinstance(values, Mapping) else values)]
+        for row in sent:
             dialect.refuse_too_large(self._c, row)
         if not self._dry:
-            self._c.execute(statement, values)
+            self._c.execute(statement, sent[0] if isinstance(values, Mapping) else sent)
 
 
 def _age(row: Row) -> dict[str, int]:

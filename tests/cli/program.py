@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "copy": ("copy", "--to-url", "sqlite:///to.db"),
     "prune": ("prune", "--older-than", "90d", "--yes"),
     "delete-user": ("delete-user", "nobody", "--yes"),
+    "rekey": ("rekey", "--codec", "tests.contract.sealing:CODEC"),
 }
 """Every command about a database, with what it cannot do without."""
 
@@ -50,7 +51,7 @@ LOOKS: dict[str, tuple[str, ...]] = {
 }
 """More that find their store in the way of those."""
 
-OF_ROWS = ("export", "import", "copy", "prune", "delete-user")
+OF_ROWS = ("export", "import", "copy", "prune", "delete-user", "rekey")
 """Those that are about rows: they look at no revisions of an application."""
 
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")

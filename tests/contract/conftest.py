@@ -12,30 +12,48 @@ from tests.contract import stores
 from tests.contract.database import empty
 from tests.servers.plugin import fresh_database
 
+SEALED = {"test_conflicts", "test_runs", "test_sessions", "test_summaries", "test_turns"}
+"""The files that are run over a store with a codec, too."""
+
+SAMPLE = {"test_summaries", "test_turns"}
+"""Those of them that are where not all is tried, and on SQLite alone: nothing of it differs between databases."""
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" in metafunc.fixturenames:
         colours = getattr(metafunc.module, "COLOURS", ("sync", "async"))
+        if metafunc.module.__name__.rpartition(".")[2] in (SEALED if os.environ.get("TEST_ALL") else SAMPLE):
+            colours = (*colours, stores.SEALED)
         metafunc.parametrize("colour", colours, scope="session", indirect=True)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "clear: about what stands in the database, or names that are looked for there")
     config.addinivalue_line("markers", "variant: one of several alike, which both colours run with TEST_ALL alone")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave variants to the synchronous colour, which runs the same code, where not all is tried."""
-    if os.environ.get("TEST_ALL"):
-        return
-    left_out = {item for item in items if item.get_closest_marker("variant") and _colour(item) == "async"}
+    left_out = {item for item in items if _colour(item) == stores.SEALED and item.get_closest_marker("clear")}
+    if not os.environ.get("TEST_ALL"):
+        left_out |= {item for item in items if item.get_closest_marker("variant") and _colour(item) == "async"}
+        left_out |= {item for item in items if _colour(item) == stores.SEALED and _backend(item) != "sqlite"}
     if left_out:
         items[:] = [item for item in items if item not in left_out]
         config.hook.pytest_deselected(items=list(left_out))
 
 
 def _colour(item: pytest.Item) -> str:
+    return str(_parameter(item, "colour", "sync"))
+
+
+def _backend(item: pytest.Item) -> str:
+    return str(_parameter(item, "backend", ""))
+
+
+def _parameter(item: pytest.Item, name: str, without: str) -> Any:
     callspec = getattr(item, "callspec", None)
-    return str(callspec.params.get("colour", "sync")) if callspec else "sync"
+    return callspec.params.get(name, without) if callspec else without
 
 
 @pytest.hookimpl(wrapper=True)
@@ -93,6 +111,20 @@ def opened(fresh_url: str) -> Iterator[Callable[..., Any]]:
 
     def open_one(**options: Any) -> Any:
         made.append(stores.open_db(fresh_url, **options))
+        return made[-1]
+
+    yield open_one
+    for store in made:
+        store.close()
+
+
+@pytest.fixture
+def beside(db: Any) -> Iterator[Callable[..., Any]]:
+    """Open the store of the test again, with other options: ``beside(codec=...)``."""
+    url, made = stores.plain(db.db_engine.url), list[Any]()
+
+    def open_one(**options: Any) -> Any:
+        made.append(stores.open_db(url, **options))
         return made[-1]
 
     yield open_one

@@ -20,11 +20,15 @@ from sqlalchemy.util import await_only, greenlet_spawn
 import agno_store
 from agno_store.aio import AsyncDatabase
 from agno_store.dialects.waiting import in_task
+from tests.contract.sealing import CODEC
 
 T = TypeVar("T")
 
 VARIABLE = "AGNO_STORE_TEST_COLOUR"
 """Where processes that a test starts find its colour."""
+
+SEALED = "sealed"
+"""The colour of the synchronous classes with a codec."""
 
 _loops: list[asyncio.AbstractEventLoop] = []
 
@@ -141,6 +145,8 @@ def class_of(backend: str) -> Any:
 
 def open_db(url: str | URL, **options: Any) -> Any:
     """Open a store as ``agno_store.open_db`` does, or as ``open_async_db`` does."""
+    if os.environ.get(VARIABLE) == SEALED:
+        options.setdefault("codec", CODEC)
     if not is_async():
         return agno_store.open_db(url, **options)
     opened = agno_store.open_async_db(plain(url), **options)

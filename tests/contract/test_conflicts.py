@@ -44,6 +44,7 @@ def test_changes_of_different_keys_both_last(db: Any, name: str) -> None:
     assert getattr(db.get_session("s"), name) == {"both": 0, "first": {"x": 1}, "second": {"y": 2}}
 
 
+@pytest.mark.clear
 def test_a_rename_during_a_long_run_survives(db: Any, two: Any) -> None:
     db.rename_session("s", "agent", "New Name")
     saved = db.upsert_session(with_state(two[0], answered=True))
@@ -55,6 +56,7 @@ def test_a_rename_during_a_long_run_survives(db: Any, two: Any) -> None:
     assert db.get_sessions(session_name="old") == []
 
 
+@pytest.mark.clear
 def test_a_name_given_by_the_later_save_is_found(db: Any, two: Any) -> None:
     db.update_session_state("s", lambda state: {"n": 1})
     db.upsert_session(replace(two[0], session_data={**two[0].session_data, "session_name": "Later"}))

@@ -7,6 +7,7 @@ from io import BytesIO
 from typing import Any
 
 from tests.contract.samples import append, run, session
+from tests.contract.sealing import rekeyed
 
 Calls = dict[str, Callable[[Any], object]]
 
@@ -53,6 +54,7 @@ WRITES: Calls = {
     "delete_session": lambda db: db.delete_session("s"),
     "prune": lambda db: db.prune("0s").sessions > 0,
     "delete_user": lambda db: db.delete_user("ada").rows == 0,
+    "rekey": rekeyed,
 }
 
 

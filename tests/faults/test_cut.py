@@ -110,6 +110,22 @@ def test_around_commit_a_run_is_stored_once(
     told(f"cut 10 appends {'after' if arrives else 'before'} COMMIT: 0 lost, 0 doubled")
 
 
+@pytest.mark.parametrize("arrives", [False, True], ids=["before", "after"])
+def test_around_commit_a_new_run_is_told_of_once(
+    beside: Any, database: str, opened: Callable[..., Any], proxy: Proxy, backend: str, arrives: bool
+) -> None:
+    told: list[str] = []
+    db = opened(proxy.through(database), on_append=lambda new: told.append(new.run_id))
+    append(db, "s", "changed")
+    for n in range(5):
+        proxy.cut_at(COMMIT[backend] if backend == "mysql" else f"run-{n}".encode(), arrives=arrives)
+        append(db, "s", f"run-{n}")
+        proxy.cut_at(COMMIT[backend], arrives=arrives)
+        append(db, "s", "changed", content=n)
+    assert proxy.cuts == 10
+    assert told == ["changed", *(f"run-{n}" for n in range(5))]
+
+
 WRITES: dict[str, Callable[[Any], object]] = {
     "update_session_state": lambda db: db.update_session_state("s", lambda state: {"n": state["n"] + 1}),
     "insert_session_if_absent": lambda db: db.insert_session_if_absent(session("new")),

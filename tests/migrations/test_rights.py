@@ -16,6 +16,7 @@ from agno_store.operations import Operations
 from agno_store.tables import HEAD, REVISIONS
 from tests.cli.program import run
 from tests.contract.database import statements
+from tests.contract.sealing import rekeyed
 from tests.migrations.conftest import contents, fill, snapshot
 from tests.migrations.roles import PASSWORD, Roles, roles
 
@@ -69,6 +70,7 @@ WRITES: dict[str, Callable[[Any], Any]] = {
     "import_from": lambda db: db.import_from(exported()),
     "delete_user": lambda db: db.delete_user("ada").rows > 0,
     "prune": lambda db: db.prune("0s").rows > 0,
+    "rekey": rekeyed,
 }
 
 OF_AGNO = {"update_approval_run_status", "upsert_schema_version"}

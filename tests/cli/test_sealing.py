@@ -1,0 +1,101 @@
+"""A codec on the command line: what is sealed is read with it, and a new key replaces an old one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agno_store import open_db
+from tests.cli.program import run, run_installed
+from tests.contract.samples import run as run_of
+from tests.contract.samples import session
+from tests.contract.sealing import codec, keys_of
+
+CANARY = "Canary-9d2e"
+
+SHOP = """
+from agno_store.codecs import AesGcm
+KEYS = {"2025": bytes(range(32)), "2026": bytes(range(32, 64))}
+codec = AesGcm(KEYS, current="2026")
+old = AesGcm({"2025": KEYS["2025"]})
+none = 5
+
+def made():
+    return codec
+
+def fails():
+    raise RuntimeError("no key at hand")
+"""
+
+
+@pytest.fixture
+def sealed(fresh_url: str, folder: Path) -> str:
+    """A store with one session under an old key and one in the clear, and a module with codecs in the folder."""
+    (folder / "shop_codecs.py").write_text(SHOP)
+    for session_id, options in (("old", {"codec": codec("2025")}), ("clear", {})):
+        with open_db(fresh_url, **options) as db:
+            db.upsert_session(session(session_id, metadata={"note": CANARY}), run=run_of(f"r {session_id}", CANARY))
+    return fresh_url
+
+
+def test_what_is_sealed_is_shown_with_the_codec_alone(sealed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = run("sessions", "show", "old", "--db-url", sealed)
+    assert (shown.code, CANARY in shown.out) == (0, False)
+    assert "is sealed with the key '2025', and this store has no codec=" in " ".join(shown.out.split())
+    for words in (("--codec", "shop_codecs:codec"), ("--codec", "shop_codecs:made")):
+        shown = run("sessions", "show", "old", "--db-url", sealed, *words)
+        assert (shown.code, CANARY in shown.out, shown.err) == (0, True, "")
+    monkeypatch.setenv("AGNO_STORE_CODEC", "shop_codecs:old")
+    found = run("search", CANARY, "--db-url", sealed, "--json").document
+    assert {one["session_id"] for one in found["sessions"]} == {"old", "clear"}
+
+
+def test_rekey_says_what_it_has_sealed(sealed: str, folder: Path) -> None:
+    words = ("rekey", "--db-url", sealed)
+    refused = run(*words)
+    assert (refused.code, "--codec" in refused.complaint) == (2, True)
+    (folder / "pyproject.toml").write_text("[tool.agno-store]\ncodec = 'shop_codecs:codec'\n")
+    answer = run(*words)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out == "agent_sessions: 2 sessions, 2 runs and 0 summaries sealed\n"
+    assert run(*words, "--json").document == {
+        "store": "agent_sessions", "sessions": 0, "runs": 0, "summaries": 0, "left": 0, "exit_code": 0
+    }  # fmt: skip
+    with open_db(sealed) as db:
+        assert set(keys_of(db)) == {"2026"}
+    left = run(*words, "--codec", "shop_codecs:old")
+    assert (left.code, "4 payloads cannot be opened" in left.complaint) == (1, True)
+
+
+def test_a_copy_is_sealed_with_the_codec_of_its_target(sealed: str, folder: Path) -> None:
+    for name, words in (
+        ("clear", ("--from-codec", "shop_codecs:codec")),
+        ("2026", ("--from-codec", "shop_codecs:codec", "--to-codec", "shop_codecs:codec")),
+    ):
+        target = f"sqlite:///{folder}/{name}.db"
+        answer = run("copy", "--from-url", sealed, "--to-url", target, *words, "--verify")
+        assert answer.code == 0, answer.err
+        with open_db(target) as db:
+            assert set(keys_of(db)) == {name}
+    assert run("export", "all.jsonl", "--db-url", sealed, "--codec", "shop_codecs:codec").code == 0
+    assert (folder / "all.jsonl").read_text().count(CANARY) == 4
+    target = f"sqlite:///{folder}/imported.db"
+    assert run("import", "all.jsonl", "--db-url", target, "--codec", "shop_codecs:codec").code == 0
+    with open_db(target) as db:
+        assert set(keys_of(db)) == {"2026"}
+
+
+WRONG = {
+    "shop_codecs": "write module:object",
+    "shop_codecs:nothing": "--codec shop_codecs:nothing cannot be imported",
+    "shop_codecs:none": "it must have key_id, encode() and decode()",
+    "shop_codecs:fails": "--codec shop_codecs:fails fails: RuntimeError",
+}
+
+
+@pytest.mark.backends("sqlite")
+@pytest.mark.parametrize(("named", "said"), WRONG.items(), ids=WRONG.keys())
+def test_a_codec_that_cannot_be_had_is_said(sealed: str, folder: Path, named: str, said: str) -> None:
+    answer = run_installed("runs", "list", "--db-url", sealed, "--codec", named, directory=folder)
+    assert (answer.code, said in answer.complaint) == (2, True), answer.err
