@@ -52,7 +52,7 @@ class Listings:
 
     def __init__(self, all_tables: tables.Tables, of_tenant: sa.ColumnElement[bool]) -> None:
         self.sessions, self.runs, self.summaries = all_tables.sessions, all_tables.runs, all_tables.summaries
-        self._of_tenant = of_tenant  # whoever looks for sessions or runs by something else than their key asks for it
+        self.of_tenant = of_tenant  # whoever looks for sessions or runs by something else than their key asks for it
         self.list_sessions = lru_cache(SHAPES)(self._list_sessions)
         self.count_sessions = lru_cache(SHAPES)(self._count_sessions)
         self.list_runs = lru_cache(SHAPES)(self._list_runs)
@@ -105,7 +105,7 @@ class Listings:
 
     def _conditions(self, asked: SessionFilter) -> list[sa.ColumnElement[bool]]:
         s = self.sessions.c
-        conditions: list[sa.ColumnElement[bool]] = [self._of_tenant]
+        conditions: list[sa.ColumnElement[bool]] = [self.of_tenant]
         if asked.session_type is not None:
             conditions.append(s.session_type == sa.bindparam("session_type"))
         conditions.append(self.is_there if asked.user_id is None else s.user_id == sa.bindparam("user_id"))
@@ -140,7 +140,7 @@ class Listings:
         if "session_id" in asked and "user_id" not in asked:
             gone = sa.exists().where(s.session_id == sa.bindparam("session_id"), s.user_id == _GONE)
             return statement.where(~gone)
-        statement = statement.join(self.sessions, s.session_id == r.session_id).where(self._of_tenant)
+        statement = statement.join(self.sessions, s.session_id == r.session_id).where(self.of_tenant)
         if "user_id" not in asked:
             return statement.where(self.is_there)
         # A run is its session's owner's; only where nobody owns the session, its own user's.

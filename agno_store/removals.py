@@ -17,10 +17,9 @@ _COUNT = sa.BigInteger()
 class Removals:
     """The statements of one store and tenant."""
 
-    def __init__(self, sql: Statements, tenant_id: str | None) -> None:
+    def __init__(self, sql: Statements) -> None:
         self._sessions, self._runs, self._summaries = sql.sessions, sql.runs, sql.summaries
-        self._is_there = sql.is_there
-        self._of_tenant = self._sessions.c.tenant_id == tenant_id  # IS NULL where there is none
+        self._is_there, self._of_tenant = sql.is_there, sql.of_tenant
 
     # -- what there is ------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ class Statements(Listings):
     """The statements of one store and tenant, each built once.
 
     A session's key is the tenant's by its type. Whoever looks for sessions or runs by something else has to ask
-    for ``_of_tenant``.
+    for ``of_tenant``.
     """
 
     def __init__(self, names: Names, tenant_id: str | None = None) -> None:

@@ -56,7 +56,7 @@ class Survey(Statements):
                     self._run_totals, r.session_id == s.session_id
                 )
             )
-            .where(self._of_tenant, self.is_there)
+            .where(self.of_tenant, self.is_there)
             .subquery("sized")
         )
 
@@ -120,7 +120,7 @@ class Survey(Statements):
         return (
             sa.select(day.label("day"), sa.func.count().label("count"), total)
             .select_from(moment.table)
-            .where(self._of_tenant, self.is_there, moment >= sa.bindparam("since", type_=sa.BigInteger()))
+            .where(self.of_tenant, self.is_there, moment >= sa.bindparam("since", type_=sa.BigInteger()))
             .group_by(day)
         )
 

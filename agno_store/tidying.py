@@ -35,7 +35,7 @@ class Tidying:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._sql = Removals(store.sql, store.tenant_id)
+        self._sql = Removals(store.sql)
 
     # -- looking ------------------------------------------------------------------------------
 

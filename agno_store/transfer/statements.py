@@ -79,8 +79,8 @@ class Statements:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.sessions, self.runs, self.summaries = store.sql.sessions, store.sql.runs, store.sql.summaries
-        self._of_tenant = self.sessions.c.tenant_id == store.tenant_id  # IS NULL where there is none
         self._is_there, self._is_the_one = store.sql.is_there, store.sql.is_the_one
+        self._of_tenant = store.sql.of_tenant
 
     # -- reading ------------------------------------------------------------------------------
 
