@@ -124,11 +124,13 @@ def test_a_reader_never_gets_the_runs_of_a_session_made_anew_by_another_user(
 
 def test_a_session_with_another_users_run_cannot_be_claimed(db: Any) -> None:
     db.upsert_session(session("s"))
-    db.upsert_run(run("r"), "s", user_id="alice")
+    for run_id, user in (("a", "eve"), ("r", "alice"), ("z", "eve")):
+        db.upsert_run(run(run_id), "s", user_id=user)
     before = dump(db)
     with pytest.raises(OwnerMismatch):
         db.upsert_session(session("s", user_id="eve"))
     assert dump(db) == before
+    db.delete_runs(["a", "z"], session_id="s")
     db.upsert_session(session("s", user_id="alice"))
 
 

@@ -363,7 +363,9 @@ def test_the_last_runs_are_those_that_are_last_now(kept: Any, last_three: Any) -
     kept.delete_run("r5", session_id="s")
     assert [one.run_id for one in read(last_three).runs] == ["r3", "r4", "r6"]
     kept.upsert_run(run("r3", "changed"), "s")
-    assert [one.content for one in read(last_three).runs] == ["changed", "hello", "hello"]
+    with statements(last_three.db_engine) as sent:
+        assert [one.content for one in read(last_three).runs] == ["changed", "hello", "hello"]
+    assert [" LIMIT " in " ".join(statement.split()) for statement in sent] == [False, True, False]
 
 
 def test_a_session_with_its_last_runs_is_saved_without_harm_to_the_others(kept: Any, last_three: Any) -> None:

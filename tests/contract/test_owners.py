@@ -342,6 +342,13 @@ def test_a_run_in_a_session_without_an_owner_is_its_users(db: Any) -> None:
     assert db.get_run("of alice", user_id="alice").content == "hello"
 
 
+def test_a_run_of_nobody_becomes_that_of_who_stores_it_and_stays_so(db: Any) -> None:
+    append(db, "s", "r")
+    for user in ("alice", None):
+        db.upsert_run(run("r"), "s", user_id=user)
+        assert [found.run_id for found in db.get_runs(user_id="alice")] == ["r"]
+
+
 def test_a_run_stored_for_nobody_is_its_sessions_owners(db: Any) -> None:
     db.upsert_session(session("s", user_id="alice"))
     append(db, "s", "r")
