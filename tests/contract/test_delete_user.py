@@ -121,6 +121,23 @@ def test_a_session_of_nobodys_that_another_begins_to_use_meanwhile_stays_his(db:
     assert traces(db) == []
 
 
+def test_a_session_that_is_handed_over_meanwhile_stays_with_its_new_owner(db: Any) -> None:
+    long(db, "a", 130, 1, user_id=USER)
+    db.upsert_session(session("b", user_id=USER))
+
+    db.delete_user(USER, on_progress=lambda _: db.reassign_session_owner("b", previous_user_id=USER, user_id="bob"))
+    assert listed(db, user_id="bob") == listed(db) == ["b"]
+
+
+def test_a_session_of_nobodys_that_is_deleted_meanwhile_is_no_error(db: Any) -> None:
+    for name in ("a", "b"):
+        db.upsert_session(session(name))
+        append(db, name, "m", user_id=USER)
+
+    assert db.delete_user(USER, on_progress=lambda _: db.delete_session("b")) == Removed(sessions=1, runs=1)
+    assert listed(db) == []
+
+
 def test_who_has_read_a_session_before_reads_it_without_what_is_gone(db: Any) -> None:
     furnish(db)
     assert run_ids(db, "shared")[:1] == ["early member"]
