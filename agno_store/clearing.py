@@ -94,8 +94,7 @@ class Clearing:
         kept: Kept = {}
         while True:
             found, place = self._read(self._tidying.chosen, which, kept, place)
-            if found:
-                yield found
+            yield found
             if place is None:
                 return
 

@@ -55,8 +55,8 @@ class Removals:
         s = self._sessions.c
         place = sa.bindparam("place_created_at", type_=s.created_at.type)
         # Column by column: of a comparison of rows MySQL makes no range of an index.
-        ties = sa.and_(s.created_at == place, s.session_id > sa.bindparam("place_session_id"))
-        return sa.and_(s.created_at >= place, sa.or_(s.created_at > place, ties))
+        behind = sa.or_(s.created_at > place, s.session_id > sa.bindparam("place_session_id"))
+        return sa.and_(s.created_at >= place, behind)
 
     @property
     def _is_active(self) -> sa.ColumnElement[bool]:

@@ -121,6 +121,19 @@ def test_a_session_of_nobodys_that_another_begins_to_use_meanwhile_stays_his(db:
     assert traces(db) == []
 
 
+def test_a_session_of_nobodys_that_another_begins_to_use_after_it_was_looked_at_stays_his(
+    db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        db.upsert_session(session(name))
+        append(db, name, "m", user_id=USER)
+    monkeypatch.setattr("agno_store.removed.HOLD", 60)  # also on a slow machine the session goes whole
+    monkeypatch.setattr("agno_store.clearing.pause", lambda _: db.upsert_run(run("bob's", user_id="bob"), "b"))
+
+    assert db.delete_user(USER) == Removed(sessions=1, runs=2)
+    assert positions(db, "b") == {"bob's": 1}
+
+
 def test_a_session_that_is_handed_over_meanwhile_stays_with_its_new_owner(db: Any) -> None:
     long(db, "a", 130, 1, user_id=USER)
     db.upsert_session(session("b", user_id=USER))
