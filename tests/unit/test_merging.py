@@ -91,6 +91,7 @@ def test_a_merge_made_again_changes_nothing(base: Any, mine: Any, theirs: Any) -
         ({"a": [1]}, {"a": [1, 2]}, {"a": [1, 3]}, {"a": [1, 2]}),
         ({"a": 1}, {"a": True}, {"a": 1}, {"a": True}),
         ({"a": 0.0}, {"a": -0.0}, {"a": 0.0, "b": 1}, {"a": -0.0, "b": 1}),
+        ({"a": 0.0}, {"a": -0.0}, {"a": 1.0}, {"a": -0.0}),
         ({"a": {"x": 1}}, {"a": "text"}, {"a": {"x": 2}}, {"a": "text"}),
     ],
 )
@@ -102,6 +103,8 @@ def test_what_stands_behind_a_tag_is_one_value() -> None:
     base, mine, theirs = ({TAG: "set", "value": value} for value in ([1], [1, 2], [1, 3]))
 
     assert merge({"a": base}, {"a": mine}, {"a": theirs}) == {"a": mine}
+    base, mine, theirs = ({TAG: "dict", "value": pairs} for pairs in ([], ["ax"], ["by"]))  # no pairs, though of two
+    assert merge(base, mine, theirs) == mine
 
 
 @given(*[st.dictionaries(st.sampled_from(["a", "1", 1, 2.5, None, (1, 2), TAG]), LEAVES, max_size=4)] * 3)
