@@ -100,10 +100,11 @@ def test_examples(base: Any, mine: Any, theirs: Any, result: Any) -> None:
 
 
 def test_what_stands_behind_a_tag_is_one_value() -> None:
-    base, mine, theirs = ({TAG: "set", "value": value} for value in ([1], [1, 2], [1, 3]))
+    values: list[list[Any]] = [[1], [1, 2], [1, 3]]
+    base, mine, theirs = ({TAG: "set", "value": value} for value in values)
 
     assert merge({"a": base}, {"a": mine}, {"a": theirs}) == {"a": mine}
-    base, mine, theirs = ({TAG: "dict", "value": pairs} for pairs in ([], ["ax"], ["by"]))  # no pairs, though of two
+    base, mine, theirs = ({TAG: "dict", "value": pairs} for pairs in [list[Any](), ["ax"], ["by"]])  # no pairs, though of two
     assert merge(base, mine, theirs) == mine
 
 
