@@ -104,7 +104,8 @@ def test_what_stands_behind_a_tag_is_one_value() -> None:
     base, mine, theirs = ({TAG: "set", "value": value} for value in values)
 
     assert merge({"a": base}, {"a": mine}, {"a": theirs}) == {"a": mine}
-    base, mine, theirs = ({TAG: "dict", "value": pairs} for pairs in [list[Any](), ["ax"], ["by"]])  # no pairs, though of two
+    no_pairs = [list[Any](), ["ax"], ["by"]]  # though of two
+    base, mine, theirs = ({TAG: "dict", "value": pairs} for pairs in no_pairs)
     assert merge(base, mine, theirs) == mine
 
 
