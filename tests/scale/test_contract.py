@@ -23,7 +23,15 @@ from tests.servers.via import VARIABLE
 CONTRACT = Path(package).parent
 ALL = sorted(path.name for path in CONTRACT.glob("test_*.py"))
 
-each_file = pytest.mark.parametrize("file", ALL if os.environ.get("TEST_ALL") else ["test_runs.py"])
+WAITS = "test_waiting.py"
+"""Its writers wait for a lock. At two nodes of a cluster nobody waits: who commits first wins."""
+
+
+def each_file(*, besides: str = "") -> pytest.MarkDecorator:
+    """Try each file of the suite, or one of them."""
+    files = [name for name in ALL if name != besides] if os.environ.get("TEST_ALL") else ["test_runs.py"]
+    return pytest.mark.parametrize("file", files)
+
 
 Told = Callable[[str, Any], None]
 
@@ -44,7 +52,7 @@ def passed(backend: str, way: str, urls: list[str], file: str, **variables: str)
 
 
 @pytest.mark.timeout(900)
-@each_file
+@each_file()
 def test_behind_a_transaction_pooler(pgbouncer: PgBouncer, file: str, record_property: Told) -> None:
     direct = server_url("postgresql")
     count = passed("postgresql", "pgbouncer", [pgbouncer.url], file, TEST_POSTGRESQL_URL=direct)
@@ -52,7 +60,7 @@ def test_behind_a_transaction_pooler(pgbouncer: PgBouncer, file: str, record_pro
 
 
 @pytest.mark.timeout(900)
-@each_file
+@each_file(besides=WAITS)
 def test_around_a_cluster(galera: Galera, file: str, record_property: Told) -> None:
     count = passed("mysql", "galera", galera.urls, file, TEST_MYSQL_URL=galera.urls[0])
     record_property("told", f"{file} on {len(galera.urls)} nodes of a Galera cluster in turn: {count} tests")
@@ -60,7 +68,7 @@ def test_around_a_cluster(galera: Galera, file: str, record_property: Told) -> N
 
 @pytest.mark.timeout(900)
 @pytest.mark.backends("postgresql")
-@each_file
+@each_file()
 def test_on_partitions(backend: str, file: str, record_property: Told) -> None:
     count = passed("postgresql", "partitions", [], file, TEST_POSTGRESQL_URL=server_url("postgresql"))
     record_property("told", f"{file} with runs in 8 hash partitions: {count} tests")
