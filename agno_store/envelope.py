@@ -22,7 +22,9 @@ BEGINNING = '"agno_store:sealed:'
 TEXT = "summary"
 """The one column of them that holds a text as it is."""
 
-_KEY_ID = re.compile(r"[!#-\[\]-~]{1,200}")
+LONGEST_KEY_ID = 200
+
+_KEY_ID = re.compile(rf"[!#-\[\]-~]{{1,{LONGEST_KEY_ID}}}")
 
 
 class Sealed(ValueError):
@@ -56,8 +58,8 @@ def checked_key_id(key_id: Any) -> str:
     """Return the id of a key. Raises ConfigurationError for what cannot stand in front of a payload."""
     if not isinstance(key_id, str) or not _KEY_ID.fullmatch(key_id):
         raise ConfigurationError(
-            f"key_id={key_id!r}: it must be 1 to 200 letters, digits and signs of ASCII, without quotes, backslashes "
-            "and spaces."
+            f"key_id={key_id!r}: it must be 1 to {LONGEST_KEY_ID} letters, digits and signs of ASCII, without quotes, "
+            "backslashes and spaces."
         )
     return key_id
 

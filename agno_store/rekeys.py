@@ -59,8 +59,12 @@ class Rekeys:
 
     def is_behind(self, column: str, text: Any) -> bool:
         """Whether what stands in a column is not sealed with the key."""
-        return text is not None and not str(text).startswith(envelope.under(self._key_id, column))
+        if text is None:
+            return False
+        return not envelope.is_closed(str(text), column) or envelope.key_of(str(text)) != self._key_id
 
     def _is_behind(self, column: sa.Column[Any]) -> sa.ColumnElement[bool]:
-        begins = envelope.under(self._key_id, column.name)
-        return sa.and_(column.is_not(None), sa.func.substr(Text(column), 1, len(begins)) != begins)
+        begins, text = envelope.under(self._key_id, column.name), Text(column)
+        # The id of another key may go on where this one ends. What is behind an id has no colon.
+        goes_on = sa.func.substr(text, len(begins) + 1, envelope.LONGEST_KEY_ID).like("%:%")
+        return sa.and_(column.is_not(None), sa.or_(sa.func.substr(text, 1, len(begins)) != begins, goes_on))

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from agno_store import ConfigurationError, CorruptRow, InvalidArgument, SealedRow, Session
-from agno_store.codecs import Place
+from agno_store.codecs import AesGcm, Place
 from tests.contract import stores
 from tests.contract.database import dump, overwrite, stored
 from tests.contract.samples import append, listed, run, session
-from tests.contract.sealing import codec, files, keys_of, places
+from tests.contract.sealing import KEYS, codec, files, keys_of, places
 
 CANARY = "Canary-7f3a"
 SUMMARY = {"summary": f"{CANARY} in short", "topics": [CANARY], "more": CANARY}
@@ -295,6 +295,16 @@ def test_everything_is_sealed_with_the_new_key(db: Any, beside: Open) -> None:
 
 
 @pytest.mark.variant
+def test_a_key_is_another_than_those_whose_ids_begin_with_it(db: Any, beside: Open) -> None:
+    keys = {"prod": KEYS["2026"], "prod:1": KEYS["2025"]}
+    furnish(beside(codec=AesGcm(keys, current="prod:1")))
+    new = beside(codec=AesGcm(keys, current="prod"))
+    assert new.rekey() == (1, 2, 1, 0)
+    assert new.rekey() == (0, 0, 0, 0)
+    assert beside(codec=AesGcm({"prod": KEYS["2026"]})).get_session("s").metadata == {"note": CANARY}
+
+
+@pytest.mark.variant
 @pytest.mark.backends("sqlite")
 def test_a_long_session_is_sealed_in_pieces(db: Any, beside: Open) -> None:
     db.upsert_sessions([session(f"s{n:03}", metadata={"n": n}) for n in range(120)])
@@ -385,6 +395,7 @@ def test_a_codec_is_told_the_place_of_what_it_seals(beside: Open) -> None:
 
 NONE = {
     "no methods": ("key", "must have key_id"),
+    "the keys alone": ({"2026": "secret"}, "given a dict: it must have key_id"),
     "an empty key": (Upside(""), "key_id=''"),
     "a quote in the key": (Upside('a"b'), "key_id"),
 }
@@ -394,5 +405,6 @@ NONE = {
 @pytest.mark.backends("sqlite")
 @pytest.mark.parametrize(("wrong", "said"), NONE.values(), ids=NONE.keys())
 def test_what_is_no_codec_is_refused(beside: Open, wrong: Any, said: str) -> None:
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=said) as refused:
         beside(codec=wrong)
+    assert "secret" not in str(refused.value)
