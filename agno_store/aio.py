@@ -109,7 +109,7 @@ class AsyncDatabase(Shown):
         if options.get("read_url") is not None:
             self._read_url, standby = parse_url(options["read_url"], asynchronous=True)
             options["read_url"] = synchronous_twin(self._read_url, standby)
-        if inspect.iscoroutinefunction(options.get("on_append")):
+        if callable(options.get("on_append")):
             options["on_append"] = Awaiting(options["on_append"])
         self._url = engine.url if engine is not None else url
         self._engine = engine

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -88,10 +89,12 @@ class Appends:
 
 
 class Awaiting:
-    """A coroutine function as one that an asynchronous store calls in the middle of its work."""
+    """A hook as one that an asynchronous store calls in the middle of its work: what it returns to be awaited is."""
 
-    def __init__(self, on_append: Callable[[Appended], Coroutine[Any, Any, object]]) -> None:
+    def __init__(self, on_append: OnAppend) -> None:
         self._on_append = on_append
 
     def __call__(self, appended: Appended) -> object:
-        return awaited(self._on_append(appended))
+        # A function, a method, an object that is called or a lambda may make one: only what is made tells.
+        done = self._on_append(appended)
+        return awaited(done) if inspect.iscoroutine(done) else done

@@ -26,13 +26,9 @@ def session(ask: BeforeWrite, columns: Mapping[str, Any]) -> dict[str, Any]:
     if not names:
         return dict(columns)
     given = {name: None if columns[name] is None else encoding.decode(columns[name]) for name in names}
-    answer = _asked(ask, Write(SESSION, given, columns["session_id"], columns["user_id"]))
-    if more := answer.keys() - given.keys():
-        raise InvalidArgument(f"before_write returned {', '.join(sorted(more))} for a session that comes without.")
+    answer = _payloads(ask, Write(SESSION, given, columns["session_id"], columns["user_id"]))
     found = {name: value for name, value in columns.items() if name not in (*names, "name_folded")}
     for name, value in answer.items():
-        if value is not None and not isinstance(value, Mapping):
-            raise InvalidArgument(f"before_write returned {name} as a {type(value).__name__}; it must be a dict.")
         found[name] = None if value is None else encoding.encode(value, name)
     return found | (rows.stored_name(found["session_data"]) if "session_data" in found else {})
 
@@ -41,8 +37,11 @@ def run(ask: BeforeWrite, columns: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return a run's columns with what is to be stored, or None where nothing is. Raises as ``session`` does."""
     payload = encoding.decode(columns["run_data"])
     write = Write(RUN, payload, columns["session_id"], columns["user_id"], columns["run_id"])
+    ids = _ids(payload)
     answer = ask(write)
-    return None if answer is None else {**columns, "run_data": encoding.encode(_checked(answer, write), "run_data")}
+    if answer is None:
+        return None
+    return {**columns, "run_data": encoding.encode(_with(ids, _checked(answer, write)), "run_data")}
 
 
 def summary(ask: BeforeWrite, columns: Mapping[str, Any], session_id: str, user_id: str | None) -> dict[str, Any]:
@@ -62,7 +61,36 @@ def part(ask: BeforeWrite | None, kind: str, given: Any, **whose: Any) -> Any:
         return given
     named = given.items() if kind == SESSION else [("run_data", given)]
     plain = {name: encoding.decode(encoding.encode(value, name)) for name, value in named}
-    return _asked(ask, Write(kind, plain if kind == SESSION else plain["run_data"], **whose, is_part=True))
+    if kind == SESSION:
+        return _payloads(ask, Write(kind, plain, **whose, is_part=True))
+    fields = plain["run_data"]
+    ids = _ids(fields)
+    return _with(ids, _asked(ask, Write(kind, fields, **whose, is_part=True)))
+
+
+_IDS = ("run_id", "session_id", "user_id", "parent_run_id", "agent_id", "team_id", "workflow_id", "status")
+"""What of a run stands in columns as well, by which it is found: a payload that said otherwise would be another's."""
+
+
+def _ids(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: run[name] for name in _IDS if name in run}
+
+
+def _with(ids: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in answer.items() if name in ids or name not in _IDS}
+    return {**kept, **ids}
+
+
+def _payloads(ask: BeforeWrite, write: Write) -> Mapping[str, Any]:
+    """Return what is to be stored of a session, by name: nothing that was not asked about, and each a dict or None."""
+    before, answer = set(write.payload), _asked(ask, write)
+    if more := answer.keys() - before:
+        names = ", ".join(sorted(map(str, more)))
+        raise InvalidArgument(f"before_write returned {names} for a session that comes without.")
+    for name, value in answer.items():
+        if value is not None and not isinstance(value, Mapping):
+            raise InvalidArgument(f"before_write returned {name} as a {type(value).__name__}; it must be a dict.")
+    return answer
 
 
 def _asked(ask: BeforeWrite, write: Write) -> Mapping[str, Any]:

@@ -31,7 +31,10 @@ class HookedOperations(Base):
         from agno_store.sealing import Sealing
 
         if not isinstance(codec, PayloadCodec):
-            raise ConfigurationError(f"codec={codec!r}: it must have key_id, encode() and decode(), as a PayloadCodec.")
+            raise ConfigurationError(  # and no word of what it is: it may be the keys themselves
+                f"codec= is given a {type(codec).__name__}: it must have key_id, encode() and decode(), as a "
+                "PayloadCodec."
+            )
         checked_key_id(codec.key_id)
         tenant_id = self._store.tenant_id
         self._store = Store(self.names, tenant_id, Sealing(codec, tenant_id, self._store.sending))
@@ -48,6 +51,6 @@ class HookedOperations(Base):
 
 def _called(name: str, hook: Any) -> Any:
     """Return a hook. Raises ConfigurationError for what is no function that answers when it is called."""
-    if not callable(hook) or inspect.iscoroutinefunction(hook):
+    if not callable(hook) or any(map(inspect.iscoroutinefunction, (hook, type(hook).__call__))):
         raise ConfigurationError(f"{name}={hook!r}: it must be a function, and no coroutine function.")
     return hook

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -219,6 +220,39 @@ def test_only_a_whole_run_can_be_left_out(db: Any, beside: Open) -> None:
 
 @pytest.mark.backends("sqlite")
 @pytest.mark.variant
+@pytest.mark.parametrize("way", ["upsert_session", "rename_session", "update_session_state", "update_run_in_session"])
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [({1: {}, "more": {}}, "returned 1, more for a session"), ({"session_data": "text"}, "session_data as a str")],
+    ids=["names that are none", "a text"],
+)
+def test_what_is_no_payload_of_a_session_is_refused(
+    db: Any, beside: Open, way: str, answer: dict[Any, Any], said: str
+) -> None:
+    furnish(db)
+    before, store = dump(db), beside(before_write=lambda w: answer if w.kind == "session" else w.payload)
+    with pytest.raises(InvalidArgument, match=said):
+        WAYS[way](store)
+    assert dump(db) == before
+
+
+@pytest.mark.backends("sqlite")
+@pytest.mark.variant
+def test_a_run_stays_the_one_it_is_whatever_is_removed(db: Any, beside: Open) -> None:
+    def without_digits(write: Write) -> Any:
+        kept = {key: re.sub(r"\d", "#", value) for key, value in write.payload.items() if key != "session_id"}
+        return {**kept, "team_id": "another"}
+
+    store, ids = beside(before_write=without_digits), {"run_id": "r1", "session_id": "s1", "agent_id": "a1"}
+    store.upsert_run({**ids, "status": "PENDING", "content": "12"}, "s1", user_id="u1")
+    assert db.get_run("r1").run_data == {**ids, "status": "PENDING", "content": "##"}
+    store.update_run_in_session("s1", "r1", {"run_id": "r1", "content": "34", "status": "STEP2"})
+    found = db.get_run("r1")
+    assert (found.run_data, found.status) == ({**ids, "status": "STEP2", "content": "##"}, "STEP2")
+
+
+@pytest.mark.backends("sqlite")
+@pytest.mark.variant
 def test_the_hook_cannot_call_the_store_in_the_middle_of_a_transaction(db: Any, beside: Open) -> None:
     furnish(db)
     store: Any = None
@@ -308,6 +342,17 @@ def test_each_run_is_told_of_once_whoever_else_stores_it(db: Any, beside: Open) 
 async def _awaits(_: Appended) -> None: ...
 
 
+class Telling:
+    """An object that is called as a coroutine function is."""
+
+    def __init__(self, told: list[str]) -> None:
+        self._told = told
+
+    async def __call__(self, new: Appended) -> None:
+        await asyncio.sleep(0)
+        self._told.append(new.run_id)
+
+
 def test_a_coroutine_function_is_awaited_by_an_asynchronous_store_alone(beside: Open) -> None:
     told: list[str] = []
 
@@ -316,11 +361,14 @@ def test_a_coroutine_function_is_awaited_by_an_asynchronous_store_alone(beside: 
         told.append(new.run_id)
 
     if not stores.is_async():
-        with pytest.raises(ConfigurationError, match="no coroutine function"):
-            beside(on_append=tell)
+        for hook in (tell, Telling(told)):
+            with pytest.raises(ConfigurationError, match="no coroutine function"):
+                beside(on_append=hook)
         return
     beside(on_append=tell).upsert_run(run("a"), "s")
-    assert told == ["a"]
+    beside(on_append=Telling(told)).upsert_run(run("b"), "s")
+    beside(on_append=lambda new: tell(new)).upsert_run(run("c"), "s")
+    assert told == ["a", "b", "c"]
 
 
 @pytest.mark.variant
