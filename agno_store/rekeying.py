@@ -81,15 +81,17 @@ class Rekeying:
         return done, [], after
 
     def _seal_session(self, c: Connection, session_id: str) -> Rekeyed:
-        found = c.execute(self._store.sql.session, {"session_id": session_id}).mappings().first()
-        if found is None:
+        found = [
+            c.execute(each, {"key": session_id}).mappings().first() for each in (self._sql.session, self._sql.summary)
+        ]
+        session, summary = (None if row is None else dict(row) for row in found)
+        if session is None:
             return Rekeyed()
-        row = dict(found)
-        of_session, left = self._opened(row, SESSION_PAYLOADS)
-        of_summary, more_left = self._opened(row, OF_SUMMARY)
+        of_session, left = self._opened(session, SESSION_PAYLOADS)
+        of_summary, more_left = ({}, 0) if summary is None else self._opened(summary, OF_SUMMARY)
         if of_session:
             # When it was last written to stays, and with it what every process knows of its runs.
-            unsearchable = {"name_folded": None, "updated_at": row["updated_at"]}
+            unsearchable = {"name_folded": None, "updated_at": session["updated_at"]}
             self._store.set_columns(c, session_id, {**of_session, **unsearchable})
         if of_summary:
             self._store.ask(c, self._store.sql.update_summary, {"key": session_id, **of_summary})

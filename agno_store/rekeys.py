@@ -48,7 +48,25 @@ class Rekeys:
             .where(self._is_behind(r.run_data))
             .order_by(r.run_index)
             .limit(sa.bindparam("count", type_=sa.BigInteger()))
+            .with_for_update()
         )
+
+    @cached_property
+    def session(self) -> sa.Select[Any]:
+        """The payloads of a session, by ``key``. As of all that is written anew: as they are now.
+
+        Under REPEATABLE READ MySQL tells otherwise what they were when the first session of a transaction was read.
+        """
+        s = self._sql.sessions.c
+        names = ("session_id", *SESSION_PAYLOADS, "updated_at")
+        return sa.select(*(s[name] for name in names)).where(s.session_id == sa.bindparam("key")).with_for_update()
+
+    @cached_property
+    def summary(self) -> sa.Select[Any]:
+        """Those of its summary."""
+        u = self._sql.summaries.c
+        names = ("session_id", *OF_SUMMARY)
+        return sa.select(*(u[name] for name in names)).where(u.session_id == sa.bindparam("key")).with_for_update()
 
     @cached_property
     def write_run(self) -> sa.Update:

@@ -356,6 +356,35 @@ def test_no_write_is_lost_that_comes_while_keys_are_changed(db: Any, beside: Ope
         assert {one.run_id for one in found.runs} >= {f"new-{m}" for m in range(n, 30, 10)}
 
 
+@pytest.mark.variant
+@pytest.mark.backends("mysql", "postgresql")
+def test_no_write_is_lost_on_an_engine_that_repeats_what_it_has_read(db: Any, beside: Open) -> None:
+    for session_id in ("s1", "s2"):
+        furnish(db, session_id)
+    own, wrote = codec("2026"), list[str]()
+
+    class Meddling:
+        """A codec in whose work somebody else writes to another session."""
+
+        key_id, decode = own.key_id, staticmethod(own.decode)
+
+        def encode(self, data: bytes, place: Place) -> bytes:
+            if place.session_id == "s1" and not wrote:
+                wrote.append(place.column)
+                db.update_session_state("s2", lambda state: {**state, "late": 1})
+                db.update_run_in_session("s2", "s2-1", {"content": "late"})
+                db.upsert_summary("s2", {"summary": "late"})
+            return own.encode(data, place)
+
+    engine = db.db_engine.execution_options(isolation_level="REPEATABLE READ")
+    assert type(db)(db_engine=engine, codec=Meddling()).rekey().left == 0
+    sealed = beside(codec=own)
+    found = sealed.get_session("s2")
+    assert wrote
+    assert found.session_data["session_state"]["late"] == 1
+    assert (found.runs[0].content, found.summary.summary) == ("late", "late")
+
+
 # -- a codec of one's own ------------------------------------------------------------------------------
 
 
