@@ -84,8 +84,11 @@ class Sealing(Sending):
     def _close(self, text: str, place: Place) -> str:
         if envelope.is_closed(text, place.column):
             return str.__str__(text)  # it could not be opened, and travels as it is
-        key_id, data = self._codec.key_id, text.encode("utf-8", "surrogatepass")
-        return envelope.closed(self._codec.encode(data, place), key_id, place.column)
+        codec, data = self._codec, text.encode("utf-8", "surrogatepass")
+        key_id, sealed = codec.key_id, codec.encode(data, place)
+        while key_id != codec.key_id:  # another became the current one, and who knows which has sealed it
+            key_id, sealed = codec.key_id, codec.encode(data, place)
+        return envelope.closed(sealed, key_id, place.column)
 
     def _open(self, text: str, place: Place) -> str:
         key_id = envelope.key_of(text)

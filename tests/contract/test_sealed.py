@@ -422,6 +422,29 @@ def test_a_codec_is_told_the_place_of_what_it_seals(beside: Open) -> None:
     assert len(store.get_session("s").runs) == 2
 
 
+@pytest.mark.variant
+@pytest.mark.backends("sqlite")
+def test_a_key_that_changes_meanwhile_is_not_taken_for_the_one_before(beside: Open) -> None:
+    class Changing(Upside):
+        """A codec whose key is another one from some moment on, and which seals otherwise with that."""
+
+        def encode(self, data: bytes, place: Place) -> bytes:
+            if len(self.places) == 1:
+                self.key_id = "later"
+            self.places.append(place)
+            return self.key_id.encode() + data
+
+        def decode(self, data: bytes, key_id: str, place: Place) -> bytes:
+            if not data.startswith(key_id.encode()):
+                raise ValueError("another key")
+            return data.removeprefix(key_id.encode())
+
+    store = beside(codec=Changing("first"))
+    for run_id in ("a", "b", "c"):
+        store.upsert_run(run(run_id, "said"), "s")
+    assert [one.content for one in store.get_session("s").runs] == ["said"] * 3
+
+
 NONE = {
     "no methods": ("key", "must have key_id"),
     "the keys alone": ({"2026": "secret"}, "given a dict: it must have key_id"),
