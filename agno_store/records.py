@@ -368,7 +368,7 @@ class Rekeyed(NamedTuple):
     runs: int = 0
     summaries: int = 0
     left: int = 0
-    """Payloads that stay as they are, because the codec cannot open them."""
+    """Payloads that stay as they are: the codec cannot open them, or the database does not take them sealed."""
 
     @property
     def rows(self) -> int:

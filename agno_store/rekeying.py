@@ -6,12 +6,15 @@ sealed with the key is passed over. So it may be ended at any moment, and run ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from sqlalchemy.engine import Connection
 
 from agno_store import envelope
 from agno_store.clearing import Paced, Transaction
+from agno_store.errors import PayloadTooLarge
 from agno_store.records import SESSION_PAYLOADS, Rekeyed
 from agno_store.rekeys import OF_SUMMARY, Rekeys
 from agno_store.sending import Row
@@ -24,6 +27,21 @@ AT_ONCE = 100
 """How many sessions are looked for at a time."""
 
 _BEFORE_ALL = -1
+
+log = logging.getLogger("agno_store")
+
+
+def _written(write: Callable[[], object], sealed: Rekeyed, payloads: Mapping[str, str], where: str) -> Rekeyed:
+    """Write payloads, and return what was sealed: of what the database does not take sealed, how much is left.
+
+    It is refused before it is sent, and must not keep all that is behind it from being sealed.
+    """
+    try:
+        write()
+    except PayloadTooLarge as error:
+        log.warning("%s stays as it is stored: %s", where, error)
+        return Rekeyed(left=len(payloads))
+    return sealed
 
 
 class Rekeying:
@@ -89,22 +107,29 @@ class Rekeying:
             return Rekeyed()
         of_session, left = self._opened(session, SESSION_PAYLOADS)
         of_summary, more_left = ({}, 0) if summary is None else self._opened(summary, OF_SUMMARY)
+        done = Rekeyed(left=left + more_left)
         if of_session:
             # When it was last written to stays, and with it what every process knows of its runs.
             unsearchable = {"name_folded": None, "updated_at": session["updated_at"]}
-            self._store.set_columns(c, session_id, {**of_session, **unsearchable})
+            write: Callable[[], object] = partial(
+                self._store.set_columns, c, session_id, {**of_session, **unsearchable}
+            )
+            done = done.plus(_written(write, Rekeyed(sessions=1), of_session, f"session {session_id!r}"))
         if of_summary:
-            self._store.ask(c, self._store.sql.update_summary, {"key": session_id, **of_summary})
-        return Rekeyed(sessions=bool(of_session), summaries=bool(of_summary), left=left + more_left)
+            write = partial(self._store.ask, c, self._store.sql.update_summary, {"key": session_id, **of_summary})
+            done = done.plus(_written(write, Rekeyed(summaries=1), of_summary, f"summary of session {session_id!r}"))
+        return done
 
     def _seal_runs(self, c: Connection, runs: Sequence[Row]) -> Rekeyed:
         done = Rekeyed()
         for row in runs:
             payload, left = self._opened(row, ("run_data",))
+            done = done.plus(Rekeyed(left=left))
             if payload:
                 key = {"key": row["session_id"], "run_key": row["run_id"]}
-                self._store.ask(c, self._sql.write_run, {**key, **payload})
-            done = done.plus(Rekeyed(runs=bool(payload), left=left))
+                write = partial(self._store.ask, c, self._sql.write_run, {**key, **payload})
+                where = f"run {row['run_id']!r} of session {row['session_id']!r}"
+                done = done.plus(_written(write, Rekeyed(runs=1), payload, where))
         return done
 
     def _opened(self, row: Row, names: Sequence[str]) -> tuple[dict[str, str], int]:

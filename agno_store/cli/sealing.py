@@ -38,7 +38,9 @@ def rekey(where: Where, json: Json = False) -> None:
     output.document({"store": str(db.names), **done._asdict(), "exit_code": int(code)})
     output.line(f"{db.names}: {_said(done)} sealed", "green")
     if done.left:
-        output.note(f"{done.left} payloads cannot be opened by this codec, and stay as they are")
+        output.note(
+            f"{done.left} payloads cannot be opened by this codec, or are too large sealed, and stay as they are"
+        )
     raise typer.Exit(code)
 
 

@@ -15,6 +15,7 @@ from agno_store.dialects import POSTGRESQL, postgresql
 from agno_store.dialects.limits import OVERHEAD, Limit
 from tests.contract.database import dump, statements
 from tests.contract.samples import append, run, session
+from tests.contract.sealing import codec, places
 from tests.servers.process import Server
 
 MOST = 256 * 1024
@@ -160,3 +161,20 @@ def test_every_call_refuses_what_is_over_the_limit_of_sqlite(
     monkeypatch.setattr("agno_store.dialects.sqlite.LARGEST", Limit(MOST))
     assert_refused(SqliteDb(db_engine=engine), MOST, "x" * (MOST + 10))
     engine.dispose()
+
+
+@pytest.mark.backends("mysql")
+def test_a_run_that_is_too_large_sealed_keeps_nothing_else_from_being_sealed(
+    small: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    large = "x" * (MOST * 9 // 10)
+    append(small, "a", "large", content=large)
+    append(small, "a", "behind", content="said")
+    append(small, "b", "r", content="said")
+    sealed = type(small)(db_engine=small.db_engine, table_name=small.names.sessions, codec=codec("2026"))
+    done = sealed.rekey()
+    assert (done.runs, done.left) == (2, 1)
+    assert "run 'large' of session 'a' stays as it is stored" in caplog.text
+    assert large not in caplog.text
+    assert [one.content for one in sealed.get_session("a").runs] == [large, "said"]
+    assert places(small, "said") == []
