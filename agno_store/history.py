@@ -64,7 +64,7 @@ class Known:
         self.unread = unread
         """Those that the framework has not read yet."""
         self.has_passed_over = False
-        self.size = 0
+        self.size = BESIDE  # a session without runs takes room, too
 
     @property
     def shown(self) -> list[Kept]:
@@ -116,7 +116,7 @@ class Known:
 
     def _of(self, runs: Sequence[Kept]) -> Known:
         known = Known(self.marks, runs, _without(self.unread, set(self.runs).difference(runs)))
-        known.size, known.has_passed_over = sum(run.size for run in runs), self.has_passed_over
+        known.size, known.has_passed_over = BESIDE + sum(run.size for run in runs), self.has_passed_over
         return known
 
 
@@ -140,7 +140,7 @@ class Latest:
         self.marks = marks
         self.runs = runs
         self.most = most
-        self.size = sum([run.size for run in runs])
+        self.size = BESIDE + sum([run.size for run in runs])
 
     @property
     def is_as_told(self) -> bool:

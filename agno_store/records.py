@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
-from agno_store import encoding
 from agno_store.errors import InvalidArgument
+from agno_store.undecoded import TEXT, Undecoded
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Undecoded):
     """One run; ``run_data`` is all of it, the other fields are what can be searched for.
 
     ``run_index`` is its place in the session, from 0, and ``version`` counts how often it was stored: both are the
@@ -128,29 +128,9 @@ class Run:
         return self.run_data
 
 
-_TEXT = "_agno_store_text"
-
-
-class _Payload:
-    """``run_data`` of a run that has its text alone; one that has it is not asked for it here."""
-
-    def __get__(self, run: Run | None, cls: type[Run]) -> dict[str, Any]:
-        own = {} if run is None else vars(run)
-        if _TEXT in own:
-            # The same one for all threads that ask at once.
-            own.setdefault("run_data", encoding.decode(own[_TEXT]))
-        if "run_data" not in own:
-            raise AttributeError(f"{cls.__name__!r} has no attribute 'run_data'")
-        payload: dict[str, Any] = own["run_data"]
-        return payload
-
-
-setattr(Run, "run_data", _Payload())  # noqa: B010 - not before: a dataclass would take it for the default
-
-
 def unread(run: Run, text: str) -> dict[str, Any]:
     """Return what a run is made of (``whole``) that decodes its payload when it is looked at."""
-    entries = {**vars(run), _TEXT: text}
+    entries = {**vars(run), TEXT: text}
     del entries["run_data"]
     return entries
 

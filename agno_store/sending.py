@@ -95,12 +95,12 @@ class _Text:
             for name in (state.parameters if state.positiontup is None else state.positiontup)
         ]
         columns = list(_columns(statement))
-        self._names = [column.name for column in columns]
+        self._names = [str(column.name) for column in columns]
         self._has_rows = bool(columns)
         # Of an id only what is escaped has to pass; of a tenant's key all, since it must be the tenant's.
         self._gives = [
-            (column.name, process, type(column.type) is types.Id)
-            for column in columns
+            (name, process, type(column.type) is types.Id)
+            for name, column in zip(self._names, columns, strict=True)
             if (process := _on_the_way_out(column.type, dialect)) is not None
         ]
 
@@ -166,7 +166,7 @@ def _columns(statement: Statement) -> Iterable[Any]:
 
 def named(result: CursorResult[Any]) -> Iterator[Row]:
     """Give each row as a dictionary: to look into a mapping of SQLAlchemy's takes ten times as long."""
-    names = tuple(result.keys())
+    names = tuple(map(str, result.keys()))  # whole: a name of SQLAlchemy's is more, and not every encoder takes it
     return (dict(zip(names, row)) for row in result.all())  # noqa: B905 - as long as each other by what they are
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -72,10 +72,9 @@ def _in_one_go(driver: Any, text: str, values: Any, has_rows: bool) -> tuple[Seq
     """Send a text through aiosqlite: to its thread and back once, not for the cursor, the rows and the end each."""
 
     def send(connection: sqlite3.Connection) -> tuple[Sequence[Any], int]:
-        cursor = connection.execute(text, values)
-        answer = cursor.fetchall() if has_rows else (), cursor.rowcount
-        cursor.close()
-        return answer
+        # Closed on an error too: a statement that is not at its end keeps its connection at what it saw.
+        with closing(connection.execute(text, values)) as cursor:
+            return cursor.fetchall() if has_rows else (), cursor.rowcount
 
     inner = driver.driver_connection
     try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from agno_store import CorruptRow, EncodingError
+from agno_store import CorruptRow, DatabaseError, EncodingError
 from tests.contract.database import dump, overwrite, stored, tables
 from tests.contract.samples import append, listed, run, session
 
@@ -332,3 +333,24 @@ def test_what_only_looks_like_a_mark_is_a_value_like_any_other(db: Any) -> None:
     db.upsert_run(run("r", content=likeness), "s")
 
     assert db.get_session("s").metadata == db.get_run("r").content == likeness
+
+
+@pytest.mark.backends("sqlite")
+def test_bytes_that_are_no_text_keep_no_reader_in_the_past(db: Any) -> None:
+    append(db, "s", "r0", "r1", "r2")
+    with db.db_engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE {db.names.runs} SET run_data = CAST(x'7bff7d' AS TEXT) WHERE run_id = 'r1'")
+    errors: list[BaseException] = []
+    reads: list[Callable[[], object]] = [
+        lambda: db.get_session("s", runs_limit=3),
+        lambda: db.get_runs(session_id="s"),
+    ]
+    for read in reads:
+        with pytest.raises(DatabaseError, match="UTF-8") as caught:
+            read()
+        errors.append(caught.value)  # and with it whatever its frames hold
+
+    with sqlite3.connect(db.db_engine.url.database) as another_process:
+        another_process.execute(f"UPDATE {db.names.sessions} SET metadata = '{{\"n\":1}}'")
+    another_process.close()
+    assert db.get_session("s", runs_limit=1).metadata == {"n": 1}

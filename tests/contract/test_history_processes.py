@@ -12,7 +12,7 @@ import agno.agent  # the program uses it
 import pytest
 
 from tests.contract.processes import change_runs
-from tests.contract.samples import session
+from tests.contract.samples import run, session
 from tests.contract.stores import open_db
 
 assert agno.agent
@@ -31,8 +31,8 @@ def records() -> None:
     """The other tests of this folder answer as it is without agno."""
 
 
-def seen(db: Any) -> Runs:
-    found = db.get_session(session_id="s", session_type="agent", user_id=None, runs_limit=None)
+def seen(db: Any, limit: int | None = None) -> Runs:
+    found = db.get_session(session_id="s", session_type="agent", user_id=None, runs_limit=limit)
     return [] if found is None else [(one.run_id, one.content) for one in found.runs]
 
 
@@ -66,6 +66,7 @@ def test_a_reader_never_tells_what_was(fresh_url: str, record_property: Told) ->
     with (
         open_db(fresh_url) as knowing,
         open_db(fresh_url, history_runs=WINDOW) as window,
+        open_db(fresh_url) as latest,
         open_db(fresh_url, history_cache_mb=0) as unknowing,
         ProcessPoolExecutor(WRITERS, mp_context=multiprocessing.get_context("spawn")) as pool,
     ):
@@ -76,13 +77,17 @@ def test_a_reader_never_tells_what_was(fresh_url: str, record_property: Told) ->
             done = not wait(writers, timeout=0).not_done
             before, told = seen(unknowing), seen(knowing)
             between, some = seen(unknowing), seen(window)
-            after = seen(unknowing)
+            after, last = seen(unknowing), seen(latest, WINDOW)
+            later = seen(unknowing)
             truth.check(before, told, between)
             truth.check(between, some, after, WINDOW)
+            truth.check(after, last, later, WINDOW)
             count += 1
+            if count % 3 == 0:  # of its own, and behind what it knows or not
+                latest.upsert_run(run(f"own-{count % 4}", count, created_at=1), "s")
         written = sum(writer.result() for writer in writers)
         assert seen(knowing) == seen(unknowing)
-        assert seen(window) == seen(unknowing)[-WINDOW:]
+        assert seen(window) == seen(latest, WINDOW) == seen(unknowing)[-WINDOW:]
 
     record_property("told", f"{WRITERS} writers of one session: {written} changes, {count} reads, 0 of them stale")
     assert truth.stayed > 0

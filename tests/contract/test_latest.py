@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from agno_store import CorruptRow
+from agno_store import CorruptRow, SqliteDb
+from agno_store.history import LAST, History, Known, Latest, Marks
 from agno_store.records import Run
+from agno_store.undecoded import own
 from tests.contract.database import overwrite, statements
 from tests.contract.processes import together
 from tests.contract.samples import append, run, run_ids, session
@@ -118,7 +122,7 @@ def test_only_what_is_not_known_is_asked_for(
 
 def test_a_run_is_read_when_it_is_looked_at(kept: Any) -> None:
     first, *_ = seen(kept).runs
-    assert "run_data" not in vars(first)
+    assert "run_data" not in own(first)
     kinds = [copy.copy(first), copy.deepcopy(first), pickle.loads(pickle.dumps(first)), replace(first, status="x")]
 
     assert first.run_data == run("r2")
@@ -130,6 +134,23 @@ def test_a_run_is_read_when_it_is_looked_at(kept: Any) -> None:
         Run.run_data  # noqa: B018
 
 
+def test_names_are_texts_and_nothing_more(kept: Any) -> None:
+    entries, listed = kept.get_session("s", None, None, False, LIMIT), kept.get_sessions(deserialize=False)[0]
+    (one,) = seen(kept, 1).runs
+    found = [entries, *listed, *kept.get_runs(deserialize=False)[0], vars(one)]
+
+    assert {type(name) for each in found for name in each} == {str}
+
+
+def test_a_run_that_was_not_looked_at_is_all_there(kept: Any) -> None:
+    first, second, third = seen(kept).runs
+    assert "run_data" not in own(first)
+
+    assert Run(**vars(first)) == first
+    assert copy.copy(second).run_data is second.run_data
+    assert third.__reduce_ex__(4)[2]["run_data"] == run("r4")
+
+
 def test_what_a_caller_does_to_a_run_is_his_own(kept: Any) -> None:
     before = seen(kept)
     for _ in range(2):
@@ -139,6 +160,18 @@ def test_what_a_caller_does_to_a_run_is_his_own(kept: Any) -> None:
 
     assert seen(kept) == before
     assert before.runs[0].content == "hello"
+
+
+def test_sessions_without_runs_take_room_too() -> None:
+    history = History(0.01)
+    for number in range(100):
+        marks = Marks(number, 0, 0)
+        history.keep((f"s{number}", LAST), Latest(marks, [], LIMIT))
+        history.keep((f"s{number}", "agent"), Known(marks).grown(marks, [], None).as_told())
+    found = [number for number in range(100) if history.latest(f"s{number}") or history.known((f"s{number}", "agent"))]
+
+    assert found == list(range(found[0], 100))
+    assert 1 < len(found) < 10
 
 
 def test_threads_that_read_one_run_get_one_payload(kept: Any) -> None:
@@ -194,3 +227,28 @@ def test_readers_and_writers_at_once_in_one_store(kept: Any) -> None:
 
     together(lambda: write("a"), lambda: write("b"), look, look)
     assert_true(kept)
+
+
+@pytest.mark.backends("sqlite")
+def test_a_run_that_comes_between_the_row_and_the_runs_is_known_once(fresh_url: str) -> None:
+    with SqliteDb(db_url=fresh_url) as db:
+        append(db, "s", "r0", "r1", "r2")
+        stored, was_read = threading.Event(), threading.Event()
+        writer = threading.Thread(target=append, args=(db, "s", "r3"))
+
+        def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            if " LIMIT " in statement.replace("\n", " ") and not stored.is_set():
+                writer.start()
+                assert stored.wait(60)
+
+        def given_back(*_: Any) -> None:
+            if threading.current_thread() is writer:
+                stored.set()
+                assert was_read.wait(60)
+
+        sa.event.listen(db.db_engine, "before_cursor_execute", before)
+        sa.event.listen(db.db_engine.pool, "checkin", given_back)
+        assert run_ids(db, "s", runs_limit=LIMIT) == ["r1", "r2", "r3"]
+        was_read.set()
+        writer.join()
+        assert run_ids(db, "s", runs_limit=LIMIT) == ["r1", "r2", "r3"]

@@ -13,6 +13,7 @@ from tests.package.source import FILES, PACKAGE, REVISIONS, ROOT, SCRIPTS, Impor
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "urls", "release", "clock", "escapes", "legacy"}),
     frozenset({"names", "encoding", "owners", "folding", "envelope", "hooks"}),
+    frozenset({"undecoded"}),
     frozenset({"records"}),
     frozenset({"types", "beside", "codecs", "merging", "reports", "run_changes", "settings", "shown", "unread"}),
     frozenset({"paging", "removed", "tables", "tenants", "history"}),
@@ -95,7 +96,8 @@ def test_a_module_imports_only_from_the_layers_below_it() -> None:
 
 def test_the_lowest_modules_know_hardly_any() -> None:
     lowest = {who: {whom for this, whom, _ in internal() if this == who} for who in ("names", "records", "encoding")}
-    assert lowest == {"names": {"errors"}, "records": {"encoding", "errors"}, "encoding": {"errors", "escapes"}}
+    assert lowest == {"names": {"errors"}, "records": {"undecoded", "errors"}, "encoding": {"errors", "escapes"}}
+    assert {whom for who, whom, _ in internal() if who == "undecoded"} == {"encoding"}
     assert {whom for who, whom, _ in internal() if who == "types"} == {"escapes", "errors"}
     assert not [found for who, _, found in internal() if who == "errors"]
 
