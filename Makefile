@@ -1,7 +1,8 @@
 # Everything runs in .venv, made anew when pyproject.toml changes. For another PYTHON: make clean first.
 
 PYTHON ?= python3
-JOBS ?= 2
+# One more than there are cores: half of the time a test waits for a server, a disk or a clock.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 PYTEST_ARGS ?=
 BENCH_ARGS ?= --json .cache/bench.json --plot .cache/bench.png
 UV ?= $(shell command -v uv 2>/dev/null)
