@@ -122,7 +122,7 @@ def test_a_holder_whose_second_connection_is_killed_keeps_the_row(fresh_urls: li
 def test_a_holder_that_cannot_touch_the_row_does_not_go_on(
     fresh_urls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster.Lease, "_touch", lambda lease: lease._over.wait())
+    monkeypatch.setattr(cluster.Lease, "_touch", lambda lease: lease._over.wait(60))
     with (
         open_db(fresh_urls[0]) as db,
         open_db(fresh_urls[1], lock_timeout=20) as other,
