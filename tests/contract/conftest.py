@@ -130,3 +130,10 @@ def beside(db: Any) -> Iterator[Callable[..., Any]]:
     yield open_one
     for store in made:
         store.close()
+
+
+@pytest.fixture
+def others(kept: Any) -> Iterator[Any]:
+    """The store that a test has ``kept``, as another process has it."""
+    with stores.open_db(kept.db_engine.url, table_name=kept.table_name) as store:
+        yield store

@@ -39,13 +39,6 @@ def kept(db: Any) -> Any:
     return db
 
 
-@pytest.fixture
-def others(kept: Any) -> Iterator[Any]:
-    """The same store as another process has it."""
-    with open_db(kept.db_engine.url, table_name=kept.table_name) as store:
-        yield store
-
-
 def read(db: Any, session_id: str = "s", kind: str = "agent") -> Any:
     """Read a session as agno does."""
     return db.get_session(session_id=session_id, session_type=kind, user_id=None, runs_limit=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -32,13 +32,6 @@ def kept(db: Any) -> Any:
     append(db, "s", "r0", "r1", "r2", "r3", "r4")
     seen(db)
     return db
-
-
-@pytest.fixture
-def others(kept: Any) -> Iterator[Any]:
-    """The same store as another process has it."""
-    with open_db(kept.db_engine.url, table_name=kept.table_name) as store:
-        yield store
 
 
 def seen(db: Any, limit: int = LIMIT) -> Any:
