@@ -208,8 +208,8 @@ def test_an_app_that_comes_first_is_told_that_there_are_no_tables(granted: Roles
 def test_the_reader_reads(owned: Roles, name: str) -> None:
     with owned.open("owner") as db:
         # A run made without a time is given that of its reading by agno.
-        for run in ("r0", "r1"):
-            db.update_run_in_session("s0", run, {"created_at": 1_700_000_000})
+        for run in list(db.iter_runs(session_id="s0", deserialize=False)):
+            db.update_run_in_session("s0", run["run_id"], {"created_at": 1_700_000_000})
         before = READS[name](db)
     with owned.open("reader") as db, statements(db.db_engine) as sent:
         assert repr(READS[name](db)).replace("reader", "owner") == repr(before)

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy.exc import OperationalError
+
 from tests.servers import mariadb
 from tests.servers.mariadb import MariaDB
 from tests.servers.packages import Package, root
 from tests.servers.process import free_port
+from tests.servers.sql import run, wait_for
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -35,6 +38,7 @@ PROVIDER = {
     "gcache.size": "32M",
     "pc.recovery": "false",
 }
+STATUS = "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'wsrep_{}'"
 # What a server knows after it has been shut down.
 STATE = """\
 # GALERA saved state
@@ -70,8 +74,7 @@ class Node(MariaDB):
 
     def _prepare(self) -> None:
         super()._prepare()
-        # The cluster counts each arrival, so that the next server finds as many as there are before it.
-        state = STATE.format(group=self._group, position=len(self._others), is_first=not self._others)
+        state = STATE.format(group=self._group, position=_position(self._others), is_first=not self._others)
         (self.data / "grastate.dat").write_text(state)
         (self.data / "grastate.dat").chmod(0o666)  # its user writes it, too
 
@@ -90,6 +93,17 @@ class Node(MariaDB):
         }
         return [*super()._command(), *(f"--{key}={value}" for key, value in settings.items())]
 
+    def members(self) -> int:
+        """The number of servers of the cluster; 0 while this one does not belong to the greater part of it."""
+        try:
+            return self.status("cluster_size")
+        except OperationalError:  # 1047: has not yet prepared node for application use
+            return 0
+
+    def status(self, name: str) -> int:
+        """The value of a status variable of Galera."""
+        return int(str(run(self.url, STATUS.format(name))))
+
     def _is_ready(self) -> bool:
         return super()._is_ready() and "Synchronized with group" in self.log_text()[self._log_start :]
 
@@ -104,6 +118,7 @@ class Galera:
     def __init__(self, *, size: int = 2, settings: Mapping[str, str] | None = None) -> None:
         self.nodes: list[Node] = []
         self._size = size
+        self._group = ""
         self._settings = settings
 
     @property
@@ -115,14 +130,30 @@ class Galera:
         """Start the servers and return the cluster when all accept connections."""
         if self.nodes:
             raise RuntimeError("this cluster is running already")
-        group = str(uuid.uuid4())
+        self._group = str(uuid.uuid4())
         try:
             for _ in range(self._size):
-                self.nodes.append(Node(group, self.nodes, settings=self._settings).start())
+                self.grow()
         except BaseException:
             self.stop()
             raise
         return self
+
+    def grow(self) -> None:
+        """Add a server.
+
+        While it comes, a busy machine can make the others lose and find one another, so that the newcomer has
+        missed something after all: then another one is tried.
+        """
+        for attempts_left in range(4, -1, -1):
+            position = _position(self.nodes)
+            try:
+                self.nodes.append(Node(self._group, self.nodes, settings=self._settings).start())
+            except RuntimeError:
+                if not attempts_left or position == _position(self.nodes):
+                    raise
+            else:
+                return
 
     def stop(self) -> None:
         """Stop the servers and remove their directories; a second call does nothing."""
@@ -138,6 +169,12 @@ class Galera:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+def _position(nodes: Sequence[Node]) -> int:
+    """How often the members of a cluster, to which nothing was written, have changed."""
+    wait_for(lambda: all(node.members() for node in nodes))
+    return max((node.status("last_committed") for node in nodes), default=0)
 
 
 def _candidates() -> Iterator[Path]:

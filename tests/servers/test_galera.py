@@ -13,11 +13,10 @@ from sqlalchemy.pool import NullPool
 from tests.servers import Galera, mariadb
 from tests.servers import galera as module
 from tests.servers.guardian import is_running
-from tests.servers.sql import run
+from tests.servers.sql import run, wait_for
 
 WAIT = "SET SESSION wsrep_sync_wait = 1"  # until what is committed elsewhere is here
 TABLE = "CREATE TABLE numbers (id integer PRIMARY KEY, number integer)"
-SIZE = "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'wsrep_cluster_size'"
 
 
 def test_what_is_written_at_one_server_is_read_at_the_other(fresh_urls: list[str]) -> None:
@@ -62,7 +61,7 @@ def test_clusters_do_not_meet_and_leave_nothing_behind(galera: Galera) -> None:
     with Galera(settings={"max_connections": "77"}) as own:
         processes = [int((node.directory / "pid").read_text()) for node in own.nodes]
         directories = [path for node in own.nodes for path in (node.directory, node.data)]
-        assert [run(url, SIZE) for url in (*own.urls, *galera.urls)] == ["2"] * 4
+        assert [node.members() for node in (*own.nodes, *galera.nodes)] == [2] * 4
         assert [run(url, "SELECT @@max_connections") for url in own.urls] == [77, 77]
         assert "[ERROR]" not in own.log_text()
         with pytest.raises(RuntimeError, match="running already"):
@@ -77,8 +76,16 @@ def test_a_server_that_has_left_does_not_come_back(galera: Galera) -> None:
     with Galera() as own:
         with pytest.raises(RuntimeError, match="Failed to prepare for 'rsync' SST"):
             own.nodes[1].restart()
-        assert run(own.urls[0], SIZE) == "1"
-    assert run(galera.urls[0], SIZE) == "2"
+        assert own.nodes[0].members() == 1
+    assert galera.nodes[0].members() == 2
+
+
+def test_a_server_joins_others_that_have_lost_one() -> None:
+    with Galera(size=3) as own:
+        own.nodes.pop().stop()
+        wait_for(lambda: own.nodes[0].members() == 2)
+        own.grow()
+        assert [node.members() for node in own.nodes] == [3] * 3
 
 
 def test_one_that_does_not_start_says_why_and_leaves_nothing_behind(
