@@ -22,6 +22,7 @@ from agno_store.errors import (
     DatabaseUnreachable,
     EncodingError,
     InvalidArgument,
+    MediaUnavailable,
     MissingDriver,
     NotFound,
     OutcomeUnknown,
@@ -37,6 +38,7 @@ from agno_store.errors import (
     StaleSession,
     UpgradeLocked,
 )
+from agno_store.media import MediaStore
 from agno_store.names import Names
 from agno_store.paging import Listing
 from agno_store.records import Receipt, Rekeyed, Removed, Run, RunUpdate, Session, Summary
@@ -79,6 +81,8 @@ __all__ = [
     "EncodingError",
     "InvalidArgument",
     "Listing",
+    "MediaStore",
+    "MediaUnavailable",
     "MissingDriver",
     "MySQLDb",
     "Names",

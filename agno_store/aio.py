@@ -24,6 +24,7 @@ from agno_store.db import MySQLDb, PostgresDb, SqliteDb, absolute, checked_url, 
 from agno_store.dialects import OfClass, parse_url, synchronous_twin
 from agno_store.dialects.waiting import unhurried
 from agno_store.hooks import BeforeWrite, OnAppend, PayloadCodec
+from agno_store.media import MediaStore
 from agno_store.shown import Shown
 from agno_store.tables import Extend
 from agno_store.watching import TracerProvider
@@ -52,6 +53,8 @@ class Options(TypedDict, total=False):
     versions: str | Path | None
     history_runs: int | None
     history_cache_mb: float
+    media_over: int | None
+    media_store: MediaStore | None
     slow_operation_ms: float | None
     tracing: bool | TracerProvider
     before_write: BeforeWrite | None
@@ -128,7 +131,7 @@ class AsyncDatabase(Shown):
         self._only = None if self._engine is None or self._read_url else self._over(self._engine, None)
         self.id, self.names, self.tenant_id = self._model.id, self._model.names, self._model.tenant_id
         self.auto_upgrade_schema, self.lock_timeout = self._model.auto_upgrade_schema, self._model.lock_timeout
-        self.history_runs = self._model.history_runs
+        self.history_runs, self.media_over = self._model.history_runs, self._model.media_over
         self.extend, self.versions, self.on_conflict = self._model.extend, self._model.versions, self._model.on_conflict
 
     def _over(self, engine: AsyncEngine, standby: AsyncEngine | None) -> loops.Part:

@@ -23,6 +23,7 @@ from agno_store.dialects import OfClass, Scope, parse_url
 from agno_store.dialects.waiting import Lock, caller, whole
 from agno_store.errors import AccessDenied, ConfigurationError, InvalidArgument
 from agno_store.history import History, checked_count, checked_megabytes
+from agno_store.media import MediaStore, Vanished, checked_size
 from agno_store.names import Names
 from agno_store.operations import Operations
 from agno_store.saving import checked_policy
@@ -72,6 +73,19 @@ class Database(Shown, Operations):
         self._origin, self.id = self._same_for_all(), options["id"] or self._stable_id()
         self._watch(options["slow_operation_ms"], options["tracing"])
         self._hook(options["before_write"], options["on_append"], options["codec"])
+        self._keep_apart(options["media_over"], options["media_store"])
+
+    def _keep_apart(self, media_over: int | None, media_store: MediaStore | None) -> None:
+        if self._store.sending.key_id is not None and (media_over, media_store) != (None, None):
+            raise ConfigurationError(
+                "codec= together with media_over= or media_store=: what is kept beside runs is not sealed. Leave these "
+                "out; what is there already is read, and rekey() takes it back into its runs and seals it."
+            )
+        self.media_over = self._store.media_over = checked_size(media_over)
+        if media_store is not None:
+            from agno_store.objects import Objects
+
+            self._store.objects = Objects(media_store, self._origin)
 
     def _refuse_mistakes(self, names: Names, extend: Extend | None, pooler: str | None, lock_timeout: float) -> None:
         if pooler not in (None, "transaction") or (pooler and not self.dialect.has_poolers):
@@ -314,7 +328,7 @@ class Database(Shown, Operations):
         self._refuse_to_wait_for_itself()
         self._ensure()
         if self._standby is not None:
-            with suppress(NotNow), failures.translated(self), tenants.acting_for(self.tenant_id):
+            with suppress(NotNow, Vanished), failures.translated(self), tenants.acting_for(self.tenant_id):
                 return self._standby.read(work, *args, **kwargs)
         return self._read(work, *args, **kwargs)
 
@@ -338,6 +352,13 @@ class Database(Shown, Operations):
                     self._ready = False
 
     def _once(self, attempts: Attempts, changes: bool, work: Callable[[Connection], T], quick: Way[T]) -> T:
+        try:
+            return self._transaction(attempts, changes, work, quick)
+        except Vanished as vanished:  # a new transaction tells whether a row still names it
+            with vanished.known():
+                return self._once(attempts, changes, work, quick)
+
+    def _transaction(self, attempts: Attempts, changes: bool, work: Callable[[Connection], T], quick: Way[T]) -> T:
         with tenants.acting_for(self.tenant_id):
             if quick is not None and attempts.repeatable and self.dialect.commits_alone(self._engine):
                 with self.dialect.by_statement(self._engine) as connection:
@@ -350,6 +371,8 @@ class Database(Shown, Operations):
                 done = None if quick is None else quick(connection)
                 result = work(connection) if done is None else done
                 attempts.committing = changes
+        if changes and self._store.objects is not None:
+            self._store.objects.left(connection)
         return result
 
     @contextmanager

@@ -13,6 +13,7 @@ from agno_store.dialects import Dialect, of, parse_url
 from agno_store.errors import ConfigurationError
 from agno_store.history import HISTORY_CACHE_MB
 from agno_store.hooks import BeforeWrite, OnAppend, PayloadCodec
+from agno_store.media import MediaStore
 from agno_store.names import DEFAULT, Names
 from agno_store.saving import MERGE
 from agno_store.tables import Extend
@@ -100,6 +101,8 @@ class SqliteDb(Database):
         versions: str | Path | None = None,
         history_runs: int | None = None,
         history_cache_mb: float = HISTORY_CACHE_MB,
+        media_over: int | None = None,
+        media_store: MediaStore | None = None,
         slow_operation_ms: float | None = None,
         tracing: bool | TracerProvider = False,
         before_write: BeforeWrite | None = None,
@@ -131,6 +134,8 @@ class _ServerDb(Database):
         versions: str | Path | None = None,
         history_runs: int | None = None,
         history_cache_mb: float = HISTORY_CACHE_MB,
+        media_over: int | None = None,
+        media_store: MediaStore | None = None,
         slow_operation_ms: float | None = None,
         tracing: bool | TracerProvider = False,
         before_write: BeforeWrite | None = None,

@@ -21,11 +21,12 @@ from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, M
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from agno_store import escapes
+from agno_store import apart, escapes
 from agno_store.errors import EncodingError
 
 TAG = "$agno_store"
@@ -82,9 +83,10 @@ def decode(text: str) -> Any:
 
     Raises ValueError for text that is no JSON.
     """
-    text = escapes.unprotect(text)
+    text, given = escapes.unprotect(text), text
     if _TAGGED in text:
-        return json.loads(text, object_hook=_restored)
+        parts = apart.parts_of(given)
+        return json.loads(text, object_hook=partial(_joined, parts) if parts else _restored)
     try:
         # What json.loads() comes to, without what it does for other texts than those that are written here.
         value, end = _raw_decode(text)
@@ -349,7 +351,7 @@ _RESTORE: dict[str, Callable[[Any], Any]] = {
     "timedelta": lambda value: timedelta(*value),
     "decimal": Decimal,
     "uuid": UUID,
-    "bytes": base64.b64decode,
+    "bytes": lambda value: _not_there(value) if isinstance(value, dict) else base64.b64decode(value),
     "bytearray": lambda value: bytearray(base64.b64decode(value)),
     "complex": lambda value: complex(float(value[0]), float(value[1])),
 }
@@ -359,3 +361,20 @@ def _restored(value: dict[str, Any]) -> Any:
     """Undo one tag; leave one that a later release writes as it stands."""
     restore = _RESTORE.get(value[TAG]) if TAG in value and len(value) == 2 else None
     return restore(value["value"]) if restore else value
+
+
+def _joined(parts: Mapping[str, str], value: dict[str, Any]) -> Any:
+    """Undo one tag, and put what stands beside the payload in the place of its mark."""
+    mark = value["value"] if value.get(TAG) == "bytes" and len(value) == 2 else None
+    letters = parts.get(mark.get(apart.DIGEST, "")) if isinstance(mark, dict) else None
+    if letters is None:
+        return _restored(value)
+    # The very text, for all runs that hold it, where nothing in it is escaped.
+    return decode(f'"{letters}"') if "\\" in letters else letters
+
+
+def _not_there(mark: dict[str, Any]) -> None:
+    raise ValueError(
+        f"a text of {mark.get(apart.SIZE)} bytes, with the SHA-256 {mark.get(apart.DIGEST)}, is kept beside it and is "
+        "not there; one in a store of objects is read with media_store="
+    )

@@ -17,6 +17,7 @@ AgnoStoreError
 ├── OwnerMismatch (PermissionError)        the session belongs to another user
 ├── EncodingError (TypeError, ValueError)  a value that cannot be stored: .path
 ├── PayloadTooLarge                        .size and .limit, in bytes
+├── MediaUnavailable                       a store of objects failed: .keys
 └── DatabaseError                          the database refused or failed; __cause__ is the driver's error
     ├── DatabaseUnreachable                no connection could be had
     ├── OutcomeUnknown                     the connection was lost in COMMIT: stored, or not
@@ -137,6 +138,17 @@ class PayloadTooLarge(AgnoStoreError):
         super().__init__(message)
         self.size = size
         self.limit = limit
+
+
+class MediaUnavailable(AgnoStoreError):
+    """The ``media_store`` of a store failed; ``keys`` are those of the objects. ``__cause__`` is its own error.
+
+    Where it could not read or write, nothing was written; where it could not delete, all else was done.
+    """
+
+    def __init__(self, message: str, *, keys: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.keys = tuple(keys)
 
 
 class DatabaseError(AgnoStoreError):

@@ -37,12 +37,13 @@ def _days(c: Connection, sql: Survey, days: int, now: int) -> tuple[Day, ...]:
     since = {"since": (today - days + 1) * DAY}
     sessions = {row["day"]: row["count"] for row in c.execute(sql.sessions_of_days, since).mappings()}
     runs = {row["day"]: row for row in c.execute(sql.runs_of_days, since).mappings()}
+    media = {row["day"]: int(row["bytes"]) for row in c.execute(sql.media_of_days, since).mappings()}
     return tuple(
         Day(
             _date(day),
             sessions.get(day, 0),
             runs[day]["count"] if day in runs else 0,
-            int(runs[day]["bytes"]) if day in runs else 0,
+            (int(runs[day]["bytes"]) if day in runs else 0) + media.get(day, 0),
         )
         for day in range(today - days + 1, today + 1)
     )

@@ -8,13 +8,13 @@ caller gets is his own.
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 from weakref import WeakSet
 
+from agno_store import apart
 from agno_store.errors import ConfigurationError
 from agno_store.records import SKIPPED_IN_HISTORY, TYPES
 from agno_store.unread import BESIDE, Kept
@@ -128,7 +128,7 @@ class Seen:
     def __init__(self, row: Mapping[str, Any]) -> None:
         self.row = row
         self.as_read: dict[str, Any] | None = None
-        self.size = sys.getsizeof(row["run_data"]) + 2 * BESIDE
+        self.size = apart.size(row["run_data"]) + 2 * BESIDE
 
 
 class Latest:

@@ -51,6 +51,10 @@ class Names:
         return f"{self.sessions}_summaries"
 
     @property
+    def media(self) -> str:
+        return f"{self.sessions}_media"
+
+    @property
     def version(self) -> str:
         """Alembic's table, with the revision that the store is at."""
         return f"{self.sessions}_alembic_version"
@@ -73,7 +77,7 @@ class Names:
     @property
     def tables(self) -> tuple[str, ...]:
         """The tables that the revisions make."""
-        return self.sessions, self.runs, self.summaries
+        return self.sessions, self.runs, self.summaries, self.media
 
     def qualify(self, table: str, column: str) -> str:
         """Name a column for a foreign key: ``schema.table.column``."""

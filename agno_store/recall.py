@@ -39,7 +39,8 @@ def session(
             known, first = known.among([tuple(row.values()) for row in reversed(there)])
     if first is None:
         return row, known.grown(marks, [], most)
-    found = ask(c, sql.session_runs_from, {**this, "first": first}).rows
+    behind = {**this, "first": first}
+    found = store.whole(c, lambda: ask(c, sql.session_runs_from, behind).rows)
     return row, known.grown(marks, [Kept(run) for run in found], most)
 
 
@@ -58,5 +59,6 @@ def latest(
     if known is not None and known.marks == marks and known.most >= count:
         return row, known
     this = {"session_id": session_id, "session_created_at": row["created_at"]}
-    found = store.ask(c, store.sql.latest_runs, {**this, "count": count}).rows
+    last = {**this, "count": count}
+    found = store.whole(c, lambda: store.ask(c, store.sql.latest_runs, last).rows)
     return row, Latest(marks, [Seen(run) for run in reversed(found)], count)

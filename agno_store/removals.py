@@ -19,6 +19,7 @@ class Removals:
 
     def __init__(self, sql: Statements) -> None:
         self._sessions, self._runs, self._summaries = sql.sessions, sql.runs, sql.summaries
+        self._media, self._has_media = sql.media, sql.has_media("key")
         self._is_there, self._of_tenant = sql.is_there, sql.of_tenant
 
     # -- what there is ------------------------------------------------------------------------
@@ -96,6 +97,13 @@ class Removals:
         return columns.where(self._of(self._sessions)).order_by(s.session_id).with_for_update()
 
     @cached_property
+    def lock_with_media(self) -> sa.Select[Any]:
+        """When a session was made, and whether anything is kept beside its runs; the only right to write it, too."""
+        s = self._sessions.c
+        locked = sa.select(s.created_at, self._has_media)
+        return locked.where(s.session_id == sa.bindparam("key")).with_for_update()
+
+    @cached_property
     def delete(self) -> tuple[sa.Delete, sa.Delete, sa.Delete]:
         """The runs, the summaries and the rows of ``session_ids``."""
         # Children first and by name: a caller's SQLite engine may not enforce foreign keys.
@@ -103,6 +111,11 @@ class Removals:
             sa.delete(table).where(self._of(table)) for table in (self._runs, self._summaries, self._sessions)
         )
         return runs, summaries, sessions
+
+    @cached_property
+    def delete_media(self) -> sa.Delete:
+        """What is kept beside the runs of ``session_ids``."""
+        return sa.delete(self._media).where(self._of(self._media))
 
     @staticmethod
     def _of(table: sa.Table) -> sa.ColumnElement[bool]:

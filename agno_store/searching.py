@@ -11,14 +11,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import islice
+from functools import partial
 from typing import Any
 
+from sqlalchemy import Select
 from sqlalchemy.engine import Connection, RowMapping
 
 from agno_store import dialects, encoding, envelope, escapes, owners, rows
 from agno_store.errors import InvalidArgument
 from agno_store.paging import Page, SessionFilter
+from agno_store.reads import Reads
 from agno_store.records import SESSION_PAYLOADS
 from agno_store.reports import Found, Place, whole_seconds
 from agno_store.sending import Row, Sending
@@ -50,9 +52,10 @@ def checked(text: Any) -> str:
 
 
 def search(
-    c: Connection, sql: Survey, sending: Sending, which: SessionFilter, page: Page, text: str, most: int
+    c: Connection, store: Reads, sql: Survey, which: SessionFilter, page: Page, text: str, most: int
 ) -> tuple[list[Found], str | None]:
     """Return the sessions of a page in which a text stands, ``most`` at the most, and where to go on."""
+    sending = store.sending
     # What is sealed may hold any text: the database cannot tell, so all of it is opened and looked into.
     texts = as_stored(text) + [envelope.BEGINNING] * (sending.key_id is not None)
     keys = sql.keys(which.shape, page.shape, dialects.of(c.engine).read_along)
@@ -65,9 +68,7 @@ def search(
         session_id = row["session_id"]
         places = _in_session(c, sql, sending, row, text) if session_id in themselves else []
         if session_id in runs:
-            statement, most_of_runs = sql.next_run_holding(texts), PLACES - len(places)
-            holding = _holding(c, statement, sending, row, runs[session_id])
-            places += islice((place for run in holding for place in _in_run(run, text)), most_of_runs)
+            places += _in_runs(c, store, sql.next_run_holding(texts), row, runs[session_id], text, PLACES - len(places))
         if places:
             found.append(_found(row, places))
         if len(found) == most:
@@ -98,12 +99,24 @@ def _in_session(c: Connection, sql: Survey, sending: Sending, session: RowMappin
     return places[:PLACES]
 
 
-def _holding(c: Connection, statement: Any, sending: Sending, session: RowMapping, first: int) -> Iterator[Row]:
-    """Give each run from ``first`` on in which the database has found the text, or what may be the text."""
-    this = {"session_id": session["session_id"], "session_created_at": session["created_at"], "run_index": first}
-    while (row := c.execute(statement, this).mappings().first()) is not None:
-        yield sending.open(dict(row))
-        this["run_index"] = row["run_index"] + 1
+def _in_runs(
+    c: Connection, store: Reads, statement: Select[Any], session: RowMapping, first: int, text: str, most: int
+) -> list[Place]:
+    """Return the places in the runs from ``first`` on in which the database has found the text, or what may be it."""
+    found, at = list[Place](), first
+    this = {"session_id": session["session_id"], "session_created_at": session["created_at"]}
+    while len(found) < most:
+        next_one = partial(_next, c, store.sending, statement, {**this, "run_index": at})
+        row = next(iter(store.whole(c, next_one)), None)
+        if row is None:
+            break
+        found += _in_run(row, text)
+        at = row["run_index"] + 1
+    return found[: max(most, 0)]
+
+
+def _next(c: Connection, sending: Sending, statement: Select[Any], asked: Mapping[str, Any]) -> list[Row]:
+    return [sending.open(dict(row)) for row in c.execute(statement, asked).mappings()]
 
 
 def _in_run(row: Row, text: str) -> list[Place]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from agno_store import bridge, encoding, filtering, rows
+from agno_store import apart, bridge, encoding, filtering, rows
 from agno_store.errors import ConfigurationError, EncodingError, InvalidArgument
 from agno_store.history import Known, Seen
 from agno_store.hooks import BeforeWrite
@@ -71,6 +71,7 @@ def prepared(
     *,
     before_write: BeforeWrite | None = None,
     keeps_updated_at: bool = False,
+    media_over: int | None = None,
 ) -> SessionSave:
     """Return a session ready to be stored, with what its caller had read of it."""
     record: Session = bridge.session_record(session)
@@ -84,7 +85,7 @@ def prepared(
         summary = None if summary is None else filtering.summary(before_write, summary, *whose)
     base, version = _as_read(bridge.snapshot_of(session), record.version, store, columns["session_id"])
     runs = runs_of(session) or () if bridge.brings_runs(session) else None
-    brought = None if runs is None else prepared_runs(runs, record, now, unstorable, before_write)
+    brought = None if runs is None else prepared_runs(runs, record, now, unstorable, before_write, media_over)
     digests = None if brought is None else rows.run_digests(brought)
     save = SessionSave(
         store=store,
@@ -95,7 +96,7 @@ def prepared(
         on_conflict=on_conflict,
         created_at=_moment(record.created_at, "created_at"),
         updated_at=_moment(record.updated_at, "updated_at") if keeps_updated_at else None,
-        runs=[] if digests is None else _changed(brought or [], digests, base),
+        runs=[] if digests is None else _changed(brought or [], digests, base, media_over),
         run_digests=digests,
     )
     _tell_marked(f"session {record.session_id!r}", marks)
@@ -138,26 +139,38 @@ def prepared_run(
     now: int,
     unstorable: str | None,
     before_write: BeforeWrite | None = None,
+    media_over: int | None = None,
 ) -> dict[str, Any] | None:
-    """Return a run's columns, or None for one that is not to be stored."""
+    """Return a run's columns, or None for one that is not to be stored.
+
+    Its texts of more than ``media_over`` bytes stand beside its payload.
+    """
     record: Run = bridge.run_record(run)
     marks = _marks(run, unstorable)
     columns = rows.run_columns(record, session_id, user_id, now, marks)
     _tell_marked(f"run {record.run_id!r} of session {session_id!r}", marks)
-    return columns if before_write is None else filtering.run(before_write, columns)
+    kept: dict[str, Any] | None = columns if before_write is None else filtering.run(before_write, columns)
+    return None if kept is None else {**kept, "run_data": apart.parted(kept["run_data"], media_over)}
 
 
 def prepared_runs(
-    runs: Iterable[Any], session: Session, now: int, unstorable: str | None, before_write: BeforeWrite | None
+    runs: Iterable[Any],
+    session: Session,
+    now: int,
+    unstorable: str | None,
+    before_write: BeforeWrite | None,
+    media_over: int | None,
 ) -> list[Any]:
     """Return the columns of the runs that are saved with a session. One that could not be read is left as stored."""
     readable = [run for run in runs if not encoding.is_corrupt(getattr(run, "content", None))]
     whose = (session.session_id, session.user_id)
-    columns = [prepared_run(run, *whose, now, unstorable, before_write) for run in readable]
+    columns = [prepared_run(run, *whose, now, unstorable, before_write, media_over) for run in readable]
     return list({run["run_id"]: run for run in columns if run is not None}.values())
 
 
-def _changed(runs: Sequence[Any], digests: Mapping[str, bytes], base: Snapshot | None) -> list[Any]:
+def _changed(
+    runs: Sequence[Any], digests: Mapping[str, bytes], base: Snapshot | None, media_over: int | None
+) -> list[Any]:
     """Return the runs that are not as their caller has read them, in the form in which they will be read.
 
     agno 2 writes empty entries that it does not read, and the other way round. Stored as it reads them, they are the
@@ -165,7 +178,10 @@ def _changed(runs: Sequence[Any], digests: Mapping[str, bytes], base: Snapshot |
     """
     known: Mapping[str, bytes] = {} if base is None or base.runs is None else base.runs
     changed = [run for run in runs if known.get(run["run_id"]) != digests[run["run_id"]]]
-    return [{**run, "run_data": _as_it_is_read(run["run_type"], run["run_data"])} for run in changed]
+    return [
+        {**run, "run_data": apart.parted(_as_it_is_read(run["run_type"], run["run_data"]), media_over)}
+        for run in changed
+    ]
 
 
 def _as_it_is_read(run_type: str, run_data: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection
 
-from agno_store import dialects, rows
+from agno_store import apart, dialects, rows
 from agno_store.clock import now
 from agno_store.quick import RUN, Quick
 from agno_store.records import Receipt
@@ -49,6 +49,8 @@ class Shortcuts:
         self._seen.pop((session_id, None), None)
 
     def _may_be_new(self, run: Mapping[str, Any]) -> bool:
+        if apart.parts_of(run["run_data"]):  # what is kept beside it is written with it
+            return False
         session_id = run["session_id"]
         return (session_id, None) in self._seen and (session_id, run["run_id"]) not in self._seen
 

@@ -32,7 +32,7 @@ class Statements(Listings):
     def __init__(self, names: Names, tenant_id: str | None = None) -> None:
         all_tables = tables.addressed(names, _SESSION_KEY)
         super().__init__(all_tables, all_tables.sessions.c.tenant_id == tenant_id)  # IS NULL where there is none
-        self.names = names
+        self.names, self.media = names, all_tables.media
 
     # -- schema -------------------------------------------------------------------------------
 
@@ -96,7 +96,12 @@ class Statements(Listings):
             of_run(r.run_index).label("run_index"),
             of_run(r.version).label("run_version"),
             of_run(r.user_id).label("run_user_id"),
+            self.has_media("key"),
         ]
+
+    def has_media(self, key: str) -> sa.ColumnElement[bool]:
+        """Whether texts are kept beside the runs of the session ``key``."""
+        return sa.exists().where(self.media.c.session_id == sa.bindparam(key)).label("has_media")
 
     @cached_property
     def insert_session(self) -> sa.Insert:
@@ -240,6 +245,10 @@ class Statements(Listings):
     @cached_property
     def update_summary(self) -> sa.Update:
         return sa.update(self.summaries).where(self.summaries.c.session_id == sa.bindparam("key"))
+
+    @cached_property
+    def delete_media(self) -> sa.Delete:
+        return sa.delete(self.media).where(self.media.c.session_id == sa.bindparam("key"))
 
     @cached_property
     def delete_summary(self) -> sa.Delete:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from agno_store import dialects, encoding, owners, rows, tenants
+from agno_store import apart, dialects, encoding, owners, rows, tenants
 from agno_store.clock import now, unlike_any
 from agno_store.errors import NotFound
 from agno_store.reads import Reads
@@ -23,6 +23,9 @@ from agno_store.sending import Answer, Row, Statement
 
 class Store(Reads):
     """The operations of one store. Rows go in encoded and come out as they are stored."""
+
+    media_over: int | None = None
+    """From how many bytes on a text of a run is kept beside it."""
 
     # -- writing sessions ---------------------------------------------------------------------
 
@@ -118,8 +121,10 @@ class Store(Reads):
         return deleted
 
     def _delete_session(self, c: Connection, session_id: str) -> None:
+        self.let_go(c, [session_id])
         # Children first and by name: a caller's SQLite engine may not enforce foreign keys.
-        for statement in (self.sql.delete_session_runs, self.sql.delete_summary, self.sql.delete_session):
+        beside = () if dialects.cascades(c) else (self.sql.delete_media,)
+        for statement in (*beside, self.sql.delete_session_runs, self.sql.delete_summary, self.sql.delete_session):
             self.ask(c, statement, {"key": session_id})
 
     def _refuse_claim(self, c: Connection, session_id: str, user_id: str) -> None:
@@ -206,7 +211,7 @@ class Store(Reads):
             if only_new:
                 return rows.run_receipt(run, *found, is_new=False)
             # PostgreSQL tells of a run as it was before it waited for the lock: by now it may be another, or gone.
-            updated = self._update_run(c, run, found)
+            updated = self._update_run(c, run, found, has_media=bool(locked["has_media"]))
             if updated is not None:
                 return rows.run_receipt(run, *updated, is_new=False)
         position = locked["next_run_index"]
@@ -216,16 +221,20 @@ class Store(Reads):
         return receipt
 
     def _insert_run(self, c: Connection, run: Mapping[str, Any], position: int) -> Receipt:
-        self._send(c, self.sql.insert_run, {**run, "run_index": position})
+        self._send(c, self.sql.insert_run, {**run, "run_data": apart.row(run["run_data"]), "run_index": position})
+        self.keep(c, run["session_id"], run["run_data"], run["updated_at"])
         if self.quick.note is not None:
             self.quick.note(run, position)
         return rows.run_receipt(run, position)
 
-    def _update_run(self, c: Connection, run: Mapping[str, Any], found: tuple[int, int]) -> tuple[int, int] | None:
+    def _update_run(
+        self, c: Connection, run: Mapping[str, Any], found: tuple[int, int], *, has_media: bool
+    ) -> tuple[int, int] | None:
         """Change a run where it stands, and return its place and version; None where it is gone."""
+        key = {"key": run["session_id"], "run_key": run["run_id"]}
+        before = self.ask(c, self.sql.one_run, key).first if has_media else None
         names = ["status", "run_data", "parent_run_id", "updated_at", *(["user_id"] if run["user_id"] else [])]
-        changes = {name: run[name] for name in names}
-        sent = {"key": run["session_id"], "run_key": run["run_id"], **changes}
+        sent = {**key, **{name: run[name] for name in names}, "run_data": apart.row(run["run_data"])}
         if c.dialect.update_returning:
             row = self._send(c, self.sql.update_run_returning, sent).first
             updated = None if row is None else (row["run_index"], row["version"])
@@ -233,6 +242,7 @@ class Store(Reads):
             updated = (found[0], found[1] + 1) if self._send(c, self.sql.update_run, sent).matched else None
         if updated is not None:
             self.set_columns(c, run["session_id"], {"updated_at": run["updated_at"]}, changes_runs=True)
+            self.keep(c, run["session_id"], run["run_data"], run["updated_at"], before)
         return updated
 
     def change_run(
@@ -247,7 +257,8 @@ class Store(Reads):
         """Let ``change`` edit a run's row, decoded, and store it if it answers UPDATED."""
         session = self._locked(c, session_id)
         key = {"key": session_id, "run_key": run_id}
-        row = self.ask(c, self.sql.one_run, key).first
+        found = self.whole(c, lambda: self.ask(c, self.sql.one_run, key).rows)
+        row = found[0] if found else None
         if (
             session is None
             or row is None
@@ -258,13 +269,14 @@ class Store(Reads):
         outcome = change(run)
         if outcome is not RunUpdate.UPDATED:
             return outcome
-        moment = now()
+        moment, text = now(), apart.parted(encoding.encode(run["run_data"], "run_data"), self.media_over)
         changes = {
             "status": rows.optional_id(run["status"], "status"),
-            "run_data": encoding.encode(run["run_data"], "run_data"),
+            "run_data": apart.row(text),
             "updated_at": moment,
         }
         self._send(c, self.sql.update_run, key | changes)
+        self.keep(c, session_id, text, moment, row)
         if session_data is not None:
             self._write_session_data(c, session_id, session["version"], session_data, changes_runs=True)
         else:
@@ -280,16 +292,56 @@ class Store(Reads):
         if session_id is not None:
             keys = [(session_id, run_id) for run_id in ids]
         else:
-            found = [self.run(c, run_id, None, user_id) for run_id in ids]
-            keys = sorted((row["session_id"], row["run_id"]) for row in found if row is not None)
+            found = [row for run_id in ids for row in self.called(c, run_id, None, user_id)]
+            keys = sorted((row["session_id"], row["run_id"]) for row in found)
         deleted = 0
         for session, run_id in keys:
             # Looked at under the lock: the session may have been handed over meanwhile.
-            if self._locked(c, session) is not None and self.run(c, run_id, session, user_id) is not None:
+            if self._locked(c, session) is not None and (there := self.called(c, run_id, session, user_id)):
                 deleted += self.ask(c, self.sql.delete_run, {"key": session, "run_key": run_id}).matched
+                self.collect(c, session, apart.digests(there[0]["run_data"]))
                 # On a cluster the lock is not seen by other nodes: writers meet in the row that both have written.
                 self.set_columns(c, session, {"updated_at": now()}, changes_runs=True)
         return deleted
+
+    # -- what is kept beside runs -------------------------------------------------------------
+
+    def keep(
+        self, c: Connection, session_id: str, text: str, moment: int, before: Mapping[Any, Any] | None = None
+    ) -> None:
+        """Store what stands beside a run that was written, and delete what it alone needed as it was ``before``."""
+        parts = apart.parts_of(text)
+        if isinstance(text, apart.Apart):
+            new = {digest: parts[digest] for digest in parts.keys() - self.kept(c, session_id, text)}
+            places = {} if self.objects is None else dict(text.places)
+            if self.objects is not None:  # what was there when that was looked at, or is known only now
+                places |= self.objects.put(session_id, {each: new[each] for each in new.keys() - places.keys()})
+            for digest, letters in new.items():
+                data = {"data": None if digest in places else letters, "place": places.get(digest)}
+                key = {"session_id": session_id, "digest": digest, "created_at": moment}
+                self._send(c, self.parts.insert, {**key, **data, "size": len(letters.encode())})
+        if before is not None:
+            self.collect(c, session_id, [each for each in apart.digests(before["run_data"]) if each not in parts])
+
+    def kept(self, c: Connection, session_id: str, text: str) -> set[str]:
+        """Return which of what stands beside a run its session has already. Writes nothing."""
+        asked = {"key": session_id, "digests": list(apart.parts_of(text))}
+        return set(c.execute(self.parts.there, asked).scalars())
+
+    def let_go(self, c: Connection, session_ids: Iterable[str]) -> None:
+        """Note which objects go with sessions that are about to be deleted."""
+        if self.objects is not None:
+            self.objects.leave(c, c.execute(self.parts.places, {"session_ids": list(session_ids)}).scalars())
+
+    def collect(self, c: Connection, session_id: str, digests: Iterable[str]) -> None:
+        """Delete those texts of a session that no run of it needs any more; whoever calls holds the session."""
+        asked = {"key": session_id, "digests": list(digests)}
+        if asked["digests"]:
+            gone = {row.digest: row.place for row in c.execute(self.parts.unneeded, asked)}
+            if gone:
+                c.execute(self.parts.delete, {"key": session_id, "digests": list(gone)})
+            if self.objects is not None:
+                self.objects.leave(c, [place for place in gone.values() if place is not None])
 
     # -- summaries ----------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from agno_store.dialects.payloads import Bytes, Text
+from agno_store.dialects.payloads import Bytes, Holds, Text
 from agno_store.listings import Hint
 from agno_store.names import Names
 from agno_store.paging import Page, SessionFilter
@@ -33,10 +33,10 @@ class Survey(Statements):
     @cached_property
     def sized(self) -> sa.Subquery:
         """A row for each session: whose it is, and how many runs and bytes it holds."""
-        s, u, r = self.sessions.c, self.summaries.c, self._run_totals.c
+        s, u, r, m = self.sessions.c, self.summaries.c, self._run_totals.c, self._media_totals.c
         payloads = [*(s[name] for name in SESSION_PAYLOADS), *(u[name] for name in _SUMMARY)]
         own = [sa.func.coalesce(Bytes(column), 0) for column in payloads]
-        of_runs = sa.func.coalesce(r.bytes, 0)
+        of_runs = sa.func.coalesce(r.bytes, 0) + sa.func.coalesce(m.bytes, 0)
         component = sa.case(
             (s.session_type == "agent", s.agent_id), (s.session_type == "team", s.team_id), else_=s.workflow_id
         )
@@ -52,9 +52,9 @@ class Survey(Statements):
                 sum(own, of_runs).label("bytes"),
             )
             .select_from(
-                self.sessions.outerjoin(self.summaries, u.session_id == s.session_id).outerjoin(
-                    self._run_totals, r.session_id == s.session_id
-                )
+                self.sessions.outerjoin(self.summaries, u.session_id == s.session_id)
+                .outerjoin(self._run_totals, r.session_id == s.session_id)
+                .outerjoin(self._media_totals, m.session_id == s.session_id)
             )
             .where(self.of_tenant, self.is_there)
             .subquery("sized")
@@ -62,15 +62,17 @@ class Survey(Statements):
 
     @cached_property
     def _run_totals(self) -> sa.Subquery:
-        r, mine = self.runs.c, self.sessions.alias("mine")
-        total = sa.func.sum(Bytes(r.run_data)).label("bytes")
-        return (
-            sa.select(r.session_id, sa.func.count().label("runs"), total)
-            .join(mine, mine.c.session_id == r.session_id)
-            .where(mine.c.tenant_id == self.tenant_id)
-            .group_by(r.session_id)
-            .subquery("run_totals")
-        )
+        count, total = sa.func.count().label("runs"), sa.func.sum(Bytes(self.runs.c.run_data)).label("bytes")
+        return self._totals(self.runs, count, total).subquery("run_totals")
+
+    @cached_property
+    def _media_totals(self) -> sa.Subquery:
+        return self._totals(self.media, sa.func.sum(self.media.c.size).label("bytes")).subquery("media_totals")
+
+    def _totals(self, table: sa.Table, *totals: sa.ColumnElement[Any]) -> sa.Select[Any]:
+        mine, session_id = self.sessions.alias("mine").c, table.c.session_id
+        joined = sa.select(session_id, *totals).join(mine.session_id.table, mine.session_id == session_id)
+        return joined.where(mine.tenant_id == self.tenant_id).group_by(session_id)
 
     @cached_property
     def totals(self) -> sa.Select[Any]:
@@ -114,6 +116,13 @@ class Survey(Statements):
         total = sa.func.coalesce(sa.func.sum(Bytes(r.run_data)), 0).label("bytes")
         return self._of_days(r.created_at, total).join(self.sessions, self.sessions.c.session_id == r.session_id)
 
+    @cached_property
+    def media_of_days(self) -> sa.Select[Any]:
+        """The same for what is kept beside them."""
+        m = self.media.c
+        total = sa.func.coalesce(sa.func.sum(m.size), 0).label("bytes")
+        return self._of_days(m.created_at, total).join(self.sessions, self.sessions.c.session_id == m.session_id)
+
     def _of_days(self, moment: sa.Column[Any], total: sa.ColumnElement[Any]) -> sa.Select[Any]:
         # Written out: of two equal parameters PostgreSQL does not know that they are.
         day = moment // sa.literal_column(str(DAY), sa.BigInteger())
@@ -149,7 +158,7 @@ class Survey(Statements):
         r = self.runs.c
         return (
             sa.select(r.session_id, sa.func.min(r.run_index).label("run_index"))
-            .where(r.session_id.in_(sa.bindparam("session_ids", expanding=True)), _hold([r.run_data], texts))
+            .where(r.session_id.in_(sa.bindparam("session_ids", expanding=True)), self._in_run(texts))
             .group_by(r.session_id)
         )
 
@@ -157,7 +166,14 @@ class Survey(Statements):
         """The first run from ``run_index`` on, of the session made at ``session_created_at``, that holds one."""
         r = self.runs.c
         behind = r.run_index >= sa.bindparam("run_index")
-        return self.session_runs.where(behind, _hold([r.run_data], texts)).limit(1)
+        return self.session_runs.where(behind, self._in_run(texts)).limit(1)
+
+    def _in_run(self, texts: Iterable[str]) -> sa.ColumnElement[bool]:
+        """Whether a run holds one of these, in its payload or beside it."""
+        r, m, texts = self.runs.c, self.media.c, list(texts)
+        named = m.session_id == r.session_id, Holds(r.run_data, m.digest)
+        beside = sa.exists().where(*named, _hold([m.data], texts)).correlate(self.runs)
+        return sa.or_(_hold([r.run_data], texts), beside)
 
 
 @lru_cache(maxsize=64)

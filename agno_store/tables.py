@@ -16,7 +16,7 @@ from agno_store import types
 from agno_store.errors import ConfigurationError
 from agno_store.names import Names
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007")
 """Every revision this release knows, in order; a test ties it to the script directory."""
 
 HEAD = REVISIONS[-1]
@@ -28,6 +28,7 @@ class Tables(NamedTuple):
     sessions: sa.Table
     runs: sa.Table
     summaries: sa.Table
+    media: sa.Table
 
 
 Extend = Callable[[Tables], None]
@@ -51,7 +52,7 @@ def metadata(n: Names, extend: Extend | None = None) -> sa.MetaData:
 
 def _declared(n: Names, session_key: sa.types.TypeEngine[str]) -> sa.MetaData:
     meta = sa.MetaData()
-    for declare in (_sessions, _runs, _summaries):
+    for declare in (_sessions, _runs, _summaries, _media):
         declare(n, meta, session_key)
     return meta
 
@@ -226,6 +227,28 @@ def _summaries(n: Names, meta: sa.MetaData, session_key: sa.types.TypeEngine[str
             ["session_id"],
             [n.qualify(n.sessions, "session_id")],
             name=f"fk_{n.summaries}_session_id",
+            ondelete="CASCADE",
+        ),
+        schema=n.schema,
+    )
+
+
+def _media(n: Names, meta: sa.MetaData, session_key: sa.types.TypeEngine[str]) -> None:
+    sa.Table(
+        n.media,
+        meta,
+        sa.Column("session_id", session_key, nullable=False),
+        sa.Column("digest", types.ID, nullable=False),
+        sa.Column("size", types.COUNT, nullable=False),
+        sa.Column("data", types.TEXT),
+        sa.Column("place", types.TEXT),
+        sa.Column("created_at", types.TIME, nullable=False),
+        sa.PrimaryKeyConstraint("session_id", "digest", name=f"pk_{n.media}"),
+        # What deletes a session need not know of this table: a release before it, or SQL by hand.
+        sa.ForeignKeyConstraint(
+            ["session_id"],
+            [n.qualify(n.sessions, "session_id")],
+            name=f"fk_{n.media}_session_id",
             ondelete="CASCADE",
         ),
         schema=n.schema,

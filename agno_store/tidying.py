@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
-from agno_store import escapes, owners
+from agno_store import apart, dialects, escapes, owners
 from agno_store.clock import now
 from agno_store.records import Removed
 from agno_store.removals import Removals
@@ -84,6 +84,9 @@ class Tidying:
         due = [each.session_id for each in self._due(c, found, which)]
         if not due:
             return Removed(kept=len(found)), True
+        self._store.let_go(c, due)
+        if not dialects.cascades(c):
+            c.execute(self._sql.delete_media, {"session_ids": due})
         runs, summaries, sessions = (c.execute(each, {"session_ids": due}).rowcount for each in self._sql.delete)
         return Removed(sessions, runs, summaries, len(found) - sessions), True
 
@@ -164,10 +167,13 @@ class Tidying:
     def delete_runs(self, c: Connection, found: Found, places: Sequence[int]) -> tuple[Removed, bool]:
         """Delete runs of a session, and its summary, which may repeat them; return that it is over."""
         key = {"key": found.session_id}
-        row = c.execute(self._store.sql.lock_session, {"session_id": found.session_id}).first()
+        row = c.execute(self._sql.lock_with_media, key).first()
         if row is None or row.created_at != found.created_at:  # another one, whose runs stand at the same places
             return Removed(), True
-        runs = c.execute(self._sql.delete_these_runs, {**key, "places": places}).rowcount
+        these = {**key, "places": places}
+        marked = c.execute(self._store.parts.marks_of, these).scalars().all() if row.has_media else []
+        runs = c.execute(self._sql.delete_these_runs, these).rowcount
+        self._store.collect(c, found.session_id, {digest for text in marked for digest in apart.digests(text)})
         summaries = c.execute(self._store.sql.delete_summary, key).rowcount
         # As in piece(): on a cluster this is where writers meet.
         self._store.set_columns(c, found.session_id, {"updated_at": now()}, changes_runs=True)

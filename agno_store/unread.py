@@ -11,13 +11,12 @@ would have told.
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
 from typing import Any, SupportsIndex
 
-from agno_store import encoding
+from agno_store import apart, encoding
 
 _HEAD = (
     *("run_id", "session_id", "agent_id", "team_id", "workflow_id", "parent_run_id", "user_id", "status"),
@@ -39,7 +38,7 @@ class Kept:
     def __init__(self, row: Mapping[Any, Any]) -> None:
         self.row: Mapping[Any, Any] | None = row
         self.version: tuple[int, int, int] = row["run_index"], row["version"], row["updated_at"]
-        self.size = sys.getsizeof(row["run_data"]) + BESIDE
+        self.size = apart.size(row["run_data"]) + BESIDE
         self.cls: type | None = None
         self.head: dict[str, Any] = {}
 

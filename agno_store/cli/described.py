@@ -12,6 +12,7 @@ _TABLES: Mapping[str, str] = MappingProxyType(
         "sessions": "a row for each session",
         "runs": "a row for each run, members' runs included",
         "summaries": "the summary of a session, where it has one",
+        "media": "a row for each long text of a session's runs that is kept beside them",
         "upgrades": "the journal of the upgrades; no revision makes it: it is there before the first is run",
     }
 )
@@ -63,6 +64,14 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "run_index": "the last run it covers, where that is known",
             "created_at": "when the session got its first",
             "updated_at": "when this one was written",
+        },
+        "media": {
+            "session_id": "the session whose runs need it",
+            "digest": "the SHA-256 of the text, by which the runs name it",
+            "size": "its bytes",
+            "data": "the text, as it stood between its quotation marks; empty where it is elsewhere",
+            "place": "its key in the store of objects, where it is there",
+            "created_at": "when it was first stored",
         },
         "upgrades": {
             "entry": "counts up",

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from agno_store.dialects import own
 from agno_store.dialects.base import Dialect, Scope
 from agno_store.errors import ConfigurationError, MissingDriver
 
@@ -88,6 +89,11 @@ class OfClass:
 def of(engine: Engine) -> Dialect:
     """Return the dialect of an engine."""
     return by_name(engine.dialect.name)
+
+
+def cascades(connection: Connection) -> bool:
+    """Whether what refers to a row is sure to be deleted with it: SQLite does that where its engine asks for it."""
+    return of(connection.engine).cascades or own.is_own(connection)
 
 
 def parse_url(url: str | URL, *, asynchronous: bool = False) -> tuple[URL, Dialect]:

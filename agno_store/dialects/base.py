@@ -78,6 +78,9 @@ class Dialect(abc.ABC):
     notices_after: ClassVar[float] = 0.0
     """Seconds until a writer that waits notices that its turn has come."""
 
+    cascades: ClassVar[bool] = True
+    """Whether what refers to a row is deleted with it, whoever has made the engine."""
+
     writes_two_tables: ClassVar[bool] = False
     """Whether a statement can write to one table what it has written to another."""
 

@@ -61,6 +61,7 @@ class SQLite(Dialect):
     default_driver = "pysqlite"
     async_drivers: ClassVar[Mapping[str, str]] = {"aiosqlite": "aiosqlite"}
     ddl_rolls_back = True
+    cascades = False
     interruptible = False
     notices_after = 0.11  # waiting writers look again every 0.1 seconds, and nobody queues
     clock = "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"

@@ -7,6 +7,7 @@ is put to sleep; a task gives way to the others of its loop meanwhile.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 import threading
 import time
@@ -96,6 +97,13 @@ def pause(seconds: float) -> None:
         await_only(asyncio.sleep(seconds))
     else:
         time.sleep(seconds)
+
+
+def called(method: Callable[..., Any], *args: Any) -> Any:
+    """Call what may take its time; in a task it is awaited, where it is a coroutine function, or runs in a thread."""
+    if not in_task():
+        return method(*args)
+    return await_only(method(*args) if inspect.iscoroutinefunction(method) else asyncio.to_thread(method, *args))
 
 
 def attempts(timeout: float, *, every: float = 0.05) -> Iterator[int]:

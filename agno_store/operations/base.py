@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Any, TypeVar
 
-from agno_store import filtering, rows
+from agno_store import filtering, rows, shapes
+from agno_store.apart import Apart
+from agno_store.clock import now
 from agno_store.errors import InvalidArgument
 from agno_store.history import History
 from agno_store.hooks import BeforeWrite
@@ -81,6 +83,9 @@ class Base(abc.ABC):
     unstorable: str | None
     """What becomes of a value that cannot be stored: see ``docs/encoding.md``."""
 
+    media_over: int | None = None
+    """From how many bytes on a text of a run is kept beside it."""
+
     history_runs: int | None
     """How many runs a session comes with at the most: the last ones."""
 
@@ -99,6 +104,22 @@ class Base(abc.ABC):
         """Know of a run that was stored: whoever reads its session next need not read it."""
         if receipt.is_new:
             self._history.add({**run, "run_index": receipt.run_index, "version": receipt.version}, self.history_runs)
+
+    def _put_apart(self, run: dict[str, Any]) -> dict[str, Any]:
+        """Return a run's columns, what is kept beside it put into the store of objects, unless its session has it."""
+        text, objects = run["run_data"], self._store.objects
+        if objects is None or not isinstance(text, Apart):
+            return run
+        there = self._read(self._store.kept, run["session_id"], text)
+        new = {digest: letters for digest, letters in text.parts.items() if digest not in there}
+        return {**run, "run_data": Apart.of(text, text.parts, objects.put(run["session_id"], new))}
+
+    def _prepared_run(self, run: Any, session_id: str, user_id: str | None) -> dict[str, Any] | None:
+        """Return a run's columns ready to be stored, or None for one that is not to be."""
+        columns = shapes.prepared_run(
+            run, session_id, user_id, now(), self.unstorable, self._before_write, self.media_over
+        )
+        return None if columns is None else self._put_apart(columns)
 
     def _part_of_session(self, session_id: str, user_id: str | None, part: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return of a part of a session's data what is to be stored."""

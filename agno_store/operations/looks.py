@@ -62,9 +62,7 @@ class LookOperations(Base):
             return Listing(found, None)
         while len(found) < limit:
             page = Page.of(by, "desc", SESSION_SORTS, limit=searching.BATCH, page=None, after=place)
-            some, place = self._list(
-                searching.search, survey, self._store.sending, which, page, wanted, limit - len(found)
-            )
+            some, place = self._list(searching.search, self._store, survey, which, page, wanted, limit - len(found))
             found += some
             if place is None:
                 break

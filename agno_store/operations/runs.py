@@ -141,9 +141,6 @@ class RunOperations(Base):
         )
         return None if receipt is None else receipt.is_new
 
-    def _prepared_run(self, run: Any, session_id: str, user_id: str | None) -> dict[str, Any] | None:
-        return shapes.prepared_run(run, session_id, user_id, now(), self.unstorable, self._before_write)
-
     def cancel_pending_run(
         self,
         run_id: str,

@@ -184,8 +184,7 @@ class SessionOperations(Base):
         store: Any = self._put if save.may_be_repeated else self._write
         columns = None
         if run is not None:
-            user_id = save.columns["user_id"]
-            columns = shapes.prepared_run(run, save.session_id, user_id, now(), self.unstorable, self._before_write)
+            columns = self._prepared_run(run, save.session_id, save.columns["user_id"])
         if columns is None:
             row = store(self._store.save_session, save, quick=self._store.quick.for_session(save))
         else:
@@ -224,6 +223,7 @@ class SessionOperations(Base):
             self._policy(on_conflict),
             before_write=self._before_write,
             keeps_updated_at=preserve_updated_at,
+            media_over=self.media_over,
         )
 
         def work(connection: Any) -> list[Any]:
@@ -249,7 +249,13 @@ class SessionOperations(Base):
 
     def _prepared(self, session: Any, on_conflict: str) -> SessionSave:
         return shapes.prepared(
-            session, self._origin, now(), self.unstorable, on_conflict, before_write=self._before_write
+            session,
+            self._origin,
+            now(),
+            self.unstorable,
+            on_conflict,
+            before_write=self._before_write,
+            media_over=self.media_over,
         )
 
     def _policy(self, on_conflict: str | None) -> str:

@@ -12,6 +12,8 @@ from agno_store.operations.base import Base
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sqlalchemy.engine import Connection
+
     from agno_store.clearing import Clearing
     from agno_store.dialects import Dialect
     from agno_store.records import Rekeyed, Removed
@@ -40,13 +42,20 @@ class TidyOperations(Base):
         ``dry_run`` counts what would be deleted, and writes nothing.
 
         It works in small transactions, each of which stays done whatever comes after it: interrupted, or failed,
-        it is simply called again. ``on_progress`` is called after each with what has been deleted so far.
+        it is simply called again. ``on_progress`` is called after each with what has been deleted so far. Objects of a
+        ``media_store`` that are a day old and that nothing names are deleted, too; MediaUnavailable where that fails.
         Raises InvalidArgument for an age or a number that is none.
         """
         from agno_store.removed import Which
 
         which = Which.older(older_than, now(), keep_last=keep_last, user_id=rows.owner_filter(user_id))
-        return self._clearing(dry_run, on_progress).sessions(which)
+        removed = self._clearing(dry_run, on_progress).sessions(which)
+        if self._store.objects is not None and not dry_run:
+            self._store.objects.sweep(lambda places: self._read(self._named, places))
+        return removed
+
+    def _named(self, c: Connection, places: list[str]) -> set[str]:
+        return set(c.execute(self._store.parts.named, {"places": places}).scalars())
 
     def delete_user(self, user_id: str, *, dry_run: bool = False, on_progress: Progress | None = None) -> Removed:
         """Delete all that is a user's, and return what was deleted.

@@ -134,7 +134,8 @@ class _Storage:
         moment, unstorable, ask = now(), self.db.unstorable or shapes.MARK, self.db._before_write
         save = shapes.prepared(record, self.db._origin, moment, unstorable, LAST_WRITE_WINS, before_write=ask)
         created_at = _within_its_second(save.created_at, moment)
-        save = replace(save, created_at=created_at, runs=shapes.prepared_runs(runs, record, moment, unstorable, ask))
+        brought = shapes.prepared_runs(runs, record, moment, unstorable, ask, self.db.media_over)
+        save = replace(save, created_at=created_at, runs=brought)
         row, stored = self.db._put(self._save, save)
         return self._session(shapes.written(row, stored, self.db._origin, None, False))
 

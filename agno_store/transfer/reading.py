@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy.engine import Connection
 
+from agno_store import apart
 from agno_store.schema import SchemaStatus
 from agno_store.store import Store
 from agno_store.transfer.conversation import Content, Conversation, Malformed, Problem, Row, Stamp
@@ -145,13 +146,20 @@ class Reading:
             "after": after,
             "count": self._runs_at_once,
         }
-        found = self.db._read(lambda c: [dict(row) for row in c.execute(self._sql.piece, asked).mappings()])
-        for run in found:
-            self.db._store.sending.open(run, session["session_id"])
+        found = self.db._read(self._piece, asked)
         if found:
             size = sum(len(row["run_data"]) for row in found) // len(found) + 1
             self._runs_at_once = max(1, min(_MOST, BYTES_AT_ONCE // size))
         return found, len(found) == asked["count"]
+
+    def _piece(self, c: Connection, asked: dict[str, Any]) -> list[dict[str, Any]]:
+        key, opened = {"session_id": asked["session_id"]}, self.db._store.sending.open
+
+        def read() -> list[dict[str, Any]]:
+            return [opened({**key, **row}) for row in c.execute(self._sql.piece, asked).mappings()]
+
+        # Whole: what is kept beside a run here may stand in it there, and a file is read by people.
+        return [{**run, "run_data": apart.whole(run["run_data"])} for run in self.db._store.whole(c, read)]
 
 
 @dataclass(frozen=True)

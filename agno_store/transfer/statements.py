@@ -162,7 +162,7 @@ class Statements:
     @property
     def _known(self) -> sa.Select[Any]:
         s = self.sessions.c
-        known = sa.select(s.user_id, s.updated_at, s.version, s.next_run_index)
+        known = sa.select(s.user_id, s.updated_at, s.version, s.next_run_index, self.store.sql.has_media("session_id"))
         return known.where(s.session_id == sa.bindparam("session_id"))
 
     @cached_property

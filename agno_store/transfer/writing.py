@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Insert, Update
 from sqlalchemy.engine import Connection, RowMapping
 
-from agno_store import dialects, encoding, owners, rows, tenants
+from agno_store import apart, dialects, encoding, owners, rows, tenants
 from agno_store.clock import unlike_any
 from agno_store.history import EVERYTHING
 from agno_store.transfer.columns import RUN, SESSION, SUMMARY, complete
@@ -52,6 +52,7 @@ class _Arrival:
         self._session, self._key = session, {"session_id": session["session_id"]}
         self._there = self._found(self._sql.there) if dry else self._locked()
         self._next = session["next_run_index"] if self._there is None else self._there["next_run_index"]
+        self._has_media = not dry and self._there is not None and bool(self._there["has_media"])
         self._touched: int | None = None
         self._known = self._known_runs()
         self._taken = {row["run_index"] for row in self._known.values()}
@@ -102,7 +103,7 @@ class _Arrival:
         for run in runs:
             known = self._known.get(run["run_id"])
             if known is None:
-                new.append({**self._key, **run, "run_index": self._placed(run)})
+                new.append({**self._key, **self._parted(run), "run_index": self._placed(run)})
                 self._known[run["run_id"]] = _age(run)
             elif is_newer(run, known):
                 self._insert_runs(new)  # the older one may be among them
@@ -114,7 +115,9 @@ class _Arrival:
 
     def _insert_runs(self, new: list[dict[str, Any]]) -> None:
         if new:
-            self._send(self._store.sql.insert_run, new)
+            self._send(self._store.sql.insert_run, [{**run, "run_data": apart.row(run["run_data"])} for run in new])
+            for run in new:
+                self._keep(run)
             self.done.runs.inserted += len(new)
             new.clear()
 
@@ -151,11 +154,27 @@ class _Arrival:
 
     def _replace_run(self, run: dict[str, Any], known: Mapping[Any, Any]) -> None:
         changes = {name: value for name, value in run.items() if name not in ("run_id", "run_index", "created_at")}
+        run = self._parted(run)
+        changes |= {"run_data": apart.row(run["run_data"])}
         changes["version"] = max(run["version"], known["version"] + 1)
         key = {"key": self._session["session_id"], "run_key": run["run_id"]}
+        before = self._before(key)
         self._send(self._sql.update_run, {**key, **changes})
+        self._keep(run, before)
         self._known[run["run_id"]] = _age({**run, "version": changes["version"]})
         self._touch(run)
+
+    def _parted(self, run: dict[str, Any]) -> dict[str, Any]:
+        return {**run, "run_data": apart.parted(run["run_data"], self._store.media_over)}
+
+    def _keep(self, run: Row, before: Mapping[Any, Any] | None = None) -> None:
+        if not self._dry:
+            self._store.keep(self._c, self._session["session_id"], run["run_data"], run["updated_at"], before)
+            self._has_media = self._has_media or bool(apart.parts_of(run["run_data"]))
+
+    def _before(self, key: Mapping[str, str]) -> Mapping[Any, Any] | None:
+        """Return a run as it is, where something may be kept beside it."""
+        return self._store.ask(self._c, self._store.sql.one_run, key).first if self._has_media else None
 
     def _refuse_claim(self) -> None:
         session_id, user_id = self._session["session_id"], self._session["user_id"]

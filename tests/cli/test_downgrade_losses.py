@@ -72,7 +72,7 @@ def test_tables_that_go_are_not_said_twice(fresh_url: str) -> None:
     with open_db(fresh_url) as db:
         fill(db)
     document = run("downgrade", "--to", "0001", "--db-url", fresh_url, "--yes", "--json").document
-    assert document["lost"] == {"agent_sessions_runs": 6, "agent_sessions_summaries": 3}
+    assert document["lost"] == {"agent_sessions_runs": 6, "agent_sessions_summaries": 3, "agent_sessions_media": 0}
     assert not [loss for loss in document["lost_besides"] if "_runs" in loss or "_summaries" in loss]
 
 

@@ -77,7 +77,7 @@ def test_the_diagram_is_one_that_mermaid_reads() -> None:
         assert (answer.code, first) == (0, "erDiagram")
         unread = [line for line in lines if not any(p.fullmatch(line) for p in (ENTITY, ATTRIBUTE, RELATION))]
         assert set(unread) == {"    }"}
-        assert len([line for line in lines if RELATION.fullmatch(line)]) == 2
+        assert len([line for line in lines if RELATION.fullmatch(line)]) == 3
 
 
 def test_the_drawing_shows_every_table_and_column_and_none_upon_another() -> None:

@@ -15,10 +15,9 @@ Dump = dict[str, list[dict[str, Any]]]
 
 
 def tables(db: Any) -> dict[str, sa.Table]:
-    """The store's tables as 'sessions', 'runs' and 'summaries'."""
+    """The store's tables as 'sessions', 'runs', 'summaries' and 'media'."""
     found = {table.name: table for table in metadata(db.names).sorted_tables}
-    names = {"sessions": db.names.sessions, "runs": db.names.runs, "summaries": db.names.summaries}
-    return {short: found[name] for short, name in names.items()}
+    return {short: found[getattr(db.names, short)] for short in ("sessions", "runs", "summaries", "media")}
 
 
 def dump(db: Any) -> Dump:

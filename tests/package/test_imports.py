@@ -11,8 +11,8 @@ import pytest
 from tests.package.source import FILES, PACKAGE, REVISIONS, ROOT, SCRIPTS, Import, imports, module_name, tree
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "urls", "release", "clock", "escapes", "legacy"}),
-    frozenset({"names", "encoding", "owners", "folding", "envelope", "hooks"}),
+    frozenset({"errors", "urls", "release", "clock", "escapes", "legacy", "apart"}),
+    frozenset({"names", "encoding", "owners", "folding", "envelope", "hooks", "media"}),
     frozenset({"undecoded"}),
     frozenset({"records"}),
     frozenset({"types", "beside", "codecs", "merging", "reports", "run_changes", "settings", "shown", "unread"}),
@@ -21,7 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"statements", "watching"}),
     frozenset({"quick", "tracing"}),
     frozenset({"dialects", "failures", "removals", "saving"}),
-    frozenset({"filtering", "rekeys", "sealing", "shortcuts", "survey"}),
+    frozenset({"filtering", "rekeys", "sealing", "shortcuts", "survey", "parts", "objects"}),
     frozenset({"shapes"}),
     frozenset({"engines", "reads"}),
     frozenset({"attempts", "loops", "schema", "standby", "store", "recall"}),
@@ -96,7 +96,11 @@ def test_a_module_imports_only_from_the_layers_below_it() -> None:
 
 def test_the_lowest_modules_know_hardly_any() -> None:
     lowest = {who: {whom for this, whom, _ in internal() if this == who} for who in ("names", "records", "encoding")}
-    assert lowest == {"names": {"errors"}, "records": {"undecoded", "errors"}, "encoding": {"errors", "escapes"}}
+    assert lowest == {
+        "names": {"errors"},
+        "records": {"undecoded", "errors"},
+        "encoding": {"errors", "escapes", "apart"},
+    }
     assert {whom for who, whom, _ in internal() if who == "undecoded"} == {"encoding"}
     assert {whom for who, whom, _ in internal() if who == "types"} == {"escapes", "errors"}
     assert not [found for who, _, found in internal() if who == "errors"]

@@ -1,0 +1,109 @@
+"""Long texts in a store of objects that a program brings: what is put there, and when it is deleted.
+
+An object is put there before the row that names it is committed, and deleted after the commit that deletes that row.
+So no row names one that is not there; one that no row names, because a process was killed in between, is found by its
+key and deleted when the store is pruned.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import sha256
+from itertools import islice
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+from sqlalchemy.engine import Connection
+
+from agno_store.dialects.waiting import called
+from agno_store.errors import MediaUnavailable
+from agno_store.media import MediaStore, Vanished, lost
+
+K = TypeVar("K")
+
+LEAST_AGE = 86_400
+"""Seconds: the row that names a younger object may be about to be committed."""
+
+AT_ONCE = 500
+"""Objects that are looked for in the database, or deleted, at a time."""
+
+
+class Objects:
+    """The objects of one store and tenant. Keys are given once: no two writers of one text have the same."""
+
+    def __init__(self, store: MediaStore, origin: str) -> None:
+        self._store, self._prefix = store, f"{origin}/"
+        self._leaving: WeakKeyDictionary[Connection, list[str]] = WeakKeyDictionary()
+
+    def put(self, session_id: str, parts: Mapping[str, str]) -> dict[str, str]:
+        """Put texts there, and return their keys. Raises MediaUnavailable."""
+        folder = f"{self._prefix}{sha256(session_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+        places = {}
+        for digest, letters in parts.items():
+            key = f"{folder}/{digest}-{int(time.time()):x}-{secrets.token_hex(8)}"
+            with _named("write", [key]):
+                called(self._store.put, key, letters.encode())
+            places[digest] = key
+        return places
+
+    def of(self, places: Mapping[K, str]) -> dict[K, str]:
+        """Return the texts at these places. Raises MediaUnavailable, and Vanished where one has just gone."""
+        found = {name: self._get(key) for name, key in places.items()}
+        gone = {places[name] for name, text in found.items() if text is None}
+        if not gone <= lost.get():
+            raise Vanished(gone)
+        return {name: text for name, text in found.items() if text is not None}
+
+    def _get(self, key: str) -> str | None:
+        with _named("read", [key]):
+            try:
+                data: bytes = called(self._store.get, key)
+            except LookupError:
+                return None
+            return data.decode()
+
+    # -- deleting -----------------------------------------------------------------------------
+
+    def leave(self, c: Connection, keys: Iterable[str]) -> None:
+        """Note objects whose rows a transaction deletes."""
+        self._leaving.setdefault(c, []).extend(keys)
+
+    def left(self, c: Connection) -> None:
+        """Delete those of a transaction that is committed. Raises MediaUnavailable."""
+        self._delete(self._leaving.pop(c, []))
+
+    def sweep(self, named: Callable[[list[str]], set[str]]) -> int:
+        """Delete the objects that are a day old and that no row names, and return how many. Raises MediaUnavailable."""
+        with _named("list", [self._prefix]):
+            keys = iter(list(called(self._store.keys, self._prefix)))
+        deleted = 0
+        while some := list(islice(keys, AT_ONCE)):
+            old = [key for key in some if self._is_old(key)]
+            unnamed = sorted(set(old) - named(old)) if old else []
+            self._delete(unnamed)
+            deleted += len(unnamed)
+        return deleted
+
+    def _is_old(self, key: str) -> bool:
+        moment = key.rpartition("/")[2].split("-")[1:2]
+        return key.startswith(self._prefix) and bool(moment) and int(moment[0], 16) < time.time() - LEAST_AGE
+
+    def _delete(self, keys: list[str]) -> None:
+        for start in range(0, len(keys), AT_ONCE):
+            with _named("delete", keys[start:]):
+                called(self._store.delete, keys[start : start + AT_ONCE])
+
+
+@contextmanager
+def _named(what: str, keys: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # the program's own code, which may raise anything
+        more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+        done = " What was stored or deleted in the database stays so; prune() tries again." if what == "delete" else ""
+        raise MediaUnavailable(
+            f"media_store= could not {what} {keys[0]}{more}: {type(error).__name__}: {error}.{done}", keys=keys
+        ) from error
