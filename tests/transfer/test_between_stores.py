@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from agno_store import open_db
 from agno_store.transfer import (
     Content,
     Conversation,
@@ -338,3 +340,20 @@ def test_what_has_become_unreadable_is_named_by_the_look_afterwards(source: Any,
     done = bring(target, Once(source), verify=True)
     assert (done.sessions, done.verified) == (Counts(1), 0)
     assert done.problems == [Problem("session 's'", "verified: its row is no JSON")]
+
+
+def test_what_is_kept_beside_runs_travels_with_them_and_is_kept_as_the_target_was_told() -> None:
+    long, file = "a text of some length, " * 100, io.BytesIO()
+    with open_db("sqlite://", media_over=1_000) as source, open_db("sqlite://", media_over=2_000) as target:
+        source.upsert_run({"run_id": "r", "agent_id": "a", "content": long, "more": long[:1_500]}, "s")
+        assert len(dump(source)["media"]) == 2
+        source.export(file)
+        assert long in file.getvalue().decode()
+        for given in (source, io.BytesIO(file.getvalue())):
+            done = target.import_from(given, verify=True)
+            assert (done.problems, done.verified) == ([], 1)
+        assert [row["data"] for row in dump(target)["media"]] == [long]
+        assert target.get_run("r").run_data == source.get_run("r").run_data
+        source.upsert_run({"run_id": "r", "agent_id": "a", "content": "short"}, "s")
+        assert target.import_from(source, verify=True).problems == []
+        assert dump(target)["media"] == []
