@@ -23,7 +23,7 @@ from agno_store.dialects import OfClass, Scope, parse_url
 from agno_store.dialects.waiting import Lock, caller, whole
 from agno_store.errors import AccessDenied, ConfigurationError, InvalidArgument
 from agno_store.history import History, checked_count, checked_megabytes
-from agno_store.media import MediaStore, Vanished, checked_size
+from agno_store.media import Vanished
 from agno_store.names import Names
 from agno_store.operations import Operations
 from agno_store.saving import checked_policy
@@ -74,18 +74,6 @@ class Database(Shown, Operations):
         self._watch(options["slow_operation_ms"], options["tracing"])
         self._hook(options["before_write"], options["on_append"], options["codec"])
         self._keep_apart(options["media_over"], options["media_store"])
-
-    def _keep_apart(self, media_over: int | None, media_store: MediaStore | None) -> None:
-        if self._store.sending.key_id is not None and (media_over, media_store) != (None, None):
-            raise ConfigurationError(
-                "codec= together with media_over= or media_store=: what is kept beside runs is not sealed. Leave these "
-                "out; what is there already is read, and rekey() takes it back into its runs and seals it."
-            )
-        self.media_over = self._store.media_over = checked_size(media_over)
-        if media_store is not None:
-            from agno_store.objects import Objects
-
-            self._store.objects = Objects(media_store, self._origin)
 
     def _refuse_mistakes(self, names: Names, extend: Extend | None, pooler: str | None, lock_timeout: float) -> None:
         if pooler not in (None, "transaction") or (pooler and not self.dialect.has_poolers):

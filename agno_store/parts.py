@@ -49,7 +49,9 @@ class Parts:
         m, r = self._media.c, self._runs.c
         of_session = r.session_id == sa.bindparam("key")
         # Anywhere in the payload: what is taken for a mark and is none keeps a text, and loses nothing.
-        named = sa.exists().where(of_session, Holds(r.run_data, m.digest)).correlate(self._media)
+        # Locked to be seen as it is now, whatever an engine repeats.
+        runs = sa.select(r.run_id).where(of_session, Holds(r.run_data, m.digest)).with_for_update()
+        named = runs.correlate(self._media).exists()
         return sa.select(m.digest, m.place).where(m.session_id == sa.bindparam("key"), self._these, ~named)
 
     @cached_property

@@ -12,7 +12,7 @@ from functools import partial
 
 from sqlalchemy.engine import Connection
 
-from agno_store import envelope
+from agno_store import apart, envelope
 from agno_store.clearing import Paced, Transaction
 from agno_store.errors import PayloadTooLarge
 from agno_store.records import SESSION_PAYLOADS, Rekeyed
@@ -123,13 +123,26 @@ class Rekeying:
     def _seal_runs(self, c: Connection, runs: Sequence[Row]) -> Rekeyed:
         done = Rekeyed()
         for row in runs:
-            payload, left = self._opened(row, ("run_data",))
-            done = done.plus(Rekeyed(left=left))
-            if payload:
-                key = {"key": row["session_id"], "run_key": row["run_id"]}
-                write = partial(self._store.ask, c, self._sql.write_run, {**key, **payload})
-                where = f"run {row['run_id']!r} of session {row['session_id']!r}"
-                done = done.plus(_written(write, Rekeyed(runs=1), payload, where))
+            done = done.plus(self._seal_run(c, row))
+        return done
+
+    def _seal_run(self, c: Connection, row: Row) -> Rekeyed:
+        beside = list(apart.digests(row["run_data"]))
+        if beside:
+            # What is sealed names nothing beside it: nobody could tell that it is needed, and that would stay clear.
+            (found,) = self._store.whole(c, lambda: [dict(row)])
+            row = {**row, "run_data": apart.whole(found["run_data"])}
+            if apart.digests(row["run_data"]):
+                return Rekeyed(left=1)
+        payload, left = self._opened(row, ("run_data",))
+        if not payload:
+            return Rekeyed(left=left)
+        key = {"key": row["session_id"], "run_key": row["run_id"]}
+        write = partial(self._store.ask, c, self._sql.write_run, {**key, **payload})
+        where = f"run {row['run_id']!r} of session {row['session_id']!r}"
+        done = _written(write, Rekeyed(runs=1), payload, where)
+        if done.runs:
+            self._store.collect(c, row["session_id"], beside)
         return done
 
     def _opened(self, row: Row, names: Sequence[str]) -> tuple[dict[str, str], int]:

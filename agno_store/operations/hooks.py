@@ -1,4 +1,4 @@
-"""A program's own part in a store: what it lets be stored, what it is told, and what payloads are sealed with."""
+"""A program's own part in a store: what it lets be stored, and where, what it is told, what payloads are sealed with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from agno_store.errors import ConfigurationError
 from agno_store.hooks import BeforeWrite, OnAppend, PayloadCodec
+from agno_store.media import MediaStore, checked_size
 from agno_store.names import Names
 from agno_store.operations.base import Base
 from agno_store.store import Store
@@ -38,6 +39,19 @@ class HookedOperations(Base):
         checked_key_id(codec.key_id)
         tenant_id = self._store.tenant_id
         self._store = Store(self.names, tenant_id, Sealing(codec, tenant_id, self._store.sending))
+
+    def _keep_apart(self, media_over: int | None, media_store: MediaStore | None) -> None:
+        """Keep long texts beside their runs. Raises ConfigurationError for a store that seals, and for no size."""
+        if self._store.sending.key_id is not None and (media_over is not None or media_store is not None):
+            raise ConfigurationError(
+                "media_over= and media_store= go with no codec=: what is kept beside runs is not sealed. Leave "
+                "them out; texts that are beside runs already are read, and rekey() seals them in their runs."
+            )
+        self.media_over = self._store.media_over = checked_size(media_over)
+        if media_store is not None:
+            from agno_store.objects import Objects
+
+            self._store.objects = Objects(media_store, self._origin)
 
     def _tell(self, on_append: OnAppend) -> None:
         from agno_store.appends import Appends

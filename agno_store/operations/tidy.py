@@ -72,8 +72,8 @@ class TidyOperations(Base):
         That is what another key has sealed, and what was stored before there was a codec. It works in small
         transactions, each of which stays done whatever comes after it: interrupted, or failed, it is simply called
         again. ``on_progress`` is called after each with what was done so far. What the codec cannot open, or the
-        database does not take sealed, is left as it is, and counted. No version and no time of a session or run
-        changes.
+        database does not take sealed, is left as it is, and counted; what was kept beside a run is sealed in it. No
+        version and no time of a session or run changes.
         Raises ConfigurationError for a store without ``codec=``.
         """
         from agno_store.rekeying import Rekeying

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Insert, Update
 from sqlalchemy.engine import Connection, RowMapping
 
-from agno_store import apart, dialects, encoding, owners, rows, tenants
+from agno_store import apart, dialects, encoding, envelope, owners, rows, tenants
 from agno_store.clock import unlike_any
 from agno_store.history import EVERYTHING
 from agno_store.transfer.columns import RUN, SESSION, SUMMARY, complete
@@ -165,6 +165,8 @@ class _Arrival:
         self._touch(run)
 
     def _parted(self, run: dict[str, Any]) -> dict[str, Any]:
+        if envelope.is_closed(run["run_data"]):  # one long text, which a codec looks for in the row
+            return run
         return {**run, "run_data": apart.parted(run["run_data"], self._store.media_over)}
 
     def _keep(self, run: Row, before: Mapping[Any, Any] | None = None) -> None:
