@@ -1,4 +1,4 @@
-"""A program's own part in a store: what it lets be stored, and where, what it is told, what payloads are sealed with."""
+"""A program's own part in a store: what it lets be stored, where, what it is told, and what payloads pass through."""
 
 from __future__ import annotations
 
