@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agno_store import ConfigurationError, CorruptRow
+from agno_store.dialects.limits import Limit
 from tests.contract.database import dump, overwrite
 from tests.contract.samples import append, run
 from tests.contract.sealing import codec, keys_of, places
@@ -73,6 +74,21 @@ def test_what_is_not_there_stays_unsealed_and_is_counted(media: Any, sealed: Any
     assert sealed.get_run("whole").content == OTHER
     with pytest.raises(CorruptRow, match="is kept beside it and is not there"):
         sealed.get_run("lost")
+
+
+@pytest.mark.backends("sqlite")
+@pytest.mark.variant
+def test_what_is_too_large_as_a_whole_keeps_what_is_beside_it(
+    media: Any, sealed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = ["x" * 2_000_000, "y" * 2_000_000]
+    append(media, "s", "large", content=large)
+    append(media, "s", "small", content=CANARY)
+    monkeypatch.setattr(type(media.dialect), "largest", lambda *_: Limit(4_000_000))
+    assert sealed.rekey() == (0, 1, 0, 1)
+    assert sealed.get_run("large").content == large
+    assert sealed.get_run("small").content == CANARY
+    assert len(beside(media)) == 2
 
 
 @pytest.mark.backends("sqlite")
