@@ -19,9 +19,9 @@ from tests.cli.program import run, run_installed
 from tests.cli.stores import NAMES, connected, contents, filled
 
 LOST = {
-    "base": {NAMES.sessions: "2 rows", NAMES.runs: "3 rows", NAMES.summaries: "1 row"},
-    REVISIONS[0]: {NAMES.runs: "3 rows", NAMES.summaries: "1 row"},
-    REVISIONS[1]: {NAMES.summaries: "1 row"},
+    "base": {NAMES.sessions: "2 rows", NAMES.runs: "3 rows", NAMES.summaries: "1 row", NAMES.media: "0 rows"},
+    REVISIONS[0]: {NAMES.runs: "3 rows", NAMES.summaries: "1 row", NAMES.media: "0 rows"},
+    REVISIONS[1]: {NAMES.summaries: "1 row", NAMES.media: "0 rows"},
 }
 """Which tables a downgrade of a filled store drops, and what is in them."""
 
@@ -89,7 +89,7 @@ def test_downgrade_answers_with_one_document(fresh_url: str) -> None:
     filled(fresh_url)
     document = run("downgrade", "--to", REVISIONS[0], "--db-url", fresh_url, "--yes", "--json").document
     assert list(document)[-5:] == ["from", "to", "steps", "lost", "lost_besides"]
-    assert document["lost"] == {NAMES.runs: 3, NAMES.summaries: 1}
+    assert document["lost"] == {NAMES.runs: 3, NAMES.summaries: 1, NAMES.media: 0}
     assert (document["from"], document["to"], document["state"]) == (HEAD, REVISIONS[0], "behind")
     assert [step["revision"] for step in document["steps"]] == list(REVISIONS[:0:-1])
 

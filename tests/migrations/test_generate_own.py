@@ -49,7 +49,7 @@ CHANGES = (
     ("tables.py", '\n        sa.Column("run_index", types.COUNT),\n', RUN_INDEX),
     ("tables.py", "declare(n, meta, session_key)\n    return", f"declare(n, meta, session_key){NOTES}    return"),
     ("tables.py", "    summaries: sa.Table\n", "    summaries: sa.Table\n    notes: sa.Table\n"),
-    ("names.py", "self.runs, self.summaries\n", "self.runs, self.summaries, self.notes\n"),
+    ("names.py", "self.summaries, self.media\n", "self.summaries, self.media, self.notes\n"),
     (
         "names.py",
         "    def tables(self)",

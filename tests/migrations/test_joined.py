@@ -249,7 +249,7 @@ def test_the_callers_settings_are_as_before(
         connection.exec_driver_sql("RESET ALL")
         connection.commit()
     if ending == "upgraded":
-        assert len(tables(engine, "tenant")) == 5
+        assert len(tables(engine, "tenant")) == 6
         assert tables(engine) == set()
 
 

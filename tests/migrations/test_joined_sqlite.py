@@ -70,7 +70,7 @@ def test_every_mode_of_sqlites_driver_has_transactions_to_be_part_of(fresh_url: 
     with way(engine) as connection:
         assert store.upgrade_schema(connection=connection) == EVERY
         assert tables(engine) == set()
-    assert len(tables(engine)) == 5
+    assert len(tables(engine)) == 6
     fill(store)
     engine.dispose()
 
