@@ -212,7 +212,7 @@ def test_a_callers_engine_serves_and_stays_open(engine: sa.Engine, backend: str)
     assert engine.pool is pool
     assert run_ids(db, "s") == ["r1", "r2"]
     assert db.delete_session("s") is True
-    assert dump(db) == {"sessions": [], "runs": [], "summaries": []}
+    assert not any(dump(db).values())
 
 
 def test_a_callers_engine_writes_all_or_nothing(engine: sa.Engine, backend: str) -> None:
@@ -316,4 +316,4 @@ def test_every_operation_works_under_any_name(db: Any, name: str) -> None:
     assert db.get_runs(user_id="v", limit=1, page=2, sort_by="run_index", deserialize=False)[1] == 2
     assert db.delete_run("r1") is True
     assert db.delete_session("s", user_id="v") is True
-    assert dump(db) == {"sessions": [], "runs": [], "summaries": []}
+    assert not any(dump(db).values())

@@ -197,4 +197,4 @@ def test_an_id_that_is_too_long_is_refused_with_its_name_and_the_limit(db: Any, 
         db.upsert_run(given, given["session_id"])
 
     assert len(str(refused.value)) < 200
-    assert dump(db) == {"sessions": [], "runs": [], "summaries": []}
+    assert not any(dump(db).values())

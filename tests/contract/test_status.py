@@ -205,7 +205,7 @@ def test_a_run_is_appended_once(db: Any) -> None:
 
 def test_no_run_is_appended_to_a_session_that_is_not_there(db: Any) -> None:
     assert db.append_run_to_session_if_absent("nothing", run("r")) is None
-    assert dump(db) == {"sessions": [], "runs": [], "summaries": []}
+    assert not any(dump(db).values())
 
 
 def test_a_session_is_inserted_once(db: Any) -> None:

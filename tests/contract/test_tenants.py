@@ -256,12 +256,12 @@ def _look(url: str, roles: dict[str, str]) -> None:
     """As each role, through the store and past it."""
     urls = {name: sa.make_url(url).set(username=role, password="secret") for name, role in roles.items()}
     for name, role in roles.items():
-        with open_db(urls[name], tenant_id=role) as db:
+        with open_db(urls[name], tenant_id=role, media_over=1_000) as db:
             db.upsert_session(session("s", summary={"summary": role}))
-            db.upsert_run(run("r", content=role), "s")
+            db.upsert_run(run("r", content=role * 200), "s")
     for name, role in roles.items():
         with open_db(urls[name], tenant_id=role) as db:
-            assert db.get_session("s").runs[0].content == role
+            assert db.get_session("s").runs[0].content == role * 200
             assert {table: len(found) for table, found in dump(db).items()} == dict.fromkeys(dump(db), 1)
         (other,) = set(roles.values()) - {role}
         with open_db(urls[name], tenant_id=other) as db:

@@ -32,4 +32,4 @@ def work(db: Any) -> None:
     assert db.delete_run("r1", session_id="s") is True
     assert run_ids(db, "s")[0] == "r2"
     assert db.delete_session("s", user_id="ada 🦜") is True
-    assert dump(db) == {"sessions": [], "runs": [], "summaries": []}
+    assert not any(dump(db).values())

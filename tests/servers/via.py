@@ -33,7 +33,8 @@ POOL = ("pool_pre_ping", "pool_recycle", "pool_size", "max_overflow", "pool_time
 LEFT = """
 SELECT name || '=' || setting FROM pg_settings WHERE source = 'session' AND lower(name) NOT IN
   ('application_name', 'client_encoding', 'datestyle', 'intervalstyle', 'standard_conforming_strings', 'timezone')
-UNION ALL SELECT 'lock ' || objid FROM pg_locks WHERE locktype = 'advisory'
+UNION ALL SELECT 'lock ' || objid FROM pg_locks JOIN pg_database ON pg_database.oid = database
+  WHERE locktype = 'advisory' AND datname = current_database()
 UNION ALL SELECT 'statement ' || name FROM pg_prepared_statements"""
 
 
