@@ -199,12 +199,7 @@ def _runs(n: Names, meta: sa.MetaData, session_key: sa.types.TypeEngine[str]) ->
         # The key is the order: the last runs of a session are one range of it.
         sa.PrimaryKeyConstraint("session_id", "run_index", name=f"pk_{n.runs}"),
         sa.UniqueConstraint("session_id", "run_id", name=f"uq_{n.runs}_session_id_run_id"),
-        sa.ForeignKeyConstraint(
-            ["session_id"],
-            [n.qualify(n.sessions, "session_id")],
-            name=f"fk_{n.runs}_session_id",
-            ondelete="CASCADE",
-        ),
+        _of_session(n, n.runs),
         sa.Index(f"ix_{n.runs}_run_id", "run_id"),
         sa.Index(f"ix_{n.runs}_created_at", "created_at", "session_id", "run_index"),
         schema=n.schema,
@@ -223,12 +218,7 @@ def _summaries(n: Names, meta: sa.MetaData, session_key: sa.types.TypeEngine[str
         sa.Column("created_at", types.TIME, nullable=False),
         sa.Column("updated_at", types.TIME, nullable=False),
         sa.PrimaryKeyConstraint("session_id", name=f"pk_{n.summaries}"),
-        sa.ForeignKeyConstraint(
-            ["session_id"],
-            [n.qualify(n.sessions, "session_id")],
-            name=f"fk_{n.summaries}_session_id",
-            ondelete="CASCADE",
-        ),
+        _of_session(n, n.summaries),
         schema=n.schema,
     )
 
@@ -245,11 +235,12 @@ def _media(n: Names, meta: sa.MetaData, session_key: sa.types.TypeEngine[str]) -
         sa.Column("created_at", types.TIME, nullable=False),
         sa.PrimaryKeyConstraint("session_id", "digest", name=f"pk_{n.media}"),
         # What deletes a session need not know of this table: a release before it, or SQL by hand.
-        sa.ForeignKeyConstraint(
-            ["session_id"],
-            [n.qualify(n.sessions, "session_id")],
-            name=f"fk_{n.media}_session_id",
-            ondelete="CASCADE",
-        ),
+        _of_session(n, n.media),
         schema=n.schema,
     )
+
+
+def _of_session(n: Names, table: str) -> sa.ForeignKeyConstraint:
+    """What goes with its session."""
+    whose = [n.qualify(n.sessions, "session_id")]
+    return sa.ForeignKeyConstraint(["session_id"], whose, name=f"fk_{table}_session_id", ondelete="CASCADE")
