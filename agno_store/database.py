@@ -111,7 +111,7 @@ class Database(Shown, Operations):
         url = self._engine.url
         if not self.dialect.shares(url):
             return str(uuid.uuid4())
-        seed = f"{url.set(password=None).render_as_string()}#{self.names}"
+        seed = f"{url.render_as_string()}#{self.names}"  # its password hidden
         if self.tenant_id is not None:
             seed += f"#{tenants.prefix(self.tenant_id)}"  # escaped: any text is a tenant, and not all have bytes
         return str(uuid.uuid5(uuid.NAMESPACE_DNS, seed))

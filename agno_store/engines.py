@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL, Engine
 
 from agno_store.dialects import Dialect
 from agno_store.dialects.own import MARK
+from agno_store.urls import bare
 
 
 class _Shared:
@@ -66,11 +67,15 @@ def make(url: URL, dialect: Dialect, *, pooled: bool, standby: bool) -> Engine:
 
 def identity(engine: Engine, dialect: Dialect) -> str:
     """Return what is the same for all engines of one URL; of a database in memory, only this engine's own."""
-    url = engine.url
-    if not dialect.shares(url):
+    if not dialect.shares(engine.url):
         return _in_memory.setdefault(engine, str(uuid.uuid4()))
-    where = url.set(drivername=dialect.names[0], username=None, password=None)
-    return dialect.located(where).render_as_string(hide_password=False)
+    return place(engine.url, dialect)
+
+
+def place(url: URL, dialect: Dialect) -> str:
+    """Return what is the same for all URLs of one database, whoever connects with them and with which driver."""
+    where = bare(url)._replace(drivername=dialect.names[0], username=None)
+    return dialect.located(where).render_as_string()
 
 
 def _forget_parents_connections() -> None:

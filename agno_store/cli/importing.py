@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from agno_store import engines
 from agno_store.cli.options import Where
 from agno_store.cli.render import Output
 from agno_store.cli.reporting import confirm
@@ -91,9 +92,8 @@ class Asked:
             raise typer.BadParameter("one table makes room for the store.", param_hint="--from-table")
 
 
-def _database(url: str) -> tuple[str, Any]:
-    parsed, dialect = parse_url(url)
-    return dialect.title, dialect.located(parsed).set(drivername="any", username=None, password=None)
+def _database(url: str) -> str:
+    return engines.place(*parse_url(url))
 
 
 @contextmanager
@@ -114,7 +114,7 @@ def from_tables(output: Output, asked: Asked, where: Where) -> Iterator[tuple[An
         name = next(iter(names))
         if where.table not in (DEFAULT, name):
             raise InvalidArgument(f"--in-place gives the store the old table's name, and --table says {where.table}.")
-        with closing(replace(where, db_url=asked.url, table=name, schema=one.schema).opened()) as db:
+        with closing(replace(where, db_url=where.db_url or asked.url, table=name, schema=one.schema).opened()) as db:
             if not done:
                 refuse_taken(db, one)
             about = _agreed(output, asked, old, [one], db, renamed=names)

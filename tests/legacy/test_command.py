@@ -116,6 +116,13 @@ def test_what_contradicts_itself_is_refused(words: tuple[str, ...], said: str) -
     assert said in answer.complaint
 
 
+def test_a_store_may_come_into_the_database_as_another_role_than_the_one_that_reads_it(tmp_path: Path) -> None:
+    nowhere = f"host=%2Ftmp%2F{tmp_path.name}"
+    words = ("--in-place", "--db-url", f"postgresql://owner:two@/ai?{nowhere}", "--yes")
+    answer = bring(f"postgresql://reader:one@/ai?{nowhere}", *words)
+    assert (answer.code, "into the database of" in answer.complaint) == (7, False)
+
+
 def test_it_runs_as_a_program(tmp_path: Path) -> None:
     sample("agno-1.8.4", tmp_path)
     words = (

@@ -1,4 +1,4 @@
-"""What is shown of a URL, and of what a driver says."""
+"""What is shown of a URL, and which database it means."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import make_url
 
+from agno_store import open_db
 from agno_store.urls import redacted
 
 SECRET = "s3cr3t/p@ss:w%rd"
@@ -64,3 +65,20 @@ def test_the_url_itself_is_not_changed() -> None:
 
     assert url.password == SECRET
     assert url.query["sslkey"] == "x"
+
+
+@pytest.mark.parametrize(
+    ("url", "other"),
+    [
+        ("postgresql://app:one@host/db", "postgresql+psycopg://app:two@host/db"),
+        ("postgresql://app@host/db", "postgres://support:two@host/db"),
+        ("postgresql://host/db?password=one", "postgresql://app@host/db"),
+        ("mysql://app:one@host/db", "mysql+pymysql://support@host/db"),
+    ],
+)
+def test_a_store_is_the_same_one_whoever_connects_to_it(url: str, other: str) -> None:
+    # What was read through the one is a session of the other: only what was changed is written.
+    with open_db(url) as one, open_db(other) as same:
+        assert one._origin == same._origin
+    with open_db(f"{url.partition('?')[0]}_two") as another:
+        assert another._origin != same._origin
