@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,11 +26,13 @@ from agno_store.cli.options import (
 )
 from agno_store.cli.render import Output
 from agno_store.cli.reporting import changed, confirm, reporting, say_changed
-from agno_store.migrations import Migrator
-from agno_store.migrations.backfill import BATCH, pending, run
-from agno_store.migrations.plan import PlannedStep, plan
+from agno_store.dialects.locks import BATCH
 from agno_store.names import DEFAULT
 from agno_store.schema import SchemaStatus
+
+if TYPE_CHECKING:
+    from agno_store.migrations import Migrator
+    from agno_store.migrations.plan import PlannedStep
 
 
 @app.command(epilog="Example:  agno-store downgrade --to 0002 --yes")
@@ -47,6 +49,8 @@ def downgrade(
     json: Json = False,
 ) -> None:
     """Take revisions back. What their tables hold is lost: it says what, and asks first."""
+    from agno_store.migrations import Migrator
+
     output, added = Output(json), Application.named(application, versions)
     db = opened(db_url, table, schema, lock_timeout=lock_timeout, pooler=pooler, **added.options)
     with closing(db), failures.translated(db):
@@ -80,6 +84,8 @@ def stamp(
     json: Json = False,
 ) -> None:
     """Record which revision the tables are at, for tables made by other means. Refuses if they are not."""
+    from agno_store.migrations import Migrator
+
     output, added = Output(json), Application.named(application, versions)
     db = opened(db_url, table, schema, lock_timeout=lock_timeout, pooler=pooler, **added.options)
     with closing(db), failures.translated(db):
@@ -104,6 +110,9 @@ def fill(
     json: Json = False,
 ) -> None:
     """Fill the rows that upgraded revisions left for later. May be interrupted, and goes on where it was."""
+    from agno_store.migrations import Migrator
+    from agno_store.migrations.backfill import pending, run
+
     output, added = Output(json), Application.named(application, versions)
     db = opened(db_url, table, schema, lock_timeout=lock_timeout, pooler=pooler, **added.options)
     with closing(db), failures.translated(db):
@@ -120,6 +129,8 @@ def fill(
 
 def _planned(migrator: Migrator, to: str) -> list[PlannedStep]:
     """Return the steps of a downgrade."""
+    from agno_store.migrations.plan import plan
+
     if not migrator.dialect.is_there(migrator.engine.url):
         return []
     wanted, position = migrator.chain.resolve(to, up=False), migrator.position()

@@ -15,8 +15,6 @@ from agno_store.cli.options import App, Every, Json, Pooler, SchemaName, TableNa
 from agno_store.cli.render import Output
 from agno_store.cli.waiting import settled
 from agno_store.errors import AgnoStoreError
-from agno_store.migrations import Migrator
-from agno_store.migrations.stores import stores
 from agno_store.names import DEFAULT, Names
 from agno_store.schema import IN_STEP, MISSING, SchemaStatus
 
@@ -56,9 +54,7 @@ def check(
         if release is not None:
             raise typer.Exit(_for_release(output, db, release))
         status = settled(db.schema_status, wait)
-        if status.state == MISSING:
-            Migrator.of(db).refuse_foreign()
-        differences = Migrator.of(db).drift() if drift and status.in_step else []
+        differences = _looked_at(db, status, drift=drift)
         code = Exit.DRIFTED if differences else _code(status)
         output.document({**status.to_dict(), "differences": differences, "exit_code": int(code)})
         _say_status(output, status)
@@ -66,6 +62,19 @@ def check(
             output.line(f"  drifted: {difference}", "yellow")
         _say_what_to_do(output, status)
     raise typer.Exit(code)
+
+
+def _looked_at(db: Any, status: SchemaStatus, *, drift: bool) -> list[str]:
+    """Return how the tables differ, where that is asked for. Raises SchemaConflict where they are somebody else's."""
+    drift = drift and status.in_step
+    if status.state != MISSING and not drift:  # as in a start script, which is not to wait for Alembic
+        return []
+    from agno_store.migrations import Migrator
+
+    migrator = Migrator.of(db)
+    if status.state == MISSING:
+        migrator.refuse_foreign()
+    return migrator.drift() if drift else []
 
 
 @app.command(epilog="Example:  agno-store current --all --json")
@@ -87,6 +96,8 @@ def current(
             output.document(status.to_dict())
             _say_status(output, status)
             return
+        from agno_store.migrations.stores import stores
+
         everywhere = stores(db.db_engine, db.dialect, schema)
         if not everywhere:
             output.line(f"No store was found in {db.db_url}", "yellow")
@@ -116,6 +127,8 @@ def _code(status: SchemaStatus) -> Exit:
 
 
 def _for_release(output: Output, db: Any, release: str) -> Exit:
+    from agno_store.migrations import Migrator
+
     status = Migrator.of(db).status_for(release)
     code = _code(status)
     output.document({**status.to_dict(), "exit_code": int(code)})

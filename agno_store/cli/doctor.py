@@ -12,7 +12,7 @@ from agno_store.cli.application import Application
 from agno_store.cli.exits import Exit, code_of
 from agno_store.cli.options import App, Json, Pooler, SchemaName, TableName, Url, Versions, opened
 from agno_store.cli.render import Output
-from agno_store.doctor import ERROR, OK, WARNING, Finding, diagnose
+from agno_store.dialects.findings import ERROR, OK, WARNING, Finding
 from agno_store.errors import AgnoStoreError
 from agno_store.names import DEFAULT
 
@@ -33,6 +33,8 @@ def doctor(
     json: Json = False,
 ) -> None:
     """Look at the database, the role, the settings and the tables, and say what helps. Writes nothing."""
+    from agno_store.doctor import diagnose
+
     output, added = Output(json), Application.named(application, versions)
     with closing(opened(db_url, table, schema, pooler=pooler, **added.options)) as db:
         found = diagnose(db)

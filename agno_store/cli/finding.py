@@ -23,7 +23,6 @@ from agno_store.cli.which import to_list
 from agno_store.clock import now
 from agno_store.paging import Listing
 from agno_store.reports import SECOND
-from agno_store.transfer.files import put_there
 
 BAR = 40
 """Columns of the longest bar of a plot."""
@@ -73,6 +72,8 @@ def stats(
     """Show how much a store holds, whose it is, and how it grows. Measures every payload; changes nothing."""
     found, output = look.db.stats(days=days, most=most), look.output
     if html is not None:
+        from agno_store.transfer.files import put_there
+
         with put_there(html) as file:
             file.write(page(str(look.db.names), look.db.db_url, found, now() // SECOND).encode())
     output.document({"store": str(look.db.names), "url": look.db.db_url, **found.to_dict()})

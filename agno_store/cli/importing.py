@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,8 +16,10 @@ from agno_store.cli.reporting import confirm
 from agno_store.dialects import parse_url
 from agno_store.errors import InvalidArgument
 from agno_store.names import DEFAULT
-from agno_store.transfer.legacy import AgnoTables, OldTable
-from agno_store.transfer.legacy.in_place import found_in_place, refuse_taken, renamed, take_over
+
+if TYPE_CHECKING:
+    from agno_store import AgnoTables
+    from agno_store.transfer.legacy import OldTable
 
 PANEL = "From agno's own tables"
 
@@ -103,6 +105,9 @@ def from_tables(output: Output, asked: Asked, where: Where) -> Iterator[tuple[An
     With ``in_place`` the store has taken the place of the table by then. Raises InvalidArgument for another layout
     than the one that was named, and AgnoStoreError where nobody has said yes.
     """
+    from agno_store import AgnoTables
+    from agno_store.transfer.legacy.in_place import found_in_place, refuse_taken, renamed, take_over
+
     with AgnoTables(str(asked.url), asked.tables, schema=asked.schema) as old:
         if not asked.in_place:
             found = old.found()

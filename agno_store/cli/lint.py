@@ -11,8 +11,6 @@ from agno_store.cli.exits import Exit
 from agno_store.cli.options import Json, Versions
 from agno_store.cli.render import Output
 from agno_store.errors import ConfigurationError
-from agno_store.migrations import lint as rules
-from agno_store.migrations.scripts import in_checkout
 
 
 @app.command(epilog="Example:  agno-store lint --versions migrations/agno_store")
@@ -21,6 +19,9 @@ def lint(
     json: Json = False,
 ) -> None:
     """Find what would lock a table, lose data or meet another store, before it is run. Touches no database."""
+    from agno_store.migrations import lint as rules
+    from agno_store.migrations.scripts import in_checkout
+
     output = Output(json)
     own = in_checkout()
     if versions is None and not own:

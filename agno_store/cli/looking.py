@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,10 +14,11 @@ from agno_store.cli.application import Application
 from agno_store.cli.options import App, Json, SchemaName, TableName, Url, Versions, opened
 from agno_store.cli.render import Output
 from agno_store.errors import ConfigurationError
-from agno_store.migrations import Migrator, Step, known
-from agno_store.migrations.chain import Chain
-from agno_store.migrations.scripts import folder, in_checkout
 from agno_store.names import DEFAULT
+
+if TYPE_CHECKING:
+    from agno_store.migrations import Step
+    from agno_store.migrations.chain import Chain
 
 COLUMNS = ("revision", "what it brings", "state", "applied (UTC)", "by release", "took")
 
@@ -49,6 +50,8 @@ def history(
     json: Json = False,
 ) -> None:
     """Show the revisions, and which of them a store has; without --db-url just the list. Or write a new one."""
+    from agno_store.migrations import Migrator, known
+
     output, added = Output(json), Application.named(application, versions, new=new is not None)
     if new is not None:
         _write(output, new, added, empty=empty)
@@ -88,11 +91,13 @@ def _cell(value: Any) -> str:
 
 
 def _write(output: Output, message: str, added: Application, *, empty: bool) -> None:
+    from agno_store.migrations.chain import Chain
     from agno_store.migrations.generate import generate
 
     _refuse_to_guess(added, empty=empty)
     path = generate(message, Chain(added.versions), added.extend, empty=empty)
-    output.document({"revision": None if path is None else _revision_in(path, added), "path": path and str(path)})
+    revision = None if path is None else _revision_in(path, Chain(added.versions))
+    output.document({"revision": revision, "path": path and str(path)})
     if path is None:
         output.line("No changes detected: the revisions make what is declared. --empty writes one all the same.")
     elif added.versions is None:
@@ -101,13 +106,14 @@ def _write(output: Output, message: str, added: Application, *, empty: bool) -> 
         output.line(f"{path}: written. Read it, then apply it with: agno-store upgrade", "green")
 
 
-def _revision_in(path: Path, added: Application) -> str:
-    scripts = Chain(added.versions).every
-    return next(str(script.revision) for script in scripts if Path(script.path) == path)
+def _revision_in(path: Path, revisions: Chain) -> str:
+    return next(str(script.revision) for script in revisions.every if Path(script.path) == path)
 
 
 def _refuse_to_guess(added: Application, *, empty: bool) -> None:
     """Raise ConfigurationError where a new revision would go to the wrong place, or take away what is not declared."""
+    from agno_store.migrations.scripts import folder, in_checkout
+
     if added.versions is None and added.declares:
         raise ConfigurationError(
             "Say where your application's revisions are: --versions FOLDER (AGNO_STORE_VERSIONS, or versions in "

@@ -18,7 +18,6 @@ from agno_store.cli.app import app
 from agno_store.cli.application import Application
 from agno_store.cli.options import App, Codec, Json, Pooler, SchemaName, TableName, Tenant, Url, Versions, among, opened
 from agno_store.cli.render import Output
-from agno_store.migrations import Migrator
 from agno_store.names import DEFAULT
 from agno_store.schema import MISSING
 
@@ -133,6 +132,8 @@ def _look(
     with closing(opened(db_url, table, schema, **options)) as db, failures.translated(db):
         status = db.schema_status()
         if status.state == MISSING:
+            from agno_store.migrations import Migrator
+
             Migrator.of(db).refuse_foreign()
         status.raise_unless_usable()
         work(look=Look(db, output), **given)

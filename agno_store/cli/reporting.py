@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from agno_store.cli.render import Output
 from agno_store.errors import AgnoStoreError
-from agno_store.migrations.running import Report, Step
 from agno_store.names import Names
 from agno_store.schema import SchemaStatus
+
+if TYPE_CHECKING:
+    from agno_store.migrations import Step
+    from agno_store.migrations.running import Report
 
 
 def reporting(output: Output, steps: list[dict[str, Any]], verb: str) -> Report:

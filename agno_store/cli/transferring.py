@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,7 +17,9 @@ from agno_store.cli.options import Json, Where, Yes, opened
 from agno_store.cli.render import Output, counted, of_each
 from agno_store.cli.which import to_bring
 from agno_store.names import DEFAULT
-from agno_store.transfer import Counts, Exported, Problem, Transferred
+
+if TYPE_CHECKING:
+    from agno_store.transfer import Counts, Exported, Problem, Transferred
 
 STREAM = "-"
 """What stands for stdout or stdin in the place of a file."""

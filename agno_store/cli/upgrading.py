@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,16 +35,13 @@ from agno_store.cli.options import (
 from agno_store.cli.render import Output
 from agno_store.cli.reporting import changed, confirm, reporting, say_changed
 from agno_store.cli.waiting import reachable
-from agno_store.cli.writing import written
+from agno_store.dialects.locks import DDL_LOCK_TIMEOUT
 from agno_store.errors import AgnoStoreError
-from agno_store.migrations import Migrator
-from agno_store.migrations.backfill import pending
-from agno_store.migrations.backup import back_up
-from agno_store.migrations.migrator import DDL_LOCK_TIMEOUT
-from agno_store.migrations.plan import PlannedRevision, plan, sentences
-from agno_store.migrations.rehearsal import rehearse
-from agno_store.migrations.stores import stores
 from agno_store.names import DEFAULT
+
+if TYPE_CHECKING:
+    from agno_store.migrations import Migrator
+    from agno_store.migrations.plan import PlannedRevision
 
 INSTEAD = "Instead of an upgrade"
 """The panel of the help for what changes nothing."""
@@ -94,6 +91,8 @@ class _Work:
     failure: AgnoStoreError | None = None
 
     def plan(self, db: Any) -> dict[str, Any]:
+        from agno_store.migrations.plan import sentences
+
         planned = self._planned(db)
         self.output.line(f"{db.names} in {db.dialect.title} at {db.db_url}", "bold")
         for line in sentences(planned):
@@ -101,12 +100,17 @@ class _Work:
         return {**db.schema_status().to_dict(), "plan": [revision.to_dict() for revision in planned]}
 
     def rehearse(self, db: Any) -> dict[str, Any]:
+        from agno_store.migrations.rehearsal import rehearse
+
         steps: list[dict[str, Any]] = []
         rehearse(self._migrator(db), self.to, reporting(self.output, steps, "worked"))
         self.output.line(f"{db.names}: rehearsed and taken back; nothing was changed", "green")
         return {**db.schema_status().to_dict(), "rehearsed": steps}
 
     def upgrade(self, db: Any) -> dict[str, Any]:
+        from agno_store.migrations.backfill import pending
+        from agno_store.migrations.backup import back_up
+
         migrator, steps = self._migrator(db), list[dict[str, Any]]()
         before = db.schema_status()
         if self.backup is not None:  # first, for it looks at the whole file: of a damaged one no rows can be counted
@@ -124,6 +128,8 @@ class _Work:
 
     def each(self, do: Any, at: Any, open_store: Any, schema: str | None) -> None:
         """Do it to every store of a database; what fails with one does not keep the others from it."""
+        from agno_store.migrations.stores import stores
+
         found = stores(at.db_engine, at.dialect, schema)
         for names in found:
             db = open_store(names.sessions, names.schema)
@@ -142,6 +148,8 @@ class _Work:
             raise typer.Exit(code_of(self.failure))
 
     def _planned(self, db: Any) -> list[PlannedRevision]:
+        from agno_store.migrations.plan import plan
+
         migrator = self._migrator(db)
         migrator.refuse_foreign()
         wanted, position = migrator.chain.resolve(self.to, up=True), migrator.position()
@@ -161,6 +169,8 @@ class _Work:
             confirm(self.output, f"Upgrade {db.names}?")
 
     def _migrator(self, db: Any) -> Migrator:
+        from agno_store.migrations import Migrator
+
         return Migrator.of(db, ddl_lock_timeout=self.ddl_lock_timeout)
 
 
@@ -191,6 +201,8 @@ def upgrade(
     output = Output(json)
     options = {"lock_timeout": lock_timeout, "pooler": pooler, **Application.named(application, versions).options}
     if sql or dialect:
+        from agno_store.cli.writing import written
+
         text = written(db_url, table, schema, options, dialect=dialect, start=start, to=to)
         output.document({"sql": text})
         output.text(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import make_url
 
@@ -11,10 +11,10 @@ from agno_store import failures
 from agno_store.cli.options import opened
 from agno_store.dialects import Dialect, by_name
 from agno_store.errors import ConfigurationError, InvalidArgument
-from agno_store.migrations import Migrator
-from agno_store.migrations.chain import Chain, Position, Target, chain
-from agno_store.migrations.offline import Script
 from agno_store.names import Names
+
+if TYPE_CHECKING:
+    from agno_store.migrations.chain import Chain, Position, Target
 
 
 def written(
@@ -31,6 +31,9 @@ def written(
 
     Raises ConfigurationError for a schema on a database that has none, InvalidArgument for an unknown revision.
     """
+    from agno_store.migrations import Migrator
+    from agno_store.migrations.chain import chain
+
     if dialect is None:
         with closing(opened(db_url, table, schema, **options)) as db, failures.translated(db):
             migrator = Migrator.of(db)
@@ -70,6 +73,8 @@ def _way(revisions: Chain, start: Position, to: str) -> tuple[Target, bool] | No
 
 
 def _script(names: Names, dialect: Dialect, made_for: Any, revisions: Chain, start: Position, to: str) -> str:
+    from agno_store.migrations.offline import Script
+
     way = _way(revisions, start, to)
     if way is None:
         raise InvalidArgument(f"{names} is at {to} already: there is nothing to write.")

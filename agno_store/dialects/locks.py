@@ -1,4 +1,4 @@
-"""Who waits while an upgrade changes something, and for how long, in words.
+"""Who waits while an upgrade changes something, and for how long: in words, and at the most.
 
 PostgreSQL: https://www.postgresql.org/docs/current/sql-altertable.html and .../explicit-locking.html
 MySQL: https://dev.mysql.com/doc/refman/8.4/en/innodb-online-ddl-operations.html
@@ -10,6 +10,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+
+DDL_LOCK_TIMEOUT = 3.0
+"""Seconds that a statement of an upgrade waits for a table, while readers queue up behind it."""
+
+BATCH = 500
+"""Rows that a backfill fills in one transaction."""
 
 
 class Change(enum.Enum):

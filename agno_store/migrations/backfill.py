@@ -21,6 +21,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError
 
 from agno_store import escapes
+from agno_store.dialects.locks import BATCH
 from agno_store.dialects.waiting import attempts
 from agno_store.errors import NotFound
 from agno_store.migrations.journal import BACKFILL, UP
@@ -30,9 +31,6 @@ from agno_store.migrations.running import known_position
 from agno_store.tables import table
 
 _LEFT = "The rows before these are done, and nothing of these was changed. Mend it, and run the backfill again."
-
-BATCH = 500
-"""Rows in one transaction."""
 
 Progress = Callable[[int, int], None]
 """Called after each batch with the rows done and those that there were at the start."""

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from agno_store import schema
 from agno_store.dialects import Dialect, Scope
+from agno_store.dialects.locks import DDL_LOCK_TIMEOUT
 from agno_store.dialects.waiting import attempts, pause
 from agno_store.errors import InvalidArgument, NotFound, SchemaConflict, SchemaDrifted, SchemaError, UpgradeLocked
 from agno_store.migrations import drift, layouts
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from agno_store.database import Database
 
 log = logging.getLogger("agno_store")
-
-DDL_LOCK_TIMEOUT = 3.0
-"""Seconds that a statement of an upgrade waits for a table, while readers queue up behind it."""
 
 
 class Migrator:

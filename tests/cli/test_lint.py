@@ -18,7 +18,7 @@ ADD = 'op.add_column(n.runs, sa.Column("tokens", types.COUNT), schema=n.schema)'
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make this look like an installed package, whose revisions nobody may change."""
-    monkeypatch.setattr("agno_store.cli.lint.in_checkout", lambda: False)
+    monkeypatch.setattr("agno_store.migrations.scripts.in_checkout", lambda: False)
 
 
 def test_a_checkouts_own_revisions_are_read() -> None:

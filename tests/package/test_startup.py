@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from agno_store import dialects
+from agno_store import dialects, open_db
 from tests.cli.program import run_process
 from tests.package.source import PACKAGE, module_name
 
@@ -37,6 +37,15 @@ from agno_store import open_db
 with open_db({url!r}) as db:
     assert db.get_session("s1", deserialize=False)["user_id"] == "ada"
     db.upsert_run({{"run_id": "r1", "content": "Hello"}}, session_id="s1")
+"""
+COMMANDS = """
+import contextlib, io, sys
+from agno_store.cli import main
+for words in ("--version", "--help", "sessions list", "sessions show s1", "check", "current"):
+    sys.argv = ["agno-store", *words.split()]
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as answer:
+        main()
+    assert answer.getvalue(), words
 """
 
 
@@ -72,6 +81,16 @@ def test_a_store_that_is_there_imports_nothing_that_it_does_not_use(db: Any, fre
     others = next(others for name, others in OTHERS.items() if name in db.dialect.names)
     only = {name for names in others.values() for name in names}
     assert of(databases(others) | databases(only) | only, there) == set()
+
+
+def test_a_command_imports_what_it_needs_when_it_is_run(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/agents.db"
+    with open_db(url) as db:
+        db.upsert_session({"session_id": "s1", "user_id": "ada"})
+    there = imported_by(f"import os\nos.environ['AGNO_STORE_DB_URL'] = {url!r}\n{COMMANDS}", tmp_path)
+    assert {"agno_store.cli.sessions", "typer", "rich"} <= there
+    assert of({"agno", "alembic", "mako", "psycopg", "pymysql"}, there) == set()
+    assert of({f"agno_store.{name}" for name in ("migrations", "doctor", "transfer", "survey")}, there) == set()
 
 
 def test_the_asynchronous_classes_are_imported_when_they_are_asked_for(tmp_path: Path) -> None:
