@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from agno_store.cli.render import Output
+from agno_store.cli.render import Output, of_each
 from agno_store.errors import AgnoStoreError
 from agno_store.names import Names
+from agno_store.records import Rekeyed, Removed
 from agno_store.schema import SchemaStatus
 
 if TYPE_CHECKING:
     from agno_store.migrations import Step
     from agno_store.migrations.running import Report
+
+Rows = TypeVar("Rows", Removed, Rekeyed)
 
 
 def reporting(output: Output, steps: list[dict[str, Any]], verb: str) -> Report:
@@ -46,6 +50,33 @@ def confirm(output: Output, question: str) -> None:
         raise AgnoStoreError("Nothing was changed. Add --yes to do it without being asked.")
     if not typer.confirm(question, default=False):
         raise AgnoStoreError("Nothing was changed.")
+
+
+def watched(
+    output: Output, db: Any, verbs: tuple[str, str], work: Callable[..., Rows], done: Rows, total: int | None
+) -> Rows:
+    """Do what takes many transactions, and say how far that came where it does not come to its end.
+
+    ``verbs`` say what it is doing, and what the rows stay then; ``done`` is nothing yet.
+    """
+    doing, stay = verbs
+    try:
+        with output.progress(f"{db.names}: {doing}", total, 0) as advance:
+
+            def note(so_far: Rows) -> None:
+                nonlocal done
+                done = so_far
+                advance(so_far.rows, total)
+
+            return work(on_progress=note)
+    except (KeyboardInterrupt, AgnoStoreError):
+        output.note(f"{db.names}: stopped after {rows_of(done)}. They stay {stay}; run it again to go on.")
+        raise
+
+
+def rows_of(done: Removed | Rekeyed) -> str:
+    """Return how many rows of each table that was, in words."""
+    return of_each(done.sessions, done.runs, done.summaries)
 
 
 def _place(status: SchemaStatus) -> str:

@@ -10,8 +10,8 @@ from agno_store.cli.app import app
 from agno_store.cli.exits import Exit
 from agno_store.cli.gathering import gathered
 from agno_store.cli.options import Json, Where
-from agno_store.cli.render import Output
-from agno_store.errors import AgnoStoreError
+from agno_store.cli.render import Output, counted
+from agno_store.cli.reporting import rows_of, watched
 from agno_store.records import Rekeyed
 
 
@@ -19,30 +19,14 @@ from agno_store.records import Rekeyed
 @gathered(where=Where)
 def rekey(where: Where, json: Json = False) -> None:
     """Seal with the codec's current key what another key has sealed, or none. May be interrupted, and run again."""
-    output, done = Output(json), Rekeyed()
+    output = Output(json)
     with closing(where.opened()) as db:
         db.schema_status().raise_unless_usable()  # or else to use it would make it
-        try:
-            with output.progress(f"{db.names}: sealing", None, 0) as advance:
-
-                def note(sealed: Rekeyed) -> None:
-                    nonlocal done
-                    done = sealed
-                    advance(sealed.rows, None)
-
-                done = db.rekey(on_progress=note)
-        except (KeyboardInterrupt, AgnoStoreError):
-            output.note(f"{db.names}: stopped after {_said(done)}. They stay sealed; run it again to go on.")
-            raise
+        done = watched(output, db, ("sealing", "sealed"), db.rekey, Rekeyed(), None)
     code = Exit.FAILED if done.left else Exit.IN_STEP
     output.document({"store": str(db.names), **done._asdict(), "exit_code": int(code)})
-    output.line(f"{db.names}: {_said(done)} sealed", "green")
+    output.line(f"{db.names}: {rows_of(done)} sealed", "green")
     if done.left:
-        output.note(
-            f"{done.left} payloads cannot be opened by this codec, or are too large sealed, and stay as they are"
-        )
+        left = counted(done.left, "payload")
+        output.note(f"{left} cannot be opened by this codec, or too large once sealed, and left as stored")
     raise typer.Exit(code)
-
-
-def _said(done: Rekeyed) -> str:
-    return f"{done.sessions} sessions, {done.runs} runs and {done.summaries} summaries"

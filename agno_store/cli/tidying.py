@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -11,10 +13,9 @@ import typer
 from agno_store.cli.app import app
 from agno_store.cli.gathering import gathered
 from agno_store.cli.options import Json, Where, Yes
-from agno_store.cli.render import Output, counted, of_each
-from agno_store.cli.reporting import confirm
+from agno_store.cli.render import Output, counted
+from agno_store.cli.reporting import confirm, rows_of, watched
 from agno_store.cli.which import User
-from agno_store.errors import AgnoStoreError
 from agno_store.records import Removed
 
 Age = Annotated[
@@ -30,88 +31,62 @@ Vacuum = Annotated[
 ]
 
 
+@dataclass(frozen=True)
+class How:
+    """What both commands do beside choosing what goes."""
+
+    dry_run: DryRun = False
+    vacuum: Vacuum = False
+    yes: Yes = False
+
+    def refuse_contradictions(self) -> None:
+        """Raise BadParameter for an option that would be passed over."""
+        if self.dry_run and self.vacuum:
+            raise typer.BadParameter("nothing is deleted by --dry-run.", param_hint="--vacuum")
+
+
 @app.command(epilog="Example:  agno-store prune --db-url sqlite:///agents.db --older-than 90d --dry-run")
-@gathered(where=Where)
+@gathered(where=Where, how=How)
 def prune(
-    older_than: Age,
-    where: Where,
-    user: User = None,
-    keep_last: KeepLast = None,
-    dry_run: DryRun = False,
-    vacuum: Vacuum = False,
-    yes: Yes = False,
-    json: Json = False,
+    *, older_than: Age, where: Where, user: User = None, keep_last: KeepLast = None, how: How, json: Json = False
 ) -> None:
     """Delete the sessions in which nothing has happened for so long. May be interrupted, and run again."""
 
-    def remove(db: Any, **how: Any) -> Removed:
-        done: Removed = db.prune(older_than, keep_last=keep_last, user_id=user, **how)
-        return done
+    def remove(db: Any, **more: Any) -> Any:
+        return db.prune(older_than, keep_last=keep_last, user_id=user, **more)
 
-    with closing(where.opened()) as db:
-        _remove(Output(json), db, remove, dry_run=dry_run, vacuum=vacuum, yes=yes)
+    _remove(Output(json), where, how, remove)
 
 
 @app.command("delete-user", epilog="Example:  agno-store delete-user mallory --db-url sqlite:///agents.db --dry-run")
-@gathered(where=Where)
+@gathered(where=Where, how=How)
 def delete_user(
-    user: Annotated[str, typer.Argument(help="The user_id.")],
-    where: Where,
-    dry_run: DryRun = False,
-    vacuum: Vacuum = False,
-    yes: Yes = False,
-    json: Json = False,
+    user: Annotated[str, typer.Argument(help="The user_id.")], where: Where, how: How, json: Json = False
 ) -> None:
     """Delete all that is a user's: sessions, and runs in other sessions. May be interrupted, and run again."""
+    _remove(Output(json), where, how, lambda db, **more: db.delete_user(user, **more))
 
-    def remove(db: Any, **how: Any) -> Removed:
-        done: Removed = db.delete_user(user, **how)
-        return done
 
+def _remove(output: Output, where: Where, how: How, remove: Callable[..., Removed]) -> None:
+    """Say what goes, ask, and let it go."""
+    how.refuse_contradictions()
     with closing(where.opened()) as db:
-        _remove(Output(json), db, remove, dry_run=dry_run, vacuum=vacuum, yes=yes)
-
-
-def _remove(output: Output, db: Any, remove: Callable[..., Removed], *, dry_run: bool, vacuum: bool, yes: bool) -> None:
-    if dry_run and vacuum:
-        raise typer.BadParameter("nothing is deleted by --dry-run.", param_hint="--vacuum")
-    db.schema_status().raise_unless_usable()  # or else to use it would make it
-    planned = remove(db, dry_run=True)
-    if dry_run:
-        _answer(output, db, planned)
-        return
-    if planned.rows and not yes:
-        confirm(output, f"Delete {_said(planned)} of {db.names}?")
-    done = _watched(output, db, remove, planned.rows)
-    if vacuum:
-        db.vacuum()
-    _answer(output, db, done, vacuumed=vacuum)
-
-
-def _watched(output: Output, db: Any, remove: Callable[..., Removed], total: int) -> Removed:
-    """Remove it, and say how far that came where it does not come to its end."""
-    done = Removed()
-    try:
-        with output.progress(f"{db.names}: deleting", total, 0) as advance:
-
-            def note(removed: Removed) -> None:
-                nonlocal done
-                done = removed
-                advance(removed.rows, total)
-
-            return remove(db, on_progress=note)
-    except (KeyboardInterrupt, AgnoStoreError):
-        output.note(f"{db.names}: stopped after {_said(done)}. They stay deleted; run it again to go on.")
-        raise
+        db.schema_status().raise_unless_usable()  # or else to use it would make it
+        planned = remove(db, dry_run=True)
+        if how.dry_run:
+            _answer(output, db, planned)
+            return
+        if planned.rows and not how.yes:
+            confirm(output, f"Delete {rows_of(planned)} of {db.names}?")
+        done = watched(output, db, ("deleting", "deleted"), partial(remove, db), Removed(), planned.rows)
+        if how.vacuum:
+            db.vacuum()
+        _answer(output, db, done, vacuumed=how.vacuum)
 
 
 def _answer(output: Output, db: Any, removed: Removed, **more: Any) -> None:
     output.document({"store": str(db.names), **removed._asdict(), **more})
     verb = "would be deleted" if removed.dry_run else "deleted"
-    output.line(f"{db.names}: {_said(removed)} {verb}", None if removed.dry_run else "green")
+    output.line(f"{db.names}: {rows_of(removed)} {verb}", None if removed.dry_run else "green")
     if removed.kept:
         output.line(f"  {counted(removed.kept, 'session')} kept, because something happened there meanwhile")
-
-
-def _said(removed: Removed) -> str:
-    return of_each(removed.sessions, removed.runs, removed.summaries)
