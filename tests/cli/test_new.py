@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from agno_store import open_db
 from agno_store.tables import HEAD, REVISIONS
 from tests.cli.program import ROOT, Answer, run, run_process
+from tests.package.documents import blocks, typed
+
+GUIDE = ROOT / "docs/howto/own-columns.md"
 
 SHOP = """
 import sqlalchemy as sa
@@ -189,3 +195,33 @@ def test_history_shows_both_branches(shop: Path, fresh_url: str) -> None:
     assert last["applied_at"].endswith("+00:00")
     assert last["seconds"] >= 0
     assert len(run("history", "--db-url", fresh_url, "--json").document) == len(REVISIONS)
+
+
+def allow_what_the_guide_allows(found: Any) -> None:
+    """Write the marker of the guide above the one line that is found."""
+    [finding] = found["findings"]
+    [marker] = re.findall(rf"`(# allow {finding['rule']}: [^`]+)`", GUIDE.read_text(encoding="utf-8"))
+    lines = Path(finding["file"]).read_text().splitlines()
+    lines.insert(finding["line"] - 1, f"    {marker}")
+    Path(finding["file"]).write_text("\n".join(lines))
+
+
+def test_the_guide_leads_from_a_declaration_to_the_use_of_a_column(shop: Path) -> None:
+    declared, *_, used = (block.text for block in blocks(GUIDE) if block.language == "python")
+    (shop / "stores").mkdir()
+    (shop / "stores/storage.py").write_text(declared)
+    for block in blocks(GUIDE):
+        for _, command in typed(block) if block.language == "console" else ():
+            program, *words = shlex.split(command.replace("shop.storage", "stores.storage"))
+            if "lint" in words:
+                allow_what_the_guide_allows(run(*words, "--json").document)
+            answer = run(*words)
+            assert (program, answer.code) == ("agno-store", 0), (command, answer.out, answer.err)
+    module = vars(sys.modules.pop("stores.storage"))
+    del sys.modules["stores"]
+    with module["store"] as store:
+        store.upsert_session({"session_id": "s1", "metadata": {"customer": {"id": "c-17"}}})
+        exec(used, module)
+        assert module["found"] == ["s1"]
+        with store.db_engine.connect() as connection:
+            assert connection.exec_driver_sql("SELECT tenant FROM agent_sessions").scalars().all() == ["acme"]

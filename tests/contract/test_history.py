@@ -17,10 +17,12 @@ from agno.session import AgentSession, WorkflowSession
 
 from agno_store import ConfigurationError, CorruptRow
 from agno_store.transfer import Reading, bring
-from tests.contract.database import overwrite, statements, stored, tables
+from tests.contract.database import overwrite, quoted, statements, stored, tables
 from tests.contract.processes import together
 from tests.contract.samples import append, run, session
 from tests.contract.stores import is_async, open_db
+from tests.package.documents import blocks
+from tests.package.source import ROOT
 
 assert agno.agent
 
@@ -92,6 +94,16 @@ def as_an_older_release_and_saved_since(db: Any) -> None:
     append(db, "s", "r5")
 
 
+def past_the_store(db: Any) -> None:
+    """Change a run so that it is at the version and time that it was, and tell of it as the guide says."""
+    overwrite(
+        db, "runs", "run_data", '{"run_id":"r1","agent_id":"helper","content":"past"}', session_id="s", run_id="r1"
+    )
+    (told,) = (block.text for block in blocks(ROOT / "docs/howto/long-sessions.md") if block.language == "sql")
+    with db.db_engine.begin() as connection:
+        connection.exec_driver_sql(told.replace("agent_sessions", quoted(db, db.table_name)).replace("...", "s"))
+
+
 CHANGES: dict[str, Callable[[Any], object]] = {
     "a new run": lambda db: append(db, "s", "new"),
     "several new runs": lambda db: append(db, "s", "new", "newer", "newest"),
@@ -123,6 +135,7 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "a user's run forgotten": forget_a_user,
     "the session deleted": lambda db: db.delete_session("s"),
     "the session deleted and made anew": delete_and_make_anew,
+    "a run changed past the store": past_the_store,
     "a run changed by an older release": as_an_older_release,
     "a run changed by an older release, and what is new since": as_an_older_release_and_saved_since,
 }

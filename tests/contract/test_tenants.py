@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from agno_store import ConfigurationError, InvalidArgument
 from agno_store.escapes import SEPARATOR, escape, is_separated
 from agno_store.tenants import LONGEST, prefix
-from tests.contract.database import dump, overwrite, statements
+from tests.contract.database import ask, dump, overwrite, statements
 from tests.contract.processes import together
 from tests.contract.samples import append, listed, positions, run, run_ids, session
 from tests.contract.stores import open_db
@@ -24,6 +24,7 @@ from tests.package.source import ROOT
 
 ODD = ("acme", "ACME", "acme ", "a\x1a", "a\x1a:", "ä\x00🙂", "\udc80", "'; --", "%")
 ALICE = (OWNER, None)
+GUIDE = ROOT / "docs/howto/several-tenants.md"
 
 Open = Callable[..., Any]
 
@@ -226,15 +227,35 @@ def test_a_page_is_of_one_tenant(tenants: Open) -> None:
     assert run_ids(acme, "s0") == []
 
 
+OTHERWISE = {
+    "sqlite": ("chr(26)", "char(26)"),
+    "mysql": ("'acme' || chr(26) || ':contact-42'", "CONCAT('acme', CHAR(26), ':contact-42')"),
+}
+"""What databases call otherwise than the statement in the guide."""
+
+
+def test_a_tenants_session_is_found_in_sql_as_the_guide_says(opened: Open) -> None:
+    for tenant in ("acme", "globex", None):
+        opened(tenant_id=tenant).upsert_session(session("contact-42", user_id=tenant))
+    db = opened(tenant_id="acme")
+    (select,) = (block.text for block in blocks(GUIDE) if block.language == "text")
+    for kind, (said, other) in OTHERWISE.items():
+        if kind in db.dialect.names:
+            assert f"`{other}` on" in GUIDE.read_text(encoding="utf-8")
+            select = select.replace(said, other)
+    found = ask(db, select.replace("*", "user_id").replace("agent_sessions", db.table_name).replace(":", r"\:"))
+
+    assert found == ["acme"]
+
+
 # -- the database's own guard ------------------------------------------------------------------------
 
 
 @pytest.mark.backends("postgresql")
 def test_row_level_security_keeps_roles_to_their_tenant(fresh_url: str) -> None:
     """With the very statements of the guide."""
-    guide = ROOT / "docs/howto/several-tenants.md"
     roles = {name: f"{name}_{fresh_url.rpartition('_')[2]}" for name in ("acme", "globex")}
-    (policy,) = (block.text for block in blocks(guide) if block.language == "sql")
+    (policy,) = (block.text for block in blocks(GUIDE) if block.language == "sql")
     with open_db(fresh_url) as owner:
         owner.upgrade_schema()
         with owner.db_engine.begin() as connection:

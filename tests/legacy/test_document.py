@@ -5,6 +5,9 @@ from __future__ import annotations
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.cli.program import run_installed
 from tests.legacy import DATABASES
@@ -23,3 +26,15 @@ def test_the_commands_of_the_document_work(tmp_path: Path) -> None:
         assert program == "agno-store"
         answer = run_installed(*words, directory=tmp_path)
         assert answer.code == 0, (line, answer.out, answer.err)
+
+
+def test_the_python_of_the_document_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(DATABASES / "agno-2.9.0.sqlite3", tmp_path / "old.db")
+    monkeypatch.chdir(tmp_path)
+    (shown, _) = (block.text for block in blocks(DOCUMENT) if block.language == "python")
+    found: dict[str, Any] = {}
+    exec(shown, found)
+    done, kept = found["done"], len(found["db"].get_sessions())
+    assert (done.complete, done.sessions.inserted, done.verified) == (True, kept, kept)
+    assert kept > 0
+    found["db"].close()

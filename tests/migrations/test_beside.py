@@ -7,6 +7,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -17,6 +18,10 @@ from tests.cli.program import Answer, run_process
 from tests.cli.stores import contents, dropped_at_the_end
 from tests.history import above
 from tests.migrations.conftest import fill
+from tests.package.documents import blocks
+from tests.package.source import ROOT
+
+GUIDE = ROOT / "docs/howto/beside-your-own-alembic.md"
 
 ENV = """
 import functools, logging.config
@@ -38,13 +43,16 @@ def combined(name, type_, parent_names):
 include = {
     "partial": functools.partial(agno_store.include_name, stores=stores),
     "combined": combined,
-    "default": agno_store.include_name,
     "none": None,
 }
 engine = sa.create_engine(x["url"])
 with engine.connect() as connection:
-    context.configure(connection=connection, target_metadata=metadata, compare_type=True,
-        include_schemas=x["filter"] == "combined", include_name=include[x["filter"]])
+    if x["filter"] == "guide":
+        target_metadata = metadata
+        GUIDE
+    else:
+        context.configure(connection=connection, target_metadata=metadata, compare_type=True,
+            include_schemas=x["filter"] == "combined", include_name=include[x["filter"]])
     with context.begin_transaction():
         context.run_migrations()
     connection.commit()
@@ -91,7 +99,9 @@ class Host:
         versions = folder / "migrations" / "versions"
         versions.mkdir(parents=True)
         (folder / "alembic.ini").write_text(INI)
-        (folder / "migrations" / "env.py").write_text(ENV)
+        (shown, *_) = (block.text for block in blocks(GUIDE) if block.language == "python")
+        env = ENV.replace("GUIDE", indent(shown, " " * 8).strip())
+        (folder / "migrations" / "env.py").write_text(env)
         (folder / "migrations" / "script.py.mako").write_text(TEMPLATE)
 
     def alembic(self, *words: str, filter: str = "partial") -> Answer:
@@ -165,7 +175,7 @@ def test_without_it_the_host_would_drop_our_tables(fresh_url: str, tmp_path: Pat
     assert answer.code != 0
     for table in ("agent_sessions", "agent_sessions_runs", "agent_sessions_alembic_version", "agent_sessions_upgrades"):
         assert f"Table({table!r}" in answer.out
-    assert host.is_clean("default")
+    assert host.is_clean("guide")
 
 
 def test_a_store_that_names_the_connections_own_schema_is_left_alone(
