@@ -48,16 +48,24 @@ class Database(Shown, Operations):
 
     def _open(self, url: URL | None, engine: Engine | None, names: Names, options: dict[str, Any]) -> None:
         """Open a store with the options of its class, each of which is there."""
-        extend, versions, pooler = options["extend"], options["versions"], options.get("pooler")
-        self._refuse_mistakes(names, extend, pooler, options["lock_timeout"])
+        pooler = options.get("pooler")
+        self._refuse_mistakes(names, options["extend"], pooler, options["lock_timeout"])
         self._options = {**options, "table_name": names.sessions}
         self._options |= {"db_schema": names.schema} if names.schema is not None else {}
         self._pooled = pooler is not None
         self._owns_engine = self._recycles = engine is None
         self._engine = engine if engine is not None else self._own_engine(url)
+        self._standby: Standby | None = None
+        try:
+            self._take(names, options)
+        except BaseException:
+            self.close()  # nobody else can
+            raise
+
+    def _take(self, names: Names, options: dict[str, Any]) -> None:
+        """Take options into use. Raises ConfigurationError or InvalidArgument for what cannot be one."""
         self.tenant_id = tenants.checked(options["tenant_id"])
         self._store = Store(names, self.tenant_id)
-        self._standby = None
         if options.get("read_url") is not None:
             self._standby = self._opened_standby(options["read_url"], names, options["read_your_writes"])
         self._first_use, self._ready = Lock(), False
@@ -67,7 +75,8 @@ class Database(Shown, Operations):
         self.lock_timeout: float = options["lock_timeout"]
         self.on_conflict = checked_policy(options["on_conflict"])
         self.unstorable = checked_choice(options["unstorable"])
-        self.extend, self.versions = extend, None if versions is None else Path(versions).absolute()
+        self.extend = options["extend"]
+        self.versions = None if options["versions"] is None else Path(options["versions"]).absolute()
         self.history_runs = checked_count(options["history_runs"])
         self._history = History(checked_megabytes(options["history_cache_mb"]))
         self._origin, self.id = self._same_for_all(), options["id"] or self._stable_id()

@@ -64,6 +64,18 @@ def test_stores_of_one_url_share_their_connections_until_the_last_is_closed(open
     assert two.db_engine.pool.checkedin() == 0
 
 
+@pytest.mark.own_pool
+def test_a_store_that_was_refused_keeps_no_connections_open(opened: Callable[..., Any]) -> None:
+    db = opened()
+    append(db, "s", "r")
+    for wrong in ({"tenant_id": ""}, {"on_conflict": "never"}, {"codec": "key"}, {"tracing": 1}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            opened(**wrong)
+    db.close()
+
+    assert db.db_engine.pool.checkedin() == 0
+
+
 def test_a_store_can_be_opened_again_after_all_were_closed(opened: Callable[..., Any]) -> None:
     one = opened()
     append(one, "s", "r")
