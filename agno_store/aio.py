@@ -133,6 +133,7 @@ class AsyncDatabase(Shown):
         self.auto_upgrade_schema, self.lock_timeout = self._model.auto_upgrade_schema, self._model.lock_timeout
         self.history_runs, self.media_over = self._model.history_runs, self._model.media_over
         self.extend, self.versions, self.on_conflict = self._model.extend, self._model.versions, self._model.on_conflict
+        self.unstorable = self._model.unstorable
 
     def _over(self, engine: AsyncEngine, standby: AsyncEngine | None) -> loops.Part:
         options = {**self._model._options, "id": self._model.id}

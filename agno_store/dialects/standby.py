@@ -57,8 +57,7 @@ class Standbys:
         arguments = dict(usual["connect_args"])
         if "connect_timeout" not in url.query:
             arguments["connect_timeout"] = CONNECT_TIMEOUT
-        # Every read begins with a look, which finds out more than a ping, and within a time.
-        options = {name: value for name, value in usual.items() if name != "pool_pre_ping"}
+        options = dict(usual)
         if "pool_size" in usual:
             options["pool_timeout"] = CONNECT_TIMEOUT
         # With REPEATABLE READ what is read would be older than the look before it; and a standby that was

@@ -14,6 +14,7 @@ from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 
 from agno_store import release, schema
 from agno_store.dialects import by_name
+from agno_store.migrations.chain import WALKED
 from agno_store.migrations.columns import Filling, filling, has_a_value
 from agno_store.migrations.record import Recorded, recorded, table_of
 from agno_store.migrations.source import Source
@@ -42,8 +43,6 @@ _REWRITES = {
 _NONE = DefaultDialect()
 """In its words, which are no database's own, what is found on several databases is found once."""
 
-_WALKED = ("sessions", "runs", "summaries")
-
 
 class Broken(NamedTuple):
     """A rule that is broken in a line; ``what`` says by what, without a full stop."""
@@ -70,7 +69,7 @@ def in_text(script: Script, source: Source, known: Container[Any]) -> Iterator[B
     elif getattr(script.module, "requires", None) not in known:
         yield Broken(source.line_of("revision"), "missing-requires", "It does not say requires = one of our revisions")
     has, walks = hasattr(script.module, "backfill"), getattr(script.module, "backfills", None)
-    if (has or walks is not None) and not (has and walks in _WALKED):
+    if (has or walks is not None) and not (has and walks in WALKED):
         line = max(source.line_of("backfill"), source.line_of("backfills"))
         yield Broken(line, "incomplete-backfill", "It has a backfill without a table, or the other way round")
 

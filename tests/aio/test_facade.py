@@ -45,11 +45,12 @@ def is_ours(member: Any) -> bool:
 
 @TWIN
 def test_a_class_has_what_its_twin_has(sync: Any, twin: Any) -> None:
-    declared = {"names", "auto_upgrade_schema", "lock_timeout", "extend", "versions", "id"}
-    there = {name for name in public(sync) | declared if not hasattr(twin, name)}
-    assert there - declared == set()
-    db = twin(**({} if sync is SqliteDb else {"db_url": f"{sync.dialect.title.split('/')[0].lower()}://host/db"}))
-    assert {name for name in declared if not hasattr(db, name)} == set()
+    where = {} if sync is SqliteDb else {"db_url": f"{sync.dialect.title.split('/')[0].lower()}://host/db"}
+    assert {name for name in public(sync) if not hasattr(twin, name)} == set()
+    with sync(**where) as opened:
+        own = {name for name in vars(opened) if name[0] != "_"}
+    assert {"names", "lock_timeout", "on_conflict"} < own
+    assert {name for name in own if not hasattr(twin(**where), name)} == set()
 
 
 @pytest.mark.parametrize("name", sorted(METHODS & public(SqliteDb)))
