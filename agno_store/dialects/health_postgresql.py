@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 import sqlalchemy as sa
@@ -38,9 +39,15 @@ class PostgreSQLHealth(Health):
         }
 
 
+def major(version: str) -> int:
+    """Return the release that a server says it is, or will be once it is out: 18 of 18.1 and of 18beta1."""
+    found = re.match(r"\d+", version)
+    return int(found[0]) if found else 0
+
+
 def _version(look: Look) -> Iterator[Finding]:
     version = str(look.connection.scalar(sa.text("SELECT current_setting('server_version')"))).partition(" ")[0]
-    if int(version.partition(".")[0]) < OLDEST:
+    if major(version) < OLDEST:
         yield Finding(
             "server",
             WARNING,

@@ -1,10 +1,11 @@
-"""Which rights MySQL's answer to SHOW GRANTS gives to a table, and which schemas a search path names."""
+"""Which rights SHOW GRANTS gives, which schemas a search path names, and which release a server is."""
 
 from __future__ import annotations
 
 import pytest
 
 from agno_store.dialects.health_mysql import granted
+from agno_store.dialects.health_postgresql import major
 from agno_store.dialects.rights import Need, needed
 from agno_store.dialects.rights_mysql import UPGRADING, account, pattern
 from agno_store.dialects.rights_postgresql import searched
@@ -85,3 +86,10 @@ def test_a_search_path_is_read_as_the_server_reads_it(path: str, schemas: tuple[
 )
 def test_the_right_that_a_statement_needs_is_named(statement: str | None, right: str, need: Need) -> None:
     assert needed(statement) == (right, need)
+
+
+@pytest.mark.parametrize(
+    ("version", "release"), [("17.6", 17), ("9.6.24", 9), ("18beta1", 18), ("19devel", 19), ("18rc1.1", 18), ("EDB", 0)]
+)
+def test_a_server_of_a_release_that_is_not_out_yet_is_of_that_release(version: str, release: int) -> None:
+    assert major(version) == release
