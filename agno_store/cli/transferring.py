@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -163,7 +163,8 @@ def copy(
         _bring(output, target, source, how, which)
 
 
-def _bring(output: Output, target: Any, source: Any, how: How, which: dict[str, Any], **about: Any) -> None:
+def _bring(output: Output, target: Any, source: Any, how: How, which: dict[str, Any], **about: Any) -> NoReturn:
+    """Store what a source has, say what came of it, and exit with what that means."""
     with output.progress(str(target.names), None, 0) as watch:
         done: Transferred = target.import_from(source, plan=how.plan, verify=how.verify, watch=watch, **which)
     would = " (a plan: nothing was stored)" if how.plan else ""
@@ -178,7 +179,7 @@ def _said(counts: Counts) -> str:
     return f"{counts.inserted} new, {counts.updated} replaced by a newer one, {counts.kept} there already"
 
 
-def _end(output: Output, done: Exported | Transferred, **about: Any) -> None:
+def _end(output: Output, done: Exported | Transferred, **about: Any) -> NoReturn:
     """Say what was left out, and exit with what that means."""
     code = Exit.IN_STEP if done.complete else Exit.FAILED
     output.document({**done.to_dict(), **about, "exit_code": int(code)})

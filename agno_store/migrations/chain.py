@@ -77,7 +77,11 @@ class Chain:
         heads = list(heads)
         here = [head for head in heads if head in self._application_index]
         if len(here) > 1:
-            raise SchemaConflict(f"The version table holds several revisions of one application: {', '.join(here)}.")
+            raise SchemaConflict(
+                f"The version table holds several revisions of one application: {', '.join(here)}. Nothing was "
+                "changed. Delete the rows that are wrong; agno-store stamp records the right one after looking at the "
+                "tables."
+            )
         return Position(schema.own_revision(heads), here[0] if here else None)
 
     def knows(self, position: Position) -> bool:
