@@ -27,7 +27,7 @@ from agno_store.names import Names
 from agno_store.tables import REVISIONS, journal, metadata
 from tests.cli.program import environment, installed, run, run_process
 from tests.package.documents import DOCUMENTS, anchors, blocks, commands, links, prose, typed
-from tests.package.source import ROOT
+from tests.package.source import FILES, ROOT, module_name
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -186,6 +186,13 @@ def test_every_table_and_column_says_what_it_holds() -> None:
     assert [
         name for name, what in {**said, **{table["name"]: table["what"] for table in found}}.items() if not what
     ] == []
+
+
+def test_every_module_stands_in_the_design() -> None:
+    first = " ".join(cells((ROOT / "docs/design.md").read_text(encoding="utf-8")))
+    named = {found.rstrip("/").partition("/")[0] for found in re.findall(r"`([\w/]+)`", first)}
+    there = {module_name(file).partition(".")[0] for file in FILES} - {"", "__main__"}
+    assert there - named == set()
 
 
 ANSWERED = {"docs/quickstart.md": True, "docs/howto/look-inside.md": False}
