@@ -57,7 +57,7 @@ class Rekeying:
         rest: float,
         on_progress: Progress | None,
     ) -> None:
-        self._store, self._sql = store, Rekeys(store.sql, store.tenant_id, key_id)
+        self._store, self._sql = store, Rekeys(store.sql, key_id)
         self._read, self._paced, self._on_progress = read, Paced(put, rest), on_progress
 
     def run(self) -> Rekeyed:

@@ -18,9 +18,8 @@ OF_SUMMARY = ("summary", "topics", "summary_data")
 class Rekeys:
     """The statements of one store and tenant, for one key."""
 
-    def __init__(self, sql: Statements, tenant_id: str | None, key_id: str) -> None:
+    def __init__(self, sql: Statements, key_id: str) -> None:
         self._sql, self._key_id = sql, key_id
-        self._of_tenant = sql.sessions.c.tenant_id == tenant_id  # IS NULL where there is none
 
     @cached_property
     def sessions(self) -> sa.Select[Any]:
@@ -32,7 +31,7 @@ class Rekeys:
         return (
             sa.select(s.session_id)
             .select_from(self._sql.sessions.outerjoin(self._sql.summaries, u.session_id == s.session_id))
-            .where(self._of_tenant, self._sql.is_there, s.session_id > sa.bindparam("place"))
+            .where(self._sql.of_tenant, self._sql.is_there, s.session_id > sa.bindparam("place"))
             .where(sa.or_(*of_session, *of_summary, of_runs))
             .order_by(s.session_id)
             .limit(sa.bindparam("count", type_=sa.BigInteger()))

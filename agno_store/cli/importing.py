@@ -107,6 +107,7 @@ def from_tables(output: Output, asked: Asked, where: Where) -> Iterator[tuple[An
     """
     from agno_store import AgnoTables
     from agno_store.transfer.legacy.in_place import found_in_place, refuse_taken, renamed, take_over
+    from agno_store.transfer.legacy.source import SUFFIX
 
     with AgnoTables(str(asked.url), asked.tables, schema=asked.schema) as old:
         if not asked.in_place:
@@ -115,7 +116,7 @@ def from_tables(output: Output, asked: Asked, where: Where) -> Iterator[tuple[An
                 yield db, old, _agreed(output, asked, old, found, db)
             return
         one, done = found_in_place(old.source, asked.tables[0] if asked.tables else None)
-        names = renamed(one) if not done else {one.name.removesuffix("_legacy"): one.name}
+        names = renamed(one) if not done else {one.name.removesuffix(SUFFIX): one.name}
         name = next(iter(names))
         if where.table not in (DEFAULT, name):
             raise InvalidArgument(f"--in-place gives the store the old table's name, and --table says {where.table}.")
