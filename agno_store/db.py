@@ -194,7 +194,8 @@ def suited(options: dict[str, Any], dialect: Dialect) -> dict[str, Any]:
     ):
         if options.get(option) is not None:
             raise ConfigurationError(f"{dialect.title} has no {lacks} out.")
-    return {name: value for name, value in options.items() if name not in ("db_schema", "pooler", "read_url")}
+    of_servers = ("db_schema", "pooler", "read_url", "read_your_writes")
+    return {name: value for name, value in options.items() if name not in of_servers}
 
 
 def absolute(url: URL) -> URL:

@@ -139,6 +139,13 @@ def test_a_class_refuses_what_belongs_to_another() -> None:
         open_async_db("sqlite://", lock_timeout=-1)
 
 
+@pytest.mark.parametrize("opens", [open_db, open_async_db])
+def test_options_of_servers_that_say_nothing_are_taken_for_every_url(opens: Any) -> None:
+    options = {"db_schema": None, "pooler": None, "read_url": None, "read_your_writes": False}
+    for url in ("sqlite://", "postgresql://host/db", "mysql://host/db"):
+        assert opens(url, **options).db_schema is None
+
+
 def test_a_store_is_described_without_its_password(tmp_path: Path) -> None:
     db = AsyncPostgresDb("postgresql://ai:s3cret@host/db", table_name="talks", db_schema="ai")
     assert db.to_dict() == {
