@@ -103,7 +103,7 @@ class Attempts:
         return True
 
     def _is_over(self, cause: Cause, error: DBAPIError, since: float) -> bool:
-        if not self.is_whole:
+        if not self.is_whole and cause is not Cause.OTHERS:
             return cause is not Cause.LOST or error.statement is None or self.count > 1
         return since > OUTAGE if cause is Cause.LOST else self.count >= MOST[cause]
 

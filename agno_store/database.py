@@ -256,7 +256,7 @@ class Database(Shown, Operations):
             self.dialect.vacuum(self._engine, self.names)
 
     def _looked(self, look: Callable[[], T]) -> T:
-        """Do what is no transaction of rows, once more where the connection was lost while it was idle."""
+        """Do what writes nothing, once more where the connection was lost while it was idle."""
         attempts = Attempts(self.names, self.dialect, self._recycle, repeatable=True, brief=True)
         with failures.translated(self, attempts):
             return attempts.run(look)

@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from agno_store.dialects.locks import Change
     from agno_store.dialects.rights import Rights
 
-DEADLOCK, LOCK_WAIT_TIMEOUT, ERROR_DURING_COMMIT, ROLLED_BACK_AT_COMMIT = 1213, 1205, 1180, 3101
+DEADLOCK, LOCK_WAIT_TIMEOUT, ERROR_DURING_COMMIT, ROLLED_BACK_AT_COMMIT, TABLE_CHANGES = 1213, 1205, 1180, 3101, 1684
 """https://dev.mysql.com/doc/mysql-errors/8.4/en/server-error-reference.html"""
+
+# TABLE_CHANGES is what MySQL, other than MariaDB, says of a table to those who look at it while it is made or changed.
+TRANSIENT = frozenset({DEADLOCK, LOCK_WAIT_TIMEOUT, ERROR_DURING_COMMIT, ROLLED_BACK_AT_COMMIT, TABLE_CHANGES})
 
 LOST = frozenset(
     {
@@ -123,7 +126,7 @@ class MySQL(Dialect):
             driver.close()
 
     def is_transient(self, error: DBAPIError) -> bool:
-        return _code(error) in (DEADLOCK, LOCK_WAIT_TIMEOUT, ERROR_DURING_COMMIT, ROLLED_BACK_AT_COMMIT)
+        return _code(error) in TRANSIENT
 
     def is_lost(self, error: DBAPIError) -> bool:
         return super().is_lost(error) or _code(error) in LOST

@@ -181,8 +181,7 @@ class Migrator:
             return running.done
         # Where there is nothing to do, nobody needs a lock for it, nor the right to change tables.
         done = self.patiently(work, on_step) if self._is_pending(wanted) else []
-        with self.dialect.connected(self.engine) as connection:
-            self.verify(connection, wanted, up=True)
+        self._verify_unlocked(wanted)
         return done
 
     def downgrade(self, target: str, on_step: Report | None = None) -> list[str]:
@@ -249,15 +248,36 @@ class Migrator:
 
     # -- the work -----------------------------------------------------------------------------
 
+    def _verify_unlocked(self, wanted: Target) -> None:
+        """Verify while somebody else, such as a later release, may be changing the tables."""
+        for _ in attempts(self.lock_timeout):
+            try:
+                with self.dialect.connected(self.engine) as connection:
+                    self.verify(connection, wanted, up=True)
+                return
+            except DBAPIError as error:
+                if not self.dialect.is_transient(error):
+                    raise
+                failure = error
+        raise self._in_use(
+            f"for {self.lock_timeout:g} seconds somebody was changing the tables whenever they were looked at. What "
+            "was finished stays. Run the upgrade again when that is over."
+        ) from failure
+
     def _is_pending(self, wanted: Target) -> bool:
-        """Whether there is something to do, as it is seen without the lock."""
+        """Whether there may be something to do, as it is seen without the lock."""
         there = self.dialect.is_there(self.engine.url)
-        if there:
-            with self.dialect.connected(self.engine) as connection:
-                self.dialect.catch_up(connection)
-                # To read a table that is not there would be an error in the log of the server.
-                there = sa.inspect(connection).has_table(self.names.version, schema=self.names.schema)
-        return not self.chain.reached(self.position() if there else Position(), wanted, up=True)
+        try:
+            if there:
+                with self.dialect.connected(self.engine) as connection:
+                    self.dialect.catch_up(connection)
+                    # To read a table that is not there would be an error in the log of the server.
+                    there = sa.inspect(connection).has_table(self.names.version, schema=self.names.schema)
+            return not self.chain.reached(self.position() if there else Position(), wanted, up=True)
+        except DBAPIError as error:
+            if not self.dialect.is_transient(error):
+                raise
+            return True  # somebody is changing the tables: with the lock it can be seen what is left
 
     def _running(self, connection: Connection, scope: Scope, on_step: Report | None) -> Running:
         return Running(connection, scope, self.dialect, self.names, self.chain, self.journal, on_step)

@@ -51,6 +51,30 @@ def upgrade_at_once(urls: list[str], *options: dict[str, Any]) -> list[str]:
     return sorted(revision for out, _, _ in ended for revision in out.strip().split(",") if revision)
 
 
+@pytest.mark.backends("mysql")
+def test_a_table_that_somebody_changes_can_be_looked_at(fresh_url: str) -> None:
+    """MySQL, other than MariaDB, refuses that for as long as it lasts."""
+    with open_db(fresh_url) as db, ThreadPoolExecutor(1) as pool:
+        db.upgrade_schema()
+        looked = threading.Event()
+
+        def change() -> None:
+            with db.db_engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                while not looked.is_set():
+                    for what in ("ADD COLUMN more INT", "DROP COLUMN more"):
+                        connection.exec_driver_sql(f"ALTER TABLE {db.names.version} {what}, ALGORITHM=COPY")
+
+        changing = pool.submit(change)
+        try:
+            for _ in range(40):
+                with open_db(fresh_url) as other:
+                    assert other.upgrade_schema() == []
+                    assert other.schema_status().state == "in step"
+        finally:
+            looked.set()
+        changing.result()
+
+
 @pytest.mark.parametrize("at", ["base", "0001"])
 def test_processes_at_once_all_succeed_and_run_each_revision_once(fresh_url: str, at: str) -> None:
     with open_db(fresh_url) as db:
