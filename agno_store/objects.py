@@ -7,6 +7,7 @@ key and deleted when the store is pruned.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +30,9 @@ LEAST_AGE = 86_400
 
 AT_ONCE = 500
 """Objects that are looked for in the database, or deleted, at a time."""
+
+_KEY = re.compile(r"[0-9a-f]{32}/[0-9a-f]{64}-([0-9a-f]+)-[0-9a-f]+")
+"""A key behind the prefix: of the session, of the text, when it was given, and what no other one has."""
 
 
 class Objects:
@@ -75,21 +79,17 @@ class Objects:
         """Delete those of a transaction that is committed. Raises MediaUnavailable."""
         self._delete(self._leaving.pop(c, []))
 
-    def sweep(self, named: Callable[[list[str]], set[str]]) -> int:
-        """Delete the objects that are a day old and that no row names, and return how many. Raises MediaUnavailable."""
+    def sweep(self, named: Callable[[list[str]], set[str]]) -> None:
+        """Delete the objects that are a day old and that no row names. Raises MediaUnavailable."""
         with _named("list", [self._prefix]):
             keys = iter(list(called(self._store.keys, self._prefix)))
-        deleted = 0
         while some := list(islice(keys, AT_ONCE)):
             old = [key for key in some if self._is_old(key)]
-            unnamed = sorted(set(old) - named(old)) if old else []
-            self._delete(unnamed)
-            deleted += len(unnamed)
-        return deleted
+            self._delete(sorted(set(old) - named(old)) if old else [])
 
     def _is_old(self, key: str) -> bool:
-        moment = key.rpartition("/")[2].split("-")[1:2]
-        return key.startswith(self._prefix) and bool(moment) and int(moment[0], 16) < time.time() - LEAST_AGE
+        found = _KEY.fullmatch(key.removeprefix(self._prefix)) if key.startswith(self._prefix) else None
+        return found is not None and int(found[1], 16) < time.time() - LEAST_AGE
 
     def _delete(self, keys: list[str]) -> None:
         for start in range(0, len(keys), AT_ONCE):

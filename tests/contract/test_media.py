@@ -12,8 +12,10 @@ from functools import partial
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.pool import NullPool
 
-from agno_store import ConfigurationError, CorruptRow
+from agno_store import ConfigurationError, CorruptRow, SqliteDb
 from agno_store.apart import MARK
 from agno_store.encoding import decode
 from tests.contract import stores
@@ -149,6 +151,17 @@ def test_nothing_of_it_is_left_where_its_run_is_gone(media: Any) -> None:
         assert beside(media) == ([] if how == "delete_runs" else [("other", OTHER)]), how
 
 
+@pytest.mark.backends("sqlite")
+@pytest.mark.variant
+def test_nothing_of_it_is_left_where_the_engine_enforces_no_foreign_keys(media: Any) -> None:
+    engine = sa.create_engine(media.db_engine.url, poolclass=NullPool)
+    with SqliteDb(db_engine=engine, media_over=OVER) as db:
+        for n, act in enumerate((GONE["delete_session"], GONE["delete_sessions"])):
+            append(db, "s", "r", content=PICTURE)
+            act(db)
+            assert beside(db) == [], n
+
+
 @pytest.mark.variant
 def test_what_another_run_needs_stays(media: Any) -> None:
     append(media, "s", "a", "b", "c", "d", content=[PICTURE, OTHER])
@@ -246,7 +259,7 @@ def test_it_is_searched_and_measured(db: Any, media: Any) -> None:
     payloads = sum(len(row["run_data"]) for row in dump(media)["runs"])
     size = sum(row["size"] for row in dump(media)["media"])
     stats = media.stats()
-    assert size > len(ODD)
+    assert size == sum(len(row["data"].encode()) for row in dump(media)["media"]) > len(ODD)
     assert (stats.bytes, stats.largest[0].bytes, stats.days[-1].bytes) == (payloads + size,) * 3
 
 

@@ -123,6 +123,20 @@ def test_what_is_long_is_put_there_once_and_comes_back(media: Any, folder: Folde
     assert len(folder.there) == 3
 
 
+@pytest.mark.variant
+def test_what_is_in_the_database_already_is_read_and_deleted_there(db: Any, media: Any, folder: Folder) -> None:
+    with again(db, media_over=OVER) as before:
+        append(before, "\ud800", "r", content=PICTURE)
+    assert media.get_session("\ud800").runs[0].content == PICTURE
+    append(media, "\ud800", "new", content=[PICTURE, OTHER])
+    assert len(folder.there) == 1
+    assert media.get_run("new").content == [PICTURE, OTHER]
+    media.delete_run("r", session_id="\ud800")
+    assert media.get_run("new").content == [PICTURE, OTHER]
+    media.delete_session("\ud800")
+    assert (folder.there, dump(media)["media"]) == ([], [])
+
+
 GONE: dict[str, Callable[[Any], Any]] = {
     "delete_session": lambda db: db.delete_session("s"),
     "delete_run": lambda db: db.delete_run("r", session_id="s"),
@@ -196,15 +210,23 @@ def test_a_failure_is_said_and_leaves_nothing_unnamed_for_good(media: Any, folde
 
 
 @pytest.mark.variant
-def test_pruning_deletes_what_nothing_names_and_nothing_else(db: Any, media: Any, folder: Folder) -> None:
+def test_pruning_deletes_what_nothing_names_and_nothing_else(
+    media: Any, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     append(media, "s", "r", content=PICTURE)
     (kept,) = folder.there
-    orphan = f"{kept.rpartition('/')[0]}/{'0' * 64}-{int(time.time()) - 2 * 86_400:x}-0"
-    anothers = f"another/{orphan.partition('/')[2]}"
-    for key in (orphan, anothers):
+    at, old = kept.rpartition("/")[0], f"{int(time.time()) - 2 * 86_400:x}"
+    orphans = [f"{at}/{'0' * 64}-{old}-{n}" for n in range(5)]
+    anothers = [f"another/{orphans[0].partition('/')[2]}", f"{at}/notes", f"{at}/some-notes-1", f"{at}/0-0-0"]
+    for key in (*orphans, *anothers):
         stores.run(Folder.put, folder, key, b"")
+    monkeypatch.setattr("agno_store.objects.AT_ONCE", 2)
+    monkeypatch.setattr(Folder, "keys", lambda folder, _prefix: folder.there)  # and tells of others' besides
     media.prune("365d")
-    assert folder.there == sorted([kept, anothers])
+    assert folder.there == sorted([kept, *anothers])
+    append(media, "s", "many", content=[OTHER + str(n) for n in range(5)])
+    media.delete_session("s")
+    assert folder.there == sorted(anothers)
 
 
 @pytest.mark.variant
