@@ -328,3 +328,26 @@ def test_another_policy_is_refused(db: Any, policy: Any) -> None:
 def test_a_version_that_is_none_is_refused(db: Any, version: Any) -> None:
     with pytest.raises(InvalidArgument, match="version"):
         db.upsert_session(session("s", version=version))
+
+
+def test_a_time_that_is_brought_along_hides_no_save_from_who_has_read_before(db: Any) -> None:
+    given = session("s", created_at=5, updated_at=7)
+    db.upsert_sessions([given], preserve_updated_at=True)
+    read = db.get_session("s")
+    db.upsert_sessions([given | {"metadata": {"a": 1}}], preserve_updated_at=True)
+    with pytest.raises(StaleSession, match="at version 2"):
+        db.upsert_session(replace(read, session_data={"b": 1}), on_conflict="error")
+
+    db.delete_session("s")
+    db.upsert_sessions([given | {"created_at": 6}], preserve_updated_at=True)
+    with pytest.raises(StaleSession, match="another one"):
+        db.upsert_session(replace(read, session_data={"b": 1}), on_conflict="error")
+
+
+def test_what_a_save_answers_has_what_was_stored_beside_the_session_meanwhile(db: Any) -> None:
+    db.upsert_session(session("s"))
+    read = db.get_session("s")
+    db.upsert_summary("s", {"summary": "theirs"})
+
+    saved = db.upsert_session(replace(read, session_data={"b": 1}))
+    assert (saved.summary.summary, saved.version) == ("theirs", 2)

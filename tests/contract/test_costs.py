@@ -102,6 +102,17 @@ def test_what_was_read_is_written_in_as_few_statements_as_the_database_allows(fu
     assert (len(saved), len(both), len(alone)) == (1, AT_ONCE[backend], AT_ONCE[backend])
 
 
+def test_who_has_read_a_session_adds_to_it_without_a_look(opened: Callable[..., Any], backend: str) -> None:
+    append(opened(), "s0", "r")
+    for read in (lambda db: db.get_session("s0"), lambda db: db.get_session("s0", runs_limit=1)):
+        other = opened()
+        read(other)
+        with statements(other.db_engine) as sent:
+            other.upsert_run(run(fresh()), "s0")
+
+        assert len(sent) == AT_ONCE[backend], sent
+
+
 def test_a_process_that_knows_nothing_of_a_stored_run_needs_one_statement_more(
     opened: Callable[..., Any],
 ) -> None:

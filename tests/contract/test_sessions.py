@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -247,12 +248,24 @@ def test_every_write_moves_the_time_of_update(db: Any, write: Callable[[Any], ob
     assert updated_at(db) > before
 
 
+@pytest.mark.parametrize("write", ["rename_session", "update_session_state", "update_run_in_session"])
+def test_a_change_of_its_data_is_one_version(db: Any, write: str) -> None:
+    append(db, "s", "r")
+    before = db.get_session("s").version
+    WRITES[write](db)
+
+    assert db.get_session("s").version == before + 1
+
+
 def test_times_of_update_can_be_brought_along(db: Any) -> None:
     db.upsert_sessions([session("s", created_at=5, updated_at=7)], preserve_updated_at=True)
     assert (db.get_session("s").created_at, db.get_session("s").updated_at) == (5, 7)
 
     db.upsert_sessions([session("s", updated_at=0)], preserve_updated_at=True)
     assert db.get_session("s").updated_at == 0
+
+    db.upsert_sessions([replace(db.get_session("s"), metadata={"a": 1}, updated_at=3)], preserve_updated_at=True)
+    assert db.get_session("s").updated_at == 3
 
     db.upsert_sessions([session("s", updated_at=9)])
     assert db.get_session("s").updated_at > 9
