@@ -168,10 +168,31 @@ def test_one_that_is_finished_is_given_nothing(fresh_url: str, tmp_path: Path) -
     assert journal(migrator) == before
 
 
-def journal(migrator: Migrator) -> list[tuple[Any, ...]]:
+def journal(migrator: Migrator) -> list[Any]:
     """Return every line, those of backfills too."""
+    lines = sa.select(migrator.journal.table).order_by(migrator.journal.table.c.entry)
     with migrator.dialect.connected(migrator.engine) as connection:
-        return [tuple(row) for row in connection.execute(sa.select(migrator.journal.table))]
+        return list(connection.execute(lines))
+
+
+def test_it_is_noted_with_its_time_and_without_a_key_and_is_no_part_of_the_history(
+    fresh_url: str, tmp_path: Path
+) -> None:
+    migrator = filled(fresh_url, written(tmp_path))
+    before, begun = migrator.history(), time.monotonic()
+    run(migrator, "app1", batch=4)
+    lasted = time.monotonic() - begun
+    assert migrator.history() == before
+    line = journal(migrator)[-1]
+    assert (line.what, line.revision, line.reached) == ("backfill", "app1", None)
+    assert 0 < line.microseconds / 1e6 < lasted + 0.01
+
+
+def test_without_a_journal_it_makes_it(fresh_url: str, tmp_path: Path) -> None:
+    migrator = filled(fresh_url, written(tmp_path))
+    execute(fresh_url, "DROP TABLE agent_sessions_upgrades")  # as where an older release has applied the revision
+    assert run(migrator, "app1", batch=4) == len(IDS)
+    assert pending(migrator) == []
 
 
 def test_of_rows_added_meanwhile_those_ahead_are_filled(fresh_url: str, tmp_path: Path) -> None:
@@ -236,7 +257,7 @@ def test_a_stamp_does_not_begin_it_anew(fresh_url: str, tmp_path: Path) -> None:
         run(migrator, "app1", batch=3, on_progress=stop)
     migrator.stamp("head")
     assert [backfill.done for backfill in pending(migrator)] == [3]
-    run(migrator, "app1")
+    assert run(migrator, "app1") == len(IDS) - 3
     migrator.stamp("head")
     assert pending(migrator) == []
     assert set(counts(migrator)) == {1}

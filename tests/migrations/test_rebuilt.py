@@ -6,12 +6,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from agno_store import open_db
-from agno_store.errors import DatabaseError
+from agno_store.errors import DatabaseError, SchemaConflict
 from tests.migrations.conftest import contents, fill
 from tests.migrations.sessions import application
 
@@ -98,3 +99,32 @@ def test_an_index_of_a_column_that_goes_stops_the_upgrade_and_nothing_is_lost(
         assert made_by_the_host(other) == before
         other.execute("DROP INDEX ix_mine")
         assert db.upgrade_schema() == ["a2"]
+
+
+ORPHAN = """
+op.execute(f"DELETE FROM {n.sessions} WHERE session_id = 's0'")
+"""
+
+
+def settings(db: Any) -> list[Any]:
+    """Return what an upgrade sets for itself, of the one connection that there is."""
+    with db.db_engine.connect() as connection:
+        return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("foreign_keys", "busy_timeout")]
+
+
+def test_rows_without_their_session_stop_the_upgrade_and_it_leaves_all_as_it_was(
+    fresh_url: str, tmp_path: Path
+) -> None:
+    with open_db(fresh_url) as plain:
+        fill(plain)
+        rows = contents(plain)
+    with open_db(fresh_url, versions=application(tmp_path / "versions", REBUILD, ORPHAN)) as db:
+        before = settings(db)
+        assert before[0] == 1
+        db.upgrade_schema("a1")
+        assert settings(db) == before
+        with pytest.raises(SchemaConflict, match=r"without the session they belong to, in \['agent_sessions_runs', "):
+            db.upgrade_schema()
+        assert settings(db) == before
+    with open_db(fresh_url) as plain:
+        assert contents(plain) == rows

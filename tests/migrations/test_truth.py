@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from agno_store import MySQLDb, PostgresDb, SchemaError, SqliteDb, open_db
 from agno_store.dialects.mysql import upgrader
-from agno_store.errors import AgnoStoreError, DatabaseError
+from agno_store.errors import AgnoStoreError, DatabaseError, SchemaConflict
 from agno_store.migrations import Migrator
 from agno_store.migrations.chain import Position
 from agno_store.tables import HEAD, REVISIONS
@@ -62,6 +62,14 @@ def test_a_version_that_somebody_changes_before_it_is_read_again_is_no_success(f
         assert caught.value.head == HEAD
         with suppress(AgnoStoreError):
             assert not db.schema_status().in_step
+
+
+def test_two_revisions_of_one_application_are_a_conflict(fresh_url: str, tmp_path: Path) -> None:
+    with open_db(fresh_url, versions=application(tmp_path / "versions", ADD_COLUMN, ON_ANOTHER_TABLE)) as db:
+        db.upgrade_schema()
+        execute(fresh_url, f"INSERT INTO {VERSION} VALUES ('a1')")
+        with pytest.raises(SchemaConflict, match=r"several revisions of one application: a\d, a\d"):
+            db.upgrade_schema()
 
 
 @pytest.mark.parametrize("move", ["deletes", "moves back"])
