@@ -79,7 +79,7 @@ class SessionSave:
     def read(self) -> Mapping[str, Any] | None:
         """The row that its caller read, where this may be written to that row without a look at anything else."""
         row = None if self.base is None or not self.base.is_stored else self.base.row
-        if row is None or self.runs or self.updated_at is not None or self.columns["user_id"] != row["user_id"]:
+        if row is None or self.runs or self.columns["user_id"] != row["user_id"]:
             return None
         return row if self.summary is None or self.has_old_summary else None
 

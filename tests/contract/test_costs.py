@@ -104,9 +104,9 @@ def test_what_was_read_is_written_in_as_few_statements_as_the_database_allows(fu
 
 def test_who_has_read_a_session_adds_to_it_without_a_look(opened: Callable[..., Any], backend: str) -> None:
     append(opened(), "s0", "r")
-    for read in (lambda db: db.get_session("s0"), lambda db: db.get_session("s0", runs_limit=1)):
-        other = opened()
-        read(other)
+    for options, limit in (({}, None), ({}, 1), ({"history_runs": 1}, None)):
+        other = opened(**options)
+        other.get_session("s0", runs_limit=limit)
         with statements(other.db_engine) as sent:
             other.upsert_run(run(fresh()), "s0")
 
