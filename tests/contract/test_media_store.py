@@ -217,7 +217,8 @@ def test_pruning_deletes_what_nothing_names_and_nothing_else(
     (kept,) = folder.there
     at, old = kept.rpartition("/")[0], f"{int(time.time()) - 2 * 86_400:x}"
     orphans = [f"{at}/{'0' * 64}-{old}-{n}" for n in range(5)]
-    anothers = [f"another/{orphans[0].partition('/')[2]}", f"{at}/notes", f"{at}/some-notes-1", f"{at}/0-0-0"]
+    bare = orphans[0].partition("/")[2]
+    anothers = [bare, f"another/{bare}", f"{at}/notes", f"{at}/some-notes-1", f"{at}/0-0-0"]
     for key in (*orphans, *anothers):
         stores.run(Folder.put, folder, key, b"")
     monkeypatch.setattr("agno_store.objects.AT_ONCE", 2)
