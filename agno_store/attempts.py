@@ -25,8 +25,8 @@ from agno_store.names import Names
 T = TypeVar("T")
 log = logging.getLogger("agno_store")
 
-OUTAGE = 5.0
-"""Seconds after the first failure within which a server that is gone has to be back."""
+PATIENCE = 5.0
+"""Seconds after the first failure within which a server that is gone has to be back, and others may be in the way."""
 
 LONGEST_PAUSE = 0.5
 
@@ -41,7 +41,7 @@ class Cause(enum.Enum):
 
 
 MOST: Mapping[Cause, int] = MappingProxyType({Cause.OTHERS: 10, Cause.RACE: 5, Cause.READ_ONLY: 3})
-"""How many attempts there are at the most; for a lost connection time decides."""
+"""How many attempts there are at the most; more within PATIENCE where others are in the way."""
 
 
 class Attempts:
@@ -105,7 +105,10 @@ class Attempts:
     def _is_over(self, cause: Cause, error: DBAPIError, since: float) -> bool:
         if not self.is_whole and cause is not Cause.OTHERS:
             return cause is not Cause.LOST or error.statement is None or self.count > 1
-        return since > OUTAGE if cause is Cause.LOST else self.count >= MOST[cause]
+        if cause is Cause.LOST:
+            return since > PATIENCE
+        # At another node of a cluster nobody waits for his turn: one who tries may be outrun many times.
+        return self.count >= MOST[cause] and (cause is not Cause.OTHERS or since > PATIENCE)
 
     def _cause(self, error: DBAPIError) -> Cause | None:
         if isinstance(error, IntegrityError):

@@ -15,6 +15,7 @@ from agno_store import ConfigurationError, CorruptRow, InvalidArgument, SealedRo
 from agno_store.codecs import AesGcm, Place
 from tests.contract import stores
 from tests.contract.database import dump, overwrite, stored
+from tests.contract.processes import together
 from tests.contract.samples import append, listed, run, session
 from tests.contract.sealing import KEYS, codec, files, keys_of, places
 
@@ -333,22 +334,23 @@ def test_what_cannot_be_opened_stays_and_is_counted(db: Any, beside: Open) -> No
 def test_no_write_is_lost_that_comes_while_keys_are_changed(db: Any, beside: Open) -> None:
     for n in range(10):
         furnish(db, f"s{n}")
-    both, written = beside(codec=codec("2026")), list[str]()
+    both, over = beside(codec=codec("2026")), threading.Event()
 
     def write() -> None:
-        for n in range(30):
-            session_id = f"s{n % 10}"
-            both.update_session_state(session_id, lambda state, n=n: {**state, f"k{n}": n})
-            both.upsert_run(run(f"new-{n}"), session_id)
-            written.append(f"new-{n}")
+        try:
+            for n in range(30):
+                session_id = f"s{n % 10}"
+                both.update_session_state(session_id, lambda state, n=n: {**state, f"k{n}": n})
+                both.upsert_run(run(f"new-{n}"), session_id)
+        finally:
+            over.set()
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    while writer.is_alive():
-        both.rekey()
-    writer.join()
+    def change_keys() -> None:
+        while not over.is_set():
+            both.rekey()
+
+    together(write, change_keys)
     both.rekey()
-    assert len(written) == 30
     assert set(keys_of(db)) == {"2026"}
     for n in range(10):
         found = both.get_session(f"s{n}")

@@ -251,6 +251,7 @@ def test_a_tenants_session_is_found_in_sql_as_the_guide_says(opened: Open) -> No
 # -- the database's own guard ------------------------------------------------------------------------
 
 
+@pytest.mark.own_pool
 @pytest.mark.backends("postgresql")
 def test_row_level_security_keeps_roles_to_their_tenant(fresh_url: str) -> None:
     """With the very statements of the guide."""

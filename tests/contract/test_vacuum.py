@@ -84,6 +84,7 @@ def owned(backend: str, fresh_url: str) -> Iterator[Roles]:
         yield granted
 
 
+@pytest.mark.own_pool
 @pytest.mark.backends("postgresql")
 @pytest.mark.parametrize("role", ["app", "reader"])
 def test_on_postgresql_it_is_for_the_owner_and_for_nobody_else(owned: Roles, role: str) -> None:

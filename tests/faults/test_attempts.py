@@ -54,6 +54,7 @@ def test_a_row_that_stays_locked_is_given_up_after_a_number_of_attempts(
     impatient: Any, database: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempts, "MOST", {**attempts.MOST, attempts.Cause.OTHERS: 4})
+    monkeypatch.setattr(attempts, "PATIENCE", 0.0)
     append(impatient, "s", "r1")
     with (
         held(database, impatient.table_name),

@@ -40,7 +40,7 @@ def test_a_node_without_its_cluster_is_an_error_in_time_and_serves_when_it_is_on
     told: Callable[[str], None],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("agno_store.attempts.OUTAGE", 1.0)
+    monkeypatch.setattr("agno_store.attempts.PATIENCE", 1.0)
     db = opened(cluster.urls[0])
     db.upsert_session(session("s"))
     acknowledged = [f"before-{n}" for n in range(20)]

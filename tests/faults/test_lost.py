@@ -112,7 +112,7 @@ def test_a_server_that_was_restarted_is_met_again(
 def test_a_server_that_stays_away_is_an_error_that_says_so_in_time(
     beside: Any, database: str, proxy: Proxy, opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agno_store.attempts.OUTAGE", 0.5)
+    monkeypatch.setattr("agno_store.attempts.PATIENCE", 0.5)
     db = opened(proxy.through(database))
     append(db, "s", "r1")
     proxy.refuse()
@@ -132,7 +132,7 @@ def test_a_server_that_hangs_is_an_error_in_time(
     beside: Any, database: str, proxy: Proxy, backend: str, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     monkeypatch.setattr(answers, "LONGEST", 1.0)
-    monkeypatch.setattr("agno_store.attempts.OUTAGE", 0.5)
+    monkeypatch.setattr("agno_store.attempts.PATIENCE", 0.5)
     bounds = {"postgresql": "?connect_timeout=2", "mysql": "&connect_timeout=2&read_timeout=1"}
     with open_db(proxy.through(database) + bounds[backend]) as db:
         db.upsert_session(session("s", session_data={"session_state": {}}))

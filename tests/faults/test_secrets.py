@@ -117,7 +117,7 @@ def test_a_server_that_cuts_refuses_or_hangs(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("agno_store.attempts.OUTAGE", 0.2)
+    monkeypatch.setattr("agno_store.attempts.PATIENCE", 0.2)
     monkeypatch.setattr(answers, "LONGEST", 0.5)
     bounds = {"postgresql": "?connect_timeout=2", "mysql": "&connect_timeout=2&read_timeout=1"}
     furnish(beside)

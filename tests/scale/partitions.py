@@ -24,9 +24,11 @@ def is_partitioned(connection: sa.Connection) -> bool:
 
 def partition(engine: sa.Engine) -> None:
     """Partition the runs of the store ``agent_sessions``; nothing where they are so already."""
-    with engine.begin() as connection:
+    with engine.connect().execution_options(isolation_level="READ COMMITTED") as connection, connection.begin():
         connection.exec_driver_sql("LOCK TABLE agent_sessions_runs IN ACCESS EXCLUSIVE MODE")
         if not is_partitioned(connection):
+            # Of a store that was dropped the schema is left, without its partitions.
+            connection.exec_driver_sql("DROP SCHEMA IF EXISTS agent_sessions_partitions")
             # By the driver: SQLAlchemy gives it parameters, be it none, and then a % is the beginning of one.
             cursor = connection.connection.cursor()
             cursor.execute(recipe())

@@ -37,7 +37,10 @@ Told = Callable[[str, Any], None]
 
 
 def passed(backend: str, way: str, urls: list[str], file: str, **variables: str) -> int:
-    """Run a file of the suite on one backend by one way; return how many of its tests passed, which must be all."""
+    """Run a file of the suite on one backend by one way; return how many of its tests passed, which must be all.
+
+    Of some files every test is about another database, or about the pool.
+    """
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--tb=short"]
     command += [] if way == "partitions" else ["-m", "not own_pool"]
     environment = {**os.environ, VARIABLE: " ".join([way, *urls]), "DATABASES": backend, **variables}
@@ -45,6 +48,8 @@ def passed(backend: str, way: str, urls: list[str], file: str, **variables: str)
     done = subprocess.run(
         [*command, str(CONTRACT / file)], env=environment, cwd=CONTRACT.parent.parent, capture_output=True, text=True
     )
+    if done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED and " deselected" in done.stdout:
+        return 0
     assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-2000:]}"
     found = re.search(rf"^{backend} .* (\d+) passed$", done.stdout, re.MULTILINE)
     assert found, done.stdout
@@ -59,7 +64,7 @@ def test_behind_a_transaction_pooler(pgbouncer: PgBouncer, file: str, record_pro
     record_property("told", f"{file} behind PgBouncer in transaction mode: {count} tests")
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)  # every value is read at a node that has to follow first
 @each_file(besides=WAITS)
 def test_around_a_cluster(galera: Galera, file: str, record_property: Told) -> None:
     count = passed("mysql", "galera", galera.urls, file, TEST_MYSQL_URL=galera.urls[0])
