@@ -49,7 +49,7 @@ def plot(result: Result, file: Path) -> None:
 
     lines = [line for line in result.lines if line.goal and line.measured]
     figure, axes = pyplot.subplots(figsize=(11, 1.2 + 0.27 * len(lines)))
-    labels = [f"{line.what} — {line.database}" for line in lines]
+    labels = [f"{line.what}{', async' if 'async' in line.note else ''} — {line.database}" for line in lines]
     colours = ["#2a7f4f" if line.holds else "#b23b3b" for line in lines]
     axes.barh(labels, [_share(line) for line in lines], color=colours)
     axes.axvline(1.0, color="black", linewidth=1)

@@ -174,7 +174,7 @@ def test_a_page_is_read_by_an_index(stores: list[Any], backend: str) -> None:
 
     assert not wrong, "\n\n".join(wrong)
     used = set(re.findall(r"\bix_\w+", "\n".join(seen)))
-    names = {index.name for t in metadata(stores[0].names).sorted_tables for index in t.indexes}
+    names = {str(index.name) for t in metadata(stores[0].names).sorted_tables for index in t.indexes}
     if chosen()[0] == "partitions":  # whose indexes have names that PostgreSQL gives
         used |= {name for name in names if name.startswith("ix_agent_sessions_runs_")}
     assert used | NOT_FOR_PAGES[backend] == names

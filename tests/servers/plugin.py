@@ -182,7 +182,7 @@ def fresh_urls(galera: Galera) -> Iterator[list[str]]:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "backends(*names): the databases to run this test on, if in DATABASES")
     config.addinivalue_line(
-        "markers", "own_pool: the tests about the pool of an engine, or with roles of their own: behind a pooler there are neither"
+        "markers", "own_pool: about an engine's pool, or with roles of their own: behind a pooler there are neither"
     )
     for name in EXTRAS:
         config.addinivalue_line("markers", f"{name}: the tests that ask for the fixture `{name}`, set by itself")
