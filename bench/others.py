@@ -63,7 +63,7 @@ def listing(place: Place, size: Size) -> Result:
             system.make()
             for user in range(USERS):
                 system.fill((f"u{user}-{n:06}" for n in range(each)), 0, f"user-{user}")
-            _analyzed(place)
+            place.analyze()
         last = raw.newest("user-3", (size.page - 1) * ON_A_PAGE)[-1]
         before = (last[4], last[0])
         after = store.newest("user-3", (size.page - 1) * ON_A_PAGE).next
@@ -88,13 +88,6 @@ def listing(place: Place, size: Size) -> Result:
         Line("listing", far, place.title, 1.2, found["ours, far"].over(found["ours"]), note="with after="),
     ]
     return Result(lines, [Detail("listing", name, place.title, name, times) for name, times in found.items()])
-
-
-def _analyzed(place: Place) -> None:
-    """Let the database know what it holds, as it does by itself after a while."""
-    with place.beside().connect() as connection:
-        if place.backend != "mysql":
-            connection.exec_driver_sql("ANALYZE")
 
 
 def startup(place: Place, size: Size) -> Result:

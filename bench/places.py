@@ -42,6 +42,12 @@ class Place:
     def parts(self) -> sa.URL:
         return sa.make_url(self.url)
 
+    def analyze(self) -> None:
+        """Let the database know what it holds, as it does by itself after a while."""
+        with self.beside().connect() as connection:
+            if self.backend != "mysql":
+                connection.exec_driver_sql("ANALYZE")
+
     def beside(self) -> sa.Engine:
         """Return an engine with which to look at the database, and at nothing that is timed."""
         return sa.create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)

@@ -54,6 +54,7 @@ def timed(systems: Mapping[str, Any], fill: Mapping[str, Any], runs: int, size: 
         sessions = Visits(system, f"s{number}-{runs}", runs, turns, visits)
         fill[name].fill(sessions.ids, runs)
         tasks[name] = Task(sessions.act, sessions.ready)
+    next(iter(fill.values())).place.analyze()
     return interleaved(tasks, rounds=size.rounds, times=size.times)
 
 
