@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from agno_store import NotFound, Removed, RunUpdate
+from agno_store.owners import GONE
 from agno_store.removed import FIRST, HOLD, MOST, Pace
-from tests.contract.database import dump
+from tests.contract.database import dump, overwrite
 from tests.contract.old import aged, long
-from tests.contract.samples import listed, positions, run, session
+from tests.contract.samples import append, listed, positions, run, session
 
 RUNS = 260
 
@@ -106,6 +107,15 @@ def test_who_writes_to_such_a_session_finds_none_and_may_make_one(
     assert [row["user_id"] for row in of_it["sessions"]] in ([], ["bob"])
     assert db.prune("90d") == Removed()
     assert dump(db) == found
+
+
+def test_a_run_of_nobody_begins_such_a_session_anew(db: Any) -> None:
+    append(db, "s", "r1")  # so that this store knows it
+    overwrite(db, "sessions", "user_id", GONE, session_id="s")
+
+    assert db.upsert_run(run("r2"), "s").run_index == 0
+    assert [row["user_id"] for row in dump(db)["sessions"]] == [None]
+    assert positions(db, "s") == {"r2": 0}
 
 
 def test_who_is_told_that_there_is_none_has_changed_nothing(db: Any) -> None:
