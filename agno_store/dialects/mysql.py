@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
@@ -102,6 +101,11 @@ class MySQL(Dialect):
         if driver in self.async_drivers:
             adapted = url.get_dialect().import_dbapi()
             arguments["async_creator_fn"] = partial(_connected, getattr(adapted, driver).connect, adapted)
+        options: dict[str, Any] = {}
+        if driver == "pymysql":
+            from agno_store.dialects import pymysql_driver
+
+            options["module"] = pymysql_driver.module()
         if driver == "asyncmy":
             arguments["cursor_cls"] = _without_warnings(adapted.asyncmy.cursors.Cursor)
         return {
@@ -110,16 +114,13 @@ class MySQL(Dialect):
             "isolation_level": "READ COMMITTED",
             "pool_reset_on_return": None,
             "pool_recycle": 1800,
+            **options,
             **POOL,
         }
 
     def prepare(self, engine: Engine) -> None:
         watch_idle(engine.pool, engine.dialect)
         roll_back_what_is_open(engine.pool, _is_open)
-        if engine.dialect.driver == "pymysql":
-            from agno_store.dialects import described
-
-            event.listen(engine.pool, "connect", described.remember)
 
     def abandon(self, driver: Any) -> None:
         with suppress(RuntimeError):  # its event loop is closed, and the socket goes with the connection

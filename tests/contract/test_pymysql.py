@@ -1,0 +1,93 @@
+"""What PyMySQL would do for each answer and each connection is done once, and again where it is something else."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import pymysql
+import pytest
+import sqlalchemy as sa
+from pymysql import connections as plain
+
+from agno_store import open_db
+from agno_store.errors import DatabaseUnreachable
+from tests.contract.samples import append
+
+COLOURS = ("sync",)
+
+pytestmark = pytest.mark.backends("mysql")
+
+
+def described(db: Any, statement: str) -> tuple[Any, list[Any]]:
+    """How a statement's columns are described, and what the driver has made of it."""
+    with db.db_engine.connect() as connection:
+        result = connection.exec_driver_sql(statement)
+        return result.cursor.description, connection.connection.driver_connection._result.fields
+
+
+def test_a_column_is_taken_apart_once(opened: Callable[..., Any]) -> None:
+    db, other = opened(), opened(table_name="other")
+    for store in (db, other):
+        append(store, "s", "r")
+    statement = f"SELECT session_id, run_index FROM {db.names.runs}"
+    first, second = described(db, statement), described(db, statement)
+
+    assert first[0] == second[0]
+    assert [column[:2] for column in first[0]] == [("session_id", 253), ("run_index", 8)]
+    assert [id(field) for field in first[1]] == [id(field) for field in second[1]]
+    assert [field.org_table for field in described(other, "SELECT session_id FROM other_runs")[1]] == ["other_runs"]
+
+
+def test_a_column_that_was_changed_is_another_one(opened: Callable[..., Any]) -> None:
+    db = opened()
+    append(db, "s", "r")
+    statement = f"SELECT status AS found FROM {db.names.runs}"
+    before, _ = described(db, statement)
+    with db.db_engine.begin() as connection:
+        connection.exec_driver_sql(f"ALTER TABLE {db.names.runs} MODIFY status VARBINARY(300)")
+    after, _ = described(db, statement)
+
+    assert before != after
+    with db.db_engine.connect() as connection:
+        assert connection.exec_driver_sql(statement).scalar() == b"COMPLETED"
+
+
+def context(connection: Any) -> Any:
+    return connection.connection.driver_connection.ctx
+
+
+def test_certificates_are_not_read_for_each_connection(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read(*_: object, **__: object) -> None:
+        raise AssertionError("certificates were read that nobody compares with anything")
+
+    usual: Any = plain.Connection(defer_connect=True)
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", read)
+    with db.db_engine.connect() as first, db.db_engine.connect() as second:
+        assert context(first) is context(second)
+        for name in ("verify_mode", "check_hostname", "minimum_version", "maximum_version", "protocol"):
+            assert getattr(context(first), name) == getattr(usual.ctx, name), name
+
+
+def test_what_is_said_about_certificates_is_followed(fresh_url: str) -> None:
+    url = sa.make_url(fresh_url).update_query_dict({"ssl_ca": "/nowhere/ca.pem"})
+    with pytest.raises(DatabaseUnreachable, match="No such file"):
+        open_db(url.render_as_string(hide_password=False)).schema_status()
+
+
+def test_who_traces_the_driver_sees_the_connections(
+    opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        seen.append(kwargs["user"])
+        return plain.Connection(*args, **kwargs)
+
+    monkeypatch.setattr(pymysql, "connect", traced)
+    db = opened()
+    db.db_engine.dispose()
+    append(db, "s", "r")
+
+    assert seen
