@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool
 
 from tests.aio.test_loops import append, positions
-from tests.contract.test_costs import AT_ONCE
+from tests.contract.database import writes_at_once
 
 pytestmark = pytest.mark.backends("postgresql", "mysql")
 
@@ -94,7 +94,7 @@ def test_a_write_whose_connection_is_cut_is_stored_once(
                 assert await asyncio.to_thread(cut) >= 1
                 await writing
                 assert len(slowed.sent) > statement, "the attempt was to be cut, and another one to be made"
-        assert statement > AT_ONCE[backend]
+        assert statement > writes_at_once(db)
         assert await positions(db) == list(range(statement + 1))
         assert db.db_engine.pool.checkedout() == 0
 
