@@ -47,14 +47,17 @@ class Times:
         return {**{name: seconds * 1000 for name, seconds in found.items()}, "samples": len(self.cpu)}
 
 
-def interleaved(tasks: Mapping[str, Task], *, rounds: int, times: int) -> dict[str, Times]:
-    """Do each task ``times`` times in each of the rounds, in an order that moves on from round to round."""
+def interleaved(tasks: Mapping[str, Task], *, rounds: int, times: int, pause: float = 0.0) -> dict[str, Times]:
+    """Do each task ``times`` times in each of the rounds, in an order that moves on from round to round.
+
+    Before each time nothing happens for ``pause`` seconds.
+    """
     names, done = list(tasks), dict.fromkeys(tasks, 0)
     found = {name: Times([], []) for name in names}
     for number in range(-1, rounds):  # the first one is for caches, and does not count
         first = number % len(names)
         for name in names[first:] + names[:first]:
-            seconds, cpu = _round(tasks[name], range(done[name], done[name] + times))
+            seconds, cpu = _round(tasks[name], range(done[name], done[name] + times), pause)
             done[name] += times
             if number >= 0:
                 found[name].rounds.append(seconds)
@@ -62,11 +65,13 @@ def interleaved(tasks: Mapping[str, Task], *, rounds: int, times: int) -> dict[s
     return found
 
 
-def _round(task: Task, numbers: range) -> tuple[list[float], list[float]]:
+def _round(task: Task, numbers: range, pause: float) -> tuple[list[float], list[float]]:
     gc.collect()
     seconds, cpu = [], []
     for number in numbers:
         task.ready(number)
+        if pause:
+            time.sleep(pause)
         start, worked = time.perf_counter(), time.process_time()
         task.act(number)
         cpu.append(time.process_time() - worked)

@@ -46,6 +46,17 @@ times = dict(sqlalchemy=sql - began, driver=driver - sql, package=imported - dri
 times |= dict(over=done - sql, modules=[name for name in {heavy!r} if name in sys.modules])
 print(json.dumps(times))
 """
+ALONE = """
+import sys, time, json
+began = time.perf_counter()
+import sqlalchemy
+sql = time.perf_counter()
+import {driver}
+with sqlalchemy.create_engine({url!r}).connect() as connection:
+    assert connection.exec_driver_sql("SELECT session_id FROM agent_sessions").all()
+print(json.dumps(dict(over=time.perf_counter() - sql)))
+"""
+"""The same with SQLAlchemy and the driver alone."""
 DRIVERS = {"sqlite": "sqlite3", "postgresql": "psycopg", "mysql": "pymysql"}
 
 
@@ -95,14 +106,19 @@ def startup(place: Place, size: Size) -> Result:
     with opened(Store, place) as store:
         store.make()
         store.fill(["s0"], 5)
-    script = START.format(driver=DRIVERS[place.backend], url=place.url, heavy=HEAVY)
+    names = {"driver": DRIVERS[place.backend], "url": place.url, "heavy": HEAVY}
     with TemporaryDirectory() as compiled:
         # As installed, that is compiled: the first start sees to it, and does not count.
         variables = {**os.environ, "PYTHONPYCACHEPREFIX": compiled, "PYTHONDONTWRITEBYTECODE": ""}
-        found = [_started(script, variables) for _ in range(size.starts + 1)][1:]
+        started = [
+            [_started(script.format(**names), variables) for script in (START, ALONE)] for _ in range(size.starts + 1)
+        ][1:]
+    found, alone = zip(*started, strict=True)
     middle = {name: statistics.median(one[name] for one in found) * 1000 for name in found[0] if name != "modules"}
+    middle["without_a_store"] = statistics.median(one["over"] for one in alone) * 1000
     heavy = found[0]["modules"]
-    note = "over importing SQLAlchemy" + (f"; imports {', '.join(heavy)}" if heavy else "")
+    note = f"over importing SQLAlchemy; driver, engine and a SELECT without a store: {middle['without_a_store']:.3g} ms"
+    note += f"; imports {', '.join(heavy)}" if heavy else ""
     line = Line("startup", "import, construct, first call", place.title, 60, middle["over"], "ms", note=note)
     return Result([line], [Detail("startup", "fresh process", place.title, Store.name, more=middle)])
 
@@ -191,21 +207,24 @@ def _memory(name: str) -> int | None:
 def disk(place: Place, size: Size) -> Result:
     """What sessions of 20 turns take on the disk, over the bytes of their values."""
     turns, payload = 20, 0
-    with opened(Store, place) as store:
+    with opened(Raw, place) as raw, opened(Store, place) as store:
+        raw.make()
         store.make()
         empty = stored(place)
-        for number in range(size.stored):
-            session_id = f"session-{number:06}"
+        ids = [f"session-{number:06}" for number in range(size.stored)]
+        raw.fill(ids, turns)
+        plain = stored(place) - empty
+        for number, session_id in enumerate(ids):
             session = {"session_id": session_id, "user_id": "user-7", "agent_id": "helper", "created_at": number}
             for turn in range(turns):
                 store.db.upsert_session({**session, "session_data": session_data(session_id, turn)})
                 store.db.upsert_run(run(session_id, turn), session_id, user_id="user-7")
                 payload += _bytes(run(session_id, turn)) + len(f"{session_id}{run(session_id, turn)['run_id']}")
             payload += _bytes(session_data(session_id, turns)) + len(session_id)
-    taken = stored(place) - empty
-    what = f"{size.stored:,} sessions of {turns} turns, over payload and keys"
-    more = {"bytes": taken, "payload_bytes": payload}
-    line = Line("disk", what, place.title, 1.15, taken / payload)
+    taken = stored(place) - empty - plain
+    what, note = f"{size.stored:,} sessions of {turns} turns, over payload and keys", "the raw driver's plain tables"
+    more = {"bytes": taken, "plain_bytes": plain, "payload_bytes": payload}
+    line = Line("disk", what, place.title, 1.15, taken / payload, note=f"{note}: {plain / payload:.3g} ×")
     return Result([line], [Detail("disk", what, place.title, Store.name, more=more)])
 
 

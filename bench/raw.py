@@ -34,6 +34,13 @@ SCHEMA = (
     "CREATE INDEX ix_raw_runs_run_id ON raw_runs (run_id)",
     "CREATE INDEX ix_raw_sessions_user ON raw_sessions (user_id, created_at, session_id)",
 )
+SESSION = "SELECT {session_data}, runs FROM raw_sessions WHERE session_id = ?"
+LATEST = "SELECT {run_data} FROM raw_runs WHERE session_id = ? ORDER BY run_index DESC LIMIT 5"
+UPDATE = "UPDATE raw_sessions SET session_data = ?, runs = runs + 1, updated_at = ? WHERE session_id = ?"
+INSERT = (
+    "INSERT INTO raw_runs SELECT session_id, runs - 1, {id}, {id}, {json}, {number} FROM raw_sessions "
+    "WHERE session_id = ?"
+)
 NEWEST = (
     "SELECT session_id, user_id, agent_id, {session_data}, created_at, updated_at FROM raw_sessions "
     "WHERE user_id = ? ORDER BY created_at DESC, session_id DESC LIMIT ?"
@@ -85,6 +92,7 @@ class Raw:
         self.sent.connections.add(self.connection)
         self._cursor = self.connection.cursor()
         self._marker = "?" if place.backend == "sqlite" else "%s"
+        self._begin = "BEGIN IMMEDIATE" if place.backend == "sqlite" else "BEGIN"
 
     def make(self) -> None:
         """Make the tables."""
@@ -122,17 +130,14 @@ class Raw:
         self.write(session_id, data, done)
 
     def read(self, session_id: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-        select = self._json("SELECT {session_data}, runs FROM raw_sessions WHERE session_id = ?")
-        (data, _), *_ = self._execute(select, (session_id,))
-        select = self._json("SELECT {run_data} FROM raw_runs WHERE session_id = ? ORDER BY run_index DESC LIMIT 5")
-        runs = self._execute(select, (session_id,))
+        (data, _), *_ = self._execute(self._json(SESSION), (session_id,))
+        runs = self._execute(self._json(LATEST), (session_id,))
         return json.loads(data), [json.loads(text) for (text,) in runs[::-1]]
 
     def write(self, session_id: str, data: dict[str, Any], run: dict[str, Any]) -> None:
         text, moment = json.dumps(data, ensure_ascii=False), time.time_ns() // 1000
-        self._execute("BEGIN IMMEDIATE" if self.place.backend == "sqlite" else "BEGIN")
-        update = "UPDATE raw_sessions SET session_data = ?, runs = runs + 1, updated_at = ? WHERE session_id = ?"
-        self._execute(update, (text, moment, session_id))
+        self._execute(self._begin)
+        self._execute(UPDATE, (text, moment, session_id))
         self._insert_run(session_id, run, None)
         self._execute("COMMIT")
 
@@ -142,8 +147,7 @@ class Raw:
         if index is not None:
             self._execute(f"INSERT INTO raw_runs VALUES ({', '.join('?' * 6)})", (session_id, index, *columns))
             return
-        values = self._typed("SELECT session_id, runs - 1, {id}, {id}, {json}, {number} FROM raw_sessions")
-        self._execute(f"INSERT INTO raw_runs {values} WHERE session_id = ?", (*columns, session_id))
+        self._execute(self._typed(INSERT), (*columns, session_id))
 
     # -- a page of a listing ------------------------------------------------------------------
 
@@ -202,12 +206,11 @@ class RawAtOnce(Raw):
             return
         text, moment = json.dumps(data, ensure_ascii=False), time.time_ns() // 1000
         columns = (run["run_id"], run["status"], json.dumps(run, ensure_ascii=False), run["created_at"])
-        update = "UPDATE raw_sessions SET session_data = ?, runs = runs + 1, updated_at = ? WHERE session_id = ?"
         if self.place.backend == "postgresql":
             insert = self._typed("SELECT session_id, runs - 1, {id}, {id}, {json}, {number} FROM written")
-            statement = f"WITH written AS ({update} RETURNING session_id, runs) INSERT INTO raw_runs {insert}"
+            statement = f"WITH written AS ({UPDATE} RETURNING session_id, runs) INSERT INTO raw_runs {insert}"
             self._execute(statement, (text, moment, session_id, *columns))
             return
         insert = "SELECT session_id, runs - 1, ?, ?, ?, ? FROM raw_sessions WHERE session_id = ?"
-        block = f"BEGIN NOT ATOMIC START TRANSACTION; {update}; INSERT INTO raw_runs {insert}; COMMIT; END"
+        block = f"BEGIN NOT ATOMIC START TRANSACTION; {UPDATE}; INSERT INTO raw_runs {insert}; COMMIT; END"
         self._execute(block, (text, moment, session_id, *columns, session_id))

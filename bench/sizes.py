@@ -10,6 +10,8 @@ class Size:
     rounds: int = 15
     times: int = 10
     """How often each system does a work in a round."""
+    pause: float = 0.02
+    """Seconds before each turn in which nothing happens, as while a model answers."""
     visits: int = 5
     """Turns in a row on one short session, as a conversation has them."""
     short: int = 10
@@ -29,4 +31,4 @@ class Size:
 
 
 FULL = Size()
-QUICK = Size(3, 5, 5, 10, 100, 500, 5_000, 25, 16, 5, 3, 50)
+QUICK = Size(3, 5, 0.001, 5, 10, 100, 500, 5_000, 25, 16, 5, 3, 50)

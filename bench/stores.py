@@ -161,9 +161,14 @@ class AgnosOwn:
 
 def agnos_run(session_id: str, number: int) -> Any:
     """Return a run as agno's object."""
+    return agnos(run(session_id, number))
+
+
+def agnos(run: dict[str, Any]) -> Any:
+    """Return agno's object of a run's dictionary."""
     from agno.run.agent import RunOutput
 
-    return RunOutput.from_dict(run(session_id, number))
+    return RunOutput.from_dict(run)
 
 
 def contract_turn(db: Any, session_id: str, number: int, done: Any) -> None:

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
+from statistics import median
 from typing import Any
 
 from bench.clock import Task, Times, interleaved
+from bench.floors import Objects, RawAsync
 from bench.gauges import Cost, counted
 from bench.payloads import run
 from bench.places import Place
@@ -46,16 +48,26 @@ class Visits:
         return session_id, number, self.system.run(session_id, number)
 
 
-def timed(systems: Mapping[str, Any], fill: Mapping[str, Any], runs: int, size: Size, visits: int) -> dict[str, Times]:
+def timed(systems: Mapping[str, Any], fill: Mapping[str, Any], runs: int, size: Size, pause: float) -> dict[str, Times]:
     """Time the turns of each system, on sessions that were filled by the one of the same name in ``fill``."""
     turns = (size.rounds + 1) * size.times
+    visits = size.visits if runs == size.short else 10**9
     tasks = {}
     for number, (name, system) in enumerate(systems.items()):
-        sessions = Visits(system, f"s{number}-{runs}", runs, turns, visits)
+        sessions = Visits(system, f"s{number}-{runs}-{pause}", runs, turns, visits)
         fill[name].fill(sessions.ids, runs)
         tasks[name] = Task(sessions.act, sessions.ready)
     next(iter(fill.values())).place.analyze()
-    return interleaved(tasks, rounds=size.rounds, times=size.times)
+    return interleaved(tasks, rounds=size.rounds, times=size.times, pause=pause)
+
+
+def paces(size: Size) -> list[tuple[int, float, str]]:
+    """How many runs a session has, the pause before each turn, and both in words."""
+    return [
+        (runs, pause, f"after {runs:,} runs{words}")
+        for runs in (size.short, size.long)
+        for pause, words in ((size.pause, ""), (0.0, ", without a pause"))
+    ]
 
 
 def cost(system: Any, runs: int) -> Cost:
@@ -84,14 +96,14 @@ def own(place: Place, size: Size) -> Result:
         systems = {cls.name: stack.enter_context(opened(cls, place)) for cls in kinds}
         systems[Raw.name].make()
         systems[Store.name].make()
-        fill = {**systems, AsyncStore.name: systems[Store.name]}
-        systems[AsyncStore.name] = stack.enter_context(opened(AsyncStore, place))
-        for runs in (size.short, size.long):
-            found = timed(systems, fill, runs, size, size.visits if runs == size.short else 10**9)
-            what = f"a turn after {runs:,} runs"
-            goal = OWN[place.backend]
-            for name in (Store.name, AsyncStore.name):
-                measured, note = found[name].over(found[Raw.name]), f"{name}, over the raw driver"
+        fill = {**systems, RawAsync.name: systems[Raw.name], AsyncStore.name: systems[Store.name]}
+        for cls in (RawAsync, AsyncStore):
+            systems[cls.name] = stack.enter_context(opened(cls, place))
+        for runs, pause, words in paces(size):
+            found = timed(systems, fill, runs, size, pause)
+            what, goal = f"a turn {words}", OWN[place.backend]
+            for ours, theirs in ((Store, Raw), (AsyncStore, RawAsync)):
+                measured, note = found[ours.name].over(found[theirs.name]), f"{ours.name}, over the {theirs.name}"
                 result.lines.append(Line("turn", what, place.title, goal, measured, note=note))
             result.details += [Detail("turn", what, place.title, name, times) for name, times in found.items()]
         for cls in kinds:
@@ -103,22 +115,24 @@ def own(place: Place, size: Size) -> Result:
 def contract(place: Place, size: Size) -> Result:
     """A turn as agno takes it, against agno's own store."""
     result = Result()
-    kinds: list[Any] = [Contract, AgnosOwn]
+    kinds: list[Any] = [Contract, AgnosOwn, Objects]
+    goals = dict(zip((size.short, size.long), CONTRACT[place.backend], strict=True))
     with ExitStack() as stack:
         systems = {cls.name: stack.enter_context(opened(cls, place)) for cls in kinds}
         for system in systems.values():
             system.make()
-        for runs, goal in zip((size.short, size.long), CONTRACT[place.backend], strict=True):
-            found = timed(systems, systems, runs, size, size.visits if runs == size.short else 10**9)
-            what = f"agno's turn after {runs:,} runs"
-            faster = found[AgnosOwn.name].over(found[Contract.name])
+        for runs, pause, words in paces(size):
+            found = timed(systems, systems, runs, size, pause)
+            what, theirs = f"agno's turn {words}", found[AgnosOwn.name]
             note = "times as fast as agno's own store"
             if runs not in (10, 1_000):
                 note += "; the goal is for 1,000 runs"
-            result.lines.append(Line("contract", what, place.title, goal, faster, at_least=True, note=note))
+            faster, most = theirs.over(found[Contract.name]), theirs.over(found[Objects.name])
+            note += f"; the {Objects.name}: {most:.3g} ×"
+            result.lines.append(Line("contract", what, place.title, goals[runs], faster, at_least=True, note=note))
             result.details += [Detail("contract", what, place.title, name, times) for name, times in found.items()]
-        for name, system in systems.items():
-            spent, what = cost(system, size.long), f"cost after {size.long:,} runs"
+        for name in (Contract.name, AgnosOwn.name):
+            spent, what = cost(systems[name], size.long), f"cost after {size.long:,} runs"
             result.details.append(Detail("contract", what, place.title, name, cost=spent))
     return result
 
@@ -160,7 +174,7 @@ def _growth(place: Place, size: Size, cls: Any, how: str) -> Result:
 
 def threads(place: Place, size: Size) -> Result:
     """Turns of 16 threads on sessions of their own, against as many connections of the driver."""
-    rates: dict[str, list[float]] = {Raw.name: [], Store.name: []}
+    rates: dict[str, list[tuple[float, float]]] = {Raw.name: [], Store.name: []}
     lost = 0
     with opened(Raw, place) as raw, opened(Store, place) as store:
         raw.make()
@@ -174,26 +188,28 @@ def threads(place: Place, size: Size) -> Result:
                 rates[Raw.name].append(_rate([hand.turn for hand in hands], ids, size.turns))
             rates[Store.name].append(_rate([store.turn] * len(ids), ids, size.turns))
             lost += sum(size.turns - len(store.db.get_session(one).runs) for one in ids)
-    ratios = sorted(ours / theirs for ours, theirs in zip(rates[Store.name], rates[Raw.name], strict=True))
+    ratios = sorted(ours / theirs for (ours, _), (theirs, _) in zip(rates[Store.name], rates[Raw.name], strict=True))
     what = f"{size.threads} threads, {size.turns} turns each"
     note = f"throughput over the raw driver's; {lost} runs lost"
     line = Line("threads", what, place.title, 0.8, ratios[len(ratios) // 2], at_least=True, note=note)
     details = [
-        Detail("threads", what, place.title, name, more={"turns_per_second": sorted(found)[len(found) // 2]})
+        Detail("threads", what, place.title, name, more={"turns_per_second": median(rate), "cpu_ms": median(cpu)})
         for name, found in rates.items()
+        for rate, cpu in [zip(*found, strict=True)]
     ]
     return Result([line], details)
 
 
-def _rate(turns: list[Callable[[str, int, Any], None]], ids: list[str], count: int) -> float:
-    """Return turns per second; raises what a thread raised."""
+def _rate(turns: list[Callable[[str, int, Any], None]], ids: list[str], count: int) -> tuple[float, float]:
+    """Return turns per second, and milliseconds of the processor per turn; raises what a thread raised."""
     prepared = {session_id: [run(session_id, number) for number in range(count)] for session_id in ids}
 
     def work(turn: Callable[[str, int, Any], None], session_id: str) -> None:
         for number, done in enumerate(prepared[session_id]):
             turn(session_id, number, done)
 
-    start = time.perf_counter()
+    start, worked = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(len(ids)) as pool:
         list(pool.map(work, turns, ids))
-    return len(ids) * count / (time.perf_counter() - start)
+    turns_done = len(ids) * count
+    return turns_done / (time.perf_counter() - start), (time.process_time() - worked) / turns_done * 1000
