@@ -29,7 +29,7 @@ AT_ONCE = "agno_store sends at once"
 """In a connection's ``info``: what sends a text, and returns its rows and their number, better than a cursor does."""
 
 ALONE = "agno_store_alone"
-"""The execution option of a connection on which a transaction is sent as one ``Block``, or not at all."""
+"""In a connection's ``info`` while a transaction is sent as one ``Block``, or not at all."""
 
 MOST = 1000
 """Texts that are kept. A store has about fifty; more come of sets of columns that are changed together."""
@@ -38,8 +38,8 @@ MOST = 1000
 class Block(Executable, ClauseElement):
     """A transaction that is sent as one statement: an UPDATE, and an INSERT where it has found its one row.
 
-    It answers with one row, whose ``run_index`` is what the UPDATE has counted from, or 1 of one that counts nothing;
-    it is None where there was no such row, and nothing was written.
+    With an INSERT it answers with one row, whose ``run_index`` is what the UPDATE has counted from, or None where
+    there was no such row, and nothing was written.
     """
 
     inherit_cache = False
@@ -184,7 +184,7 @@ def _on_the_way_out(type_: TypeEngine[Any], dialect: Dialect) -> Process | None:
 
 def _columns(statement: Statement) -> Iterable[Any]:
     if isinstance(statement, Block):
-        return [statement.run_index]
+        return () if statement.insert is None else [statement.run_index]
     if isinstance(statement, sa.Select):
         return statement.selected_columns
     # Only of one with RETURNING: a statement remembers that it has none, and so would the one that is made of it.

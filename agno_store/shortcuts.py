@@ -76,12 +76,8 @@ class Shortcuts:
         changes = _changes(save, read)
         dialects.of(c.engine).refuse_too_large(c, {"key": save.session_id, **changes})
         columns, owned, values = tuple(changes), read["user_id"] is not None, _conditions(read) | _set(changes)
-        if _is_alone(c, values):
-            row = self._ask(c, self._quick.saving_alone(columns, owned=owned), values).first
-            is_saved = row is not None and row["run_index"] is not None
-        else:
-            is_saved = bool(self._ask(c, self._quick.saving(columns, owned=owned), values).matched)
-        return _changed(read, changes) if is_saved else None
+        build = self._quick.saving_alone if _is_alone(c, values) else self._quick.saving
+        return _changed(read, changes) if self._ask(c, build(columns, owned=owned), values).matched else None
 
     def _add_run(self, c: Connection, run: Mapping[str, Any]) -> Receipt | None:
         values = {"key": run["session_id"], "s_updated_at": run["updated_at"]}
@@ -131,7 +127,7 @@ class Shortcuts:
 
 def _is_alone(c: Connection, values: Mapping[str, Any]) -> bool:
     """Whether a transaction is to be sent as one statement. Raises NotAlone where it is, and cannot be."""
-    if ALONE not in c.get_execution_options():
+    if ALONE not in c.info:
         return False
     if is_more_than_text(c) or not dialects.of(c.engine).has_room(c, values):
         raise NotAlone

@@ -139,11 +139,15 @@ class MySQL(Dialect):
     @contextmanager
     def by_statement(self, engine: Engine) -> Iterator[Connection]:
         with self.connected(engine) as connection:
+            info = connection.info
+            info[ALONE] = True
             try:
-                yield connection.execution_options(**{ALONE: True})
+                yield connection
             except DBAPIError as error:
                 self._discard_if_useless(connection, error)
                 raise
+            finally:
+                info.pop(ALONE, None)
 
     def has_room(self, connection: Connection, values: Mapping[str, Any]) -> bool:
         letters = sum([len(value) for value in values.values() if type(value) is str])

@@ -31,11 +31,11 @@ def _counted(element: Counted, compiler: Any, **kw: Any) -> str:
 @compiles(Block, "mysql", "mariadb")
 def _block(element: Block, compiler: Any, **kw: Any) -> str:
     # An error ends the block; SQLAlchemy rolls back where one meets a connection that it has begun nothing on.
-    update, then, place = compiler.process(element.update, **kw), "", "1"
-    if element.insert is not None:
-        then, place = f"{compiler.process(element.insert, **kw)}; ", "LAST_INSERT_ID()"
+    update = compiler.process(element.update, **kw)
+    if element.insert is None:
+        return f"BEGIN NOT ATOMIC START TRANSACTION; {update}; COMMIT; END"
     return (
-        f"BEGIN NOT ATOMIC START TRANSACTION; {update}; "
-        f"IF ROW_COUNT() = 1 THEN {then}COMMIT; SELECT {place} AS run_index; "
+        f"BEGIN NOT ATOMIC START TRANSACTION; {update}; IF ROW_COUNT() = 1 THEN "
+        f"{compiler.process(element.insert, **kw)}; COMMIT; SELECT LAST_INSERT_ID() AS run_index; "
         "ELSE ROLLBACK; SELECT NULL AS run_index; END IF; END"
     )
