@@ -65,9 +65,15 @@ def _socket(driver: Any) -> int | None:
     pgconn = getattr(own, "pgconn", None)  # psycopg
     if pgconn is not None:
         return None if own.closed else int(pgconn.socket)
-    fileno = getattr(getattr(own, "_sock", None), "fileno", None)  # PyMySQL
+    fileno = getattr(getattr(own, "_sock", None) or _of_transport(own), "fileno", None)  # PyMySQL has its socket itself
     number = -1 if fileno is None else int(fileno())
     return number if number >= 0 else None
+
+
+def _of_transport(own: Any) -> Any:
+    """Return the socket of asyncmy's connections and aiomysql's, unless their event loop knows that it is closed."""
+    transport = getattr(own, "_transport", None) or getattr(getattr(own, "_writer", None), "transport", None)
+    return None if transport is None or transport.is_closing() else transport.get_extra_info("socket")
 
 
 def _has_news(number: int) -> bool:

@@ -48,6 +48,28 @@ def test_idle_connections_that_were_cut_are_made_anew(run: Callable[..., Any], c
     run(work)
 
 
+def test_the_server_is_asked_only_after_connections_that_have_news(
+    run: Callable[..., Any], cut: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(db: Any) -> None:
+        await append(db, "before")
+        dialect, asked = db.db_engine.dialect, []
+        usual = dialect.do_ping
+
+        def ask(driver: Any) -> Any:
+            asked.append(driver)
+            return usual(driver)
+
+        monkeypatch.setattr(dialect, "do_ping", ask)
+        await append(db, "a", "b")
+        assert asked == []
+        assert await asyncio.to_thread(cut) > 0
+        await append(db, "c")
+        assert asked
+
+    run(work)
+
+
 @pytest.mark.backends("postgresql")
 def test_a_pool_full_of_connections_that_cannot_write_is_made_anew(
     run: Callable[..., Any], slow: Callable[..., Any], cut: Callable[[], int], fresh_url: str
