@@ -10,6 +10,7 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 from pymysql import connections as plain
+from pymysql.converters import escape_string
 
 from agno_store import open_db
 from agno_store.errors import DatabaseUnreachable
@@ -91,3 +92,16 @@ def test_who_traces_the_driver_sees_the_connections(
     append(db, "s", "r")
 
     assert seen
+
+
+def test_a_long_text_is_escaped_as_the_driver_escapes_it(opened: Callable[..., Any]) -> None:
+    every = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x110000))))
+    pairs = "".join(first + second for first in "\\\0\n\r\x1a\"'%a" for second in "\\\0\n\r\x1a\"'%a")
+    with opened().db_engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        for text in (every, pairs * 9, "\\" * 1001, "'" * 1001):
+            assert driver._escape_string(text) == escape_string(text)
+            assert connection.execute(sa.text("SELECT :it"), {"it": text}).scalar() == text
+        connection.exec_driver_sql("SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_BACKSLASH_ESCAPES')")
+        assert connection.execute(sa.text("SELECT :it"), {"it": pairs * 9}).scalar() == pairs * 9
+        connection.invalidate()
