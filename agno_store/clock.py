@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 import time
 
+SECOND = 1_000_000
+"""Microseconds, which all times of a store are in."""
+
+DAY = 86_400 * SECOND
+
 
 def now() -> int:
     """Return the time in microseconds since 1970-01-01 UTC."""

@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from agno_store import failures, release, schema
+from agno_store.clock import SECOND
 from agno_store.database import Database
 from agno_store.dialects import health
 from agno_store.dialects.findings import ERROR, OK, WARNING, Check, Finding, Look
@@ -128,7 +129,7 @@ def _isolation(db: Database) -> Check:
 
 def _clock(look: Look) -> Iterator[Finding]:
     before = time.time()
-    server = int(look.connection.scalar(sa.text(f"SELECT {look.dialect.clock}")) or 0) / 1_000_000
+    server = int(look.connection.scalar(sa.text(f"SELECT {look.dialect.clock}")) or 0) / SECOND
     apart = server - (before + time.time()) / 2
     if abs(apart) > APART:
         direction = "ahead of" if apart > 0 else "behind"

@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from agno_store.clock import DAY
 from agno_store.reports import Day, Share, Sized, Stats, whole_seconds
-from agno_store.survey import DAY, Survey
+from agno_store.survey import Survey
 
 
 def stats(c: Connection, sql: Survey, *, days: int, most: int, now: int) -> Stats:

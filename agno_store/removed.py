@@ -9,11 +9,9 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from agno_store import types
+from agno_store.clock import DAY
 from agno_store.errors import InvalidArgument
 from agno_store.records import Removed
-
-DAY = 86_400_000_000
-"""Microseconds."""
 
 ABANDONED = 30 * DAY
 """How long after its session's last activity a run that is not over keeps the session from being pruned."""

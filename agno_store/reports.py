@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-SECOND = 1_000_000
+from agno_store.clock import SECOND
 
 
 def whole_seconds(moment: Any) -> int | None:

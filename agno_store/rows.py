@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from agno_store import encoding, envelope, escapes, types
+from agno_store.clock import SECOND
 from agno_store.errors import CorruptRow, EncodingError, InvalidArgument, SealedRow
 from agno_store.folding import fold
 from agno_store.records import (
@@ -27,8 +28,6 @@ from agno_store.records import (
     stand_in,
     whole,
 )
-
-SECOND = 1_000_000
 
 MARKS = frozenset({"next_run_index", "runs_state"})
 """Columns of a session's row that say which runs it has, and nothing to a caller."""

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from agno_store import apart, dialects, encoding, owners, rows, tenants
-from agno_store.clock import now, unlike_any
+from agno_store.clock import SECOND, now, unlike_any
 from agno_store.errors import NotFound
 from agno_store.reads import Reads
 from agno_store.records import Receipt, RunUpdate, name_of
@@ -358,7 +358,7 @@ class Store(Reads):
         moment = now()
         self._write_summary(c, session_id, columns, moment)
         self.set_columns(c, session_id, {"updated_at": moment})
-        return Receipt(session_id, locked["version"], moment // rows.SECOND)
+        return Receipt(session_id, locked["version"], moment // SECOND)
 
     def _write_summary(self, c: Connection, session_id: str, columns: Mapping[str, Any], moment: int) -> None:
         values = {**columns, "updated_at": moment}

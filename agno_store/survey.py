@@ -8,15 +8,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from agno_store.clock import DAY
 from agno_store.dialects.payloads import Bytes, Holds, Text
 from agno_store.listings import Hint
 from agno_store.names import Names
 from agno_store.paging import Page, SessionFilter
 from agno_store.records import SESSION_PAYLOADS
 from agno_store.statements import Statements
-
-DAY = 86_400_000_000
-"""Microseconds."""
 
 _SUMMARY = ("summary", "topics", "summary_data")
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 
 from agno_store import Listing, encoding, open_async_db, open_db, rows, tables
+from agno_store.clock import SECOND
 from agno_store.records import Run
 from bench.gauges import Sent
 from bench.payloads import AGENT, START, USER, run, session_data
@@ -186,7 +187,7 @@ def contract_turn(db: Any, session_id: str, number: int, done: Any) -> None:
 
 def _session_row(session_id: str, number: int, runs: int, user_id: str) -> dict[str, Any]:
     data = session_data(session_id, runs)
-    moment = (START + number) * rows.SECOND
+    moment = (START + number) * SECOND
     return {
         "session_id": session_id,
         "session_type": "agent",
@@ -201,7 +202,7 @@ def _session_row(session_id: str, number: int, runs: int, user_id: str) -> dict[
 
 
 def _run_row(session_id: str, number: int) -> dict[str, Any]:
-    moment = START * rows.SECOND + number
+    moment = START * SECOND + number
     return {**rows.run_columns(Run.of(run(session_id, number)), session_id, USER, moment), "run_index": number}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import datetime, timezone
 
+from agno_store.clock import SECOND
 from agno_store.errors import InvalidArgument
 from agno_store.removed import microseconds_of
 
@@ -17,7 +18,7 @@ def moment(said: str | None, option: str) -> float | None:
     if said is None:
         return None
     try:
-        seconds = time.time() - microseconds_of(said.strip()) / 1_000_000
+        seconds = time.time() - microseconds_of(said.strip()) / SECOND
     except InvalidArgument:
         seconds = _written_out(said.strip())
     if seconds < 0:

@@ -20,9 +20,8 @@ from agno_store.cli.reading import (
 )
 from agno_store.cli.render import Output
 from agno_store.cli.which import to_list
-from agno_store.clock import now
+from agno_store.clock import SECOND, now
 from agno_store.paging import Listing
-from agno_store.reports import SECOND
 
 BAR = 40
 """Columns of the longest bar of a plot."""

@@ -9,8 +9,8 @@ from typing import Any
 from agno_store.cli import charts
 from agno_store.cli.charts import text
 from agno_store.cli.reading import size, told
+from agno_store.clock import DAY, SECOND
 
-_DAY = 86_400
 _NOTHING = "<p>Nothing yet.</p>"
 
 # What a browser is told to keep to, whatever a page holds: no script, no picture, no font, from nowhere.
@@ -87,7 +87,7 @@ def _sections(stats: Any, now: int) -> Iterator[str]:
     yield from _shares("Users", "user", stats.by_user)
     yield from _shares("Agents, teams and workflows", "of", stats.by_component)
     yield from _sessions("Largest sessions", stats.largest, [one.bytes for one in stats.largest], size)
-    rest = [0 if one.updated_at is None else max(0, (now - one.updated_at) // _DAY) for one in stats.oldest]
+    rest = [0 if one.updated_at is None else max(0, (now - one.updated_at) * SECOND // DAY) for one in stats.oldest]
     yield from _sessions("Sessions at rest for the longest time", stats.oldest, rest, _days)
 
 

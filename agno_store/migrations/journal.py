@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from agno_store import release
+from agno_store.clock import SECOND
 from agno_store.dialects import Dialect
 from agno_store.names import Names
 from agno_store.tables import journal
@@ -52,9 +53,7 @@ class Journal:
             j.revision: sa.literal(revision, j.revision.type),
             j.what: sa.literal(what, j.what.type),
             j.done_at: self.clock,
-            j.microseconds: sa.null()
-            if seconds is None or not self._measured
-            else sa.literal(round(seconds * 1_000_000)),
+            j.microseconds: sa.null() if seconds is None or not self._measured else sa.literal(round(seconds * SECOND)),
             j.applied_by: sa.literal(release.__version__, j.applied_by.type),
             j.works_with: sa.null() if works_with is None else sa.literal(works_with, j.works_with.type),
         }
@@ -70,8 +69,8 @@ class Journal:
             Entry(
                 row["revision"],
                 row["what"],
-                datetime.fromtimestamp(row["done_at"] / 1_000_000, timezone.utc),
-                None if row["microseconds"] is None else row["microseconds"] / 1_000_000,
+                datetime.fromtimestamp(row["done_at"] / SECOND, timezone.utc),
+                None if row["microseconds"] is None else row["microseconds"] / SECOND,
                 row["applied_by"],
             )
             for row in found

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from agno_store import bridge, rows, shapes
-from agno_store.clock import now
+from agno_store.clock import SECOND, now
 from agno_store.operations.base import Base, counted, one_by_one
 from agno_store.paging import RUN_SORTS, Listing, Page
 from agno_store.records import Receipt
@@ -111,7 +111,7 @@ class RunOperations(Base):
         """
         columns = self._prepared_run(run, session_id, user_id)
         if columns is None:
-            return Receipt(session_id, 0, now() // rows.SECOND, rows.id_text(bridge.run_record(run).run_id, "run_id"))
+            return Receipt(session_id, 0, now() // SECOND, rows.id_text(bridge.run_record(run).run_id, "run_id"))
         receipt = self._put(
             self._store.save_run,
             columns,

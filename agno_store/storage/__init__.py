@@ -19,11 +19,10 @@ from typing import Any, TypeVar
 from sqlalchemy.engine import URL, Connection, Engine
 
 from agno_store import bridge, shapes
-from agno_store.clock import now
+from agno_store.clock import SECOND, now
 from agno_store.database import Database
 from agno_store.db import MySQLDb, PostgresDb, SqliteDb
 from agno_store.errors import ConfigurationError, InvalidArgument
-from agno_store.rows import SECOND
 from agno_store.saving import LAST_WRITE_WINS, SessionSave
 from agno_store.sending import Row
 from agno_store.storage import sessions

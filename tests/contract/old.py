@@ -7,13 +7,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from agno_store.clock import DAY
 from agno_store.escapes import AsStored
 from agno_store.tenants import prefix
 from tests.contract import stores
 from tests.contract.database import tables
 from tests.contract.samples import append, session
-
-DAY = 86_400_000_000
 
 
 def aged(db: Any, session_id: str, days: float, *run_ids: str, status: str = "COMPLETED", **more: Any) -> None:

@@ -40,7 +40,20 @@ LAYERS: tuple[frozenset[str], ...] = (
 """The modules and packages of agno_store, lowest first. Each imports only from layers below its own."""
 
 OF_MIGRATIONS = frozenset(
-    {"errors", "escapes", "names", "types", "tables", "statements", "dialects", "urls", "schema", "release", "legacy"}
+    {
+        "errors",
+        "escapes",
+        "names",
+        "types",
+        "tables",
+        "statements",
+        "dialects",
+        "urls",
+        "schema",
+        "release",
+        "legacy",
+        "clock",
+    }
 )
 """What migrations/ may import. It stands beside the layers: database, doctor and cli use it, nothing else does."""
 
