@@ -143,6 +143,7 @@ class PayloadTooLarge(AgnoStoreError):
 class MediaUnavailable(AgnoStoreError):
     """The ``media_store`` of a store failed; ``keys`` are those of the objects. ``__cause__`` is its own error.
 
+    The message names that error's type alone: its words may hold a signed URL.
     Where it could not read or write, nothing was written; where it could not delete, all else was done.
     """
 

@@ -19,13 +19,15 @@ from weakref import WeakKeyDictionary
 
 from sqlalchemy.engine import Connection
 
+from agno_store.clock import DAY, SECOND
 from agno_store.dialects.waiting import called
 from agno_store.errors import MediaUnavailable
 from agno_store.media import MediaStore, Vanished, lost
+from agno_store.names import Names
 
 K = TypeVar("K")
 
-LEAST_AGE = 86_400
+LEAST_AGE = DAY // SECOND
 """Seconds: the row that names a younger object may be about to be committed."""
 
 AT_ONCE = 500
@@ -38,8 +40,8 @@ _KEY = re.compile(r"[0-9a-f]{32}/[0-9a-f]{64}-([0-9a-f]+)-[0-9a-f]+")
 class Objects:
     """The objects of one store and tenant. Keys are given once: no two writers of one text have the same."""
 
-    def __init__(self, store: MediaStore, origin: str) -> None:
-        self._store, self._prefix = store, f"{origin}/"
+    def __init__(self, store: MediaStore, origin: str, names: Names) -> None:
+        self._store, self._prefix, self._names = store, f"{origin}/", names
         self._leaving: WeakKeyDictionary[Connection, list[str]] = WeakKeyDictionary()
 
     def put(self, session_id: str, parts: Mapping[str, str]) -> dict[str, str]:
@@ -48,7 +50,7 @@ class Objects:
         places = {}
         for digest, letters in parts.items():
             key = f"{folder}/{digest}-{int(time.time()):x}-{secrets.token_hex(8)}"
-            with _named("write", [key]):
+            with self._named("write", [key]):
                 called(self._store.put, key, letters.encode())
             places[digest] = key
         return places
@@ -62,7 +64,7 @@ class Objects:
         return {name: text for name, text in found.items() if text is not None}
 
     def _get(self, key: str) -> str | None:
-        with _named("read", [key]):
+        with self._named("read", [key]):
             try:
                 data: bytes = called(self._store.get, key)
             except LookupError:
@@ -81,7 +83,7 @@ class Objects:
 
     def sweep(self, named: Callable[[list[str]], set[str]]) -> None:
         """Delete the objects that are a day old and that no row names. Raises MediaUnavailable."""
-        with _named("list", [self._prefix]):
+        with self._named("list", [self._prefix]):
             keys = iter(list(called(self._store.keys, self._prefix)))
         while some := list(islice(keys, AT_ONCE)):
             old = [key for key in some if self._is_old(key)]
@@ -93,17 +95,23 @@ class Objects:
 
     def _delete(self, keys: list[str]) -> None:
         for start in range(0, len(keys), AT_ONCE):
-            with _named("delete", keys[start:]):
+            with self._named("delete", keys[start:]):
                 called(self._store.delete, keys[start : start + AT_ONCE])
 
-
-@contextmanager
-def _named(what: str, keys: list[str]) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # the program's own code, which may raise anything
-        more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-        done = " What was stored or deleted in the database stays so; prune() tries again." if what == "delete" else ""
-        raise MediaUnavailable(
-            f"media_store= could not {what} {keys[0]}{more}: {type(error).__name__}: {error}.{done}", keys=keys
-        ) from error
+    @contextmanager
+    def _named(self, what: str, keys: list[str]) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # the program's own code, which may raise anything
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            after = (
+                "Nothing was changed in the database; call again when that is mended."
+                if what in ("read", "write")
+                else "What was stored or deleted in the database stays so; prune() tries again."
+            )
+            # Its words may hold a signed URL, or a key to the bucket.
+            raise MediaUnavailable(
+                f"{self._names}: media_store= could not {what} {keys[0]}{more}: {type(error).__name__}, whose own "
+                f"words are in __cause__. {after}",
+                keys=keys,
+            ) from error

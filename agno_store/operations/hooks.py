@@ -51,7 +51,7 @@ class HookedOperations(Base):
         if media_store is not None:
             from agno_store.objects import Objects
 
-            self._store.objects = Objects(media_store, self._origin)
+            self._store.objects = Objects(media_store, self._origin, self.names)
 
     def _tell(self, on_append: OnAppend) -> None:
         from agno_store.appends import Appends
