@@ -79,7 +79,8 @@ class Database(Shown, Operations):
         self.versions = None if options["versions"] is None else Path(options["versions"]).absolute()
         self.history_runs = checked_count(options["history_runs"])
         self._history = History(checked_megabytes(options["history_cache_mb"]))
-        self._origin, self.id = self._same_for_all(), options["id"] or self._stable_id()
+        self._origin = self._same_for_all()
+        self.id = options["id"] or self._origin
         self._watch(options["slow_operation_ms"], options["tracing"])
         self._hook(options["before_write"], options["on_append"], options["codec"])
         self._keep_apart(options["media_over"], options["media_store"])
@@ -114,16 +115,8 @@ class Database(Shown, Operations):
     def _same_for_all(self) -> str:
         """Return what tells this store from all others; whoever connects, and with which driver, does not matter."""
         where = engines.identity(self._engine, self.dialect)
+        # The prefix and not the tenant: any text is one, and not all have bytes.
         return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{where}#{self.names}#{tenants.prefix(self.tenant_id)}"))
-
-    def _stable_id(self) -> str:
-        url = self._engine.url
-        if not self.dialect.shares(url):
-            return str(uuid.uuid4())
-        seed = f"{url.render_as_string()}#{self.names}"  # its password hidden
-        if self.tenant_id is not None:
-            seed += f"#{tenants.prefix(self.tenant_id)}"  # escaped: any text is a tenant, and not all have bytes
-        return str(uuid.uuid5(uuid.NAMESPACE_DNS, seed))
 
     # -- what agno and people look at ---------------------------------------------------------
 

@@ -244,7 +244,7 @@ def test_an_id_is_the_same_in_every_process(file_db, python):
     assert file_db.id == open_db(urls[0]).id
 
 
-def test_an_id_differs_by_database_table_and_schema_and_not_by_password(tmp_path):
+def test_an_id_differs_by_database_table_and_schema_and_not_by_who_connects_and_how(tmp_path):
     def ids(cls):
         url = UNREACHABLE[cls]
         yield unreachable(cls).id
@@ -256,7 +256,14 @@ def test_an_id_differs_by_database_table_and_schema_and_not_by_password(tmp_path
     everything = [*files, *ids(PostgresDb), *ids(MySQLDb)]
     assert len(set(everything)) == len(everything) == 12
     for cls, url in UNREACHABLE.items():
-        assert cls(db_url=url.replace(SECRET, "changed")).id == unreachable(cls).id
+        without = url.replace(f"ai:{SECRET}@", "").replace("+psycopg", "").replace("+pymysql", "")
+        for other in (
+            url.replace(SECRET, "changed"),
+            url.replace("ai:", "root:"),
+            url.replace(f":{SECRET}", ""),
+            without,
+        ):
+            assert cls(db_url=other).id == unreachable(cls).id
     assert SqliteDb(db_file=tmp_path / "a").id == SqliteDb(db_url=f"sqlite:///{tmp_path}/a").id == files[0]
 
 
