@@ -82,7 +82,7 @@ def _ours(db: Database, error: DBAPIError, where: str, said: str, attempts: Atte
     had_none = isinstance(error, OperationalError) and error.statement is None and not error.connection_invalidated
     if had_none and not (attempts and attempts.committing) and not db.dialect.is_busy(error):
         return DatabaseUnreachable(
-            f"{where}: no connection could be had{tried}: {said}. Is the server running and the URL right?"
+            f"{where}: no connection could be had{tried}: {said.rstrip('.?')}. Is the server running and the URL right?"
         )
     what, cure = _meaning(db, error)
     # An upgrade may have got a part of its way.

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 from agno_store import release
-from agno_store.dialects import Dialect
+from agno_store.dialects import Dialect, by_name
 from agno_store.errors import SchemaBehind, SchemaConflict, SchemaMissing, SchemaTooNew
 from agno_store.names import Names
 from agno_store.statements import Statements
@@ -82,7 +82,10 @@ class SchemaStatus:
         upgrade = names.command("upgrade", self.url)
         about: dict[str, Any] = {"store": str(names), "current": self.current, "head": self.head}
         if self.state == MISSING:
-            raise SchemaMissing(f"{names} has no tables yet. Run: {upgrade}", **about)
+            parsed = make_url(self.url)
+            is_there = by_name(parsed.get_backend_name()).is_there(parsed)
+            so = "." if is_there else f", nor is there a file {parsed.database}; is the URL right?"
+            raise SchemaMissing(f"{names} has no tables yet{so} Run: {upgrade}", **about)
         if self.state == BEHIND:
             raise SchemaBehind(
                 f"{names} is at revision {self.current}; this release needs {self.head}. "

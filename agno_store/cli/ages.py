@@ -10,6 +10,15 @@ from agno_store.errors import InvalidArgument
 from agno_store.removed import microseconds_of
 
 
+def age(said: str, option: str) -> str:
+    """Return an age as it was said. Raises InvalidArgument for what is none."""
+    try:
+        microseconds_of(said)
+    except InvalidArgument:
+        raise InvalidArgument(f"{option}: {said!r} is no age, such as 36h, 90d or 12w.") from None
+    return said
+
+
 def moment(said: str | None, option: str) -> float | None:
     """Return an age, such as 90d, or a date or time, such as 2026-01-31, in seconds since 1970; None for none.
 

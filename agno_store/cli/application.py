@@ -77,18 +77,18 @@ def imported(option: str, name: str) -> Any:
         ) from error
 
 
-def codec_named(name: str) -> Any:
-    """Return the codec that ``--codec`` names, or that the function makes that it names.
+def codec_named(option: str, name: str) -> Any:
+    """Return the codec that an option names, or that the function makes that it names.
 
     Raises ConfigurationError where it cannot be had.
     """
-    found = imported("--codec", name)
+    found = imported(option, name)
     if not callable(found):
         return found
     try:
         return found()
     except Exception as error:  # the application's own code, which may raise anything
-        raise ConfigurationError(f"--codec {name} fails: {type(error).__name__}.") from error
+        raise ConfigurationError(f"{option} {name} fails: {type(error).__name__}.") from error
 
 
 def _try(app: str, extend: Extend | None) -> None:

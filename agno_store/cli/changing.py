@@ -72,7 +72,8 @@ def downgrade(
 @app.command(epilog="Example:  agno-store stamp 0003")
 def stamp(
     revision: Annotated[
-        str, typer.Argument(help="The revision that the tables are at, or head.", autocompletion=PLACES)
+        str,
+        typer.Argument(help="The revision that the tables are at, or head.", metavar="REVISION", autocompletion=PLACES),
     ],
     db_url: Url = None,
     table: TableName = DEFAULT,

@@ -125,7 +125,7 @@ Codec = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", envvar="AGNO_STORE_YES", help="Do not ask.")]
 
 
-def opened(db_url: str | None, table: str, schema: str | None, **options: Any) -> Any:
+def opened(db_url: str | None, table: str, schema: str | None, *, codec_option: str = "--codec", **options: Any) -> Any:
     """Return the store that the options name; those that were not given are left out.
 
     Raises ConfigurationError for a codec that cannot be had.
@@ -137,7 +137,7 @@ def opened(db_url: str | None, table: str, schema: str | None, **options: Any) -
         )
     given = {name: value for name, value in options.items() if value is not None}
     if "codec" in given:
-        given["codec"] = codec_named(given["codec"])
+        given["codec"] = codec_named(codec_option, given["codec"])
     return open_db(db_url, table_name=table, db_schema=schema, **given)
 
 
@@ -154,5 +154,5 @@ class Where:
 
     def opened(self) -> Any:
         """Return the store."""
-        options = {"tenant_id": self.tenant, "pooler": self.pooler, "codec": self.codec}
+        options: dict[str, Any] = {"tenant_id": self.tenant, "pooler": self.pooler, "codec": self.codec}
         return opened(self.db_url, self.table, self.schema, **options)

@@ -70,7 +70,8 @@ def watched(
 
             return work(on_progress=note)
     except (KeyboardInterrupt, AgnoStoreError):
-        output.note(f"{db.names}: stopped after {rows_of(done)}. They stay {stay}; run it again to go on.")
+        if done.rows:
+            output.note(f"{db.names}: stopped after {rows_of(done)}. They stay {stay}; run it again to go on.")
         raise
 
 

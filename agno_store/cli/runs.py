@@ -86,7 +86,9 @@ def show(
         return
     if found is None:
         where = "" if session is None else f" in session {session!r}"
-        raise NotFound(f"There is no run {run!r}{where} in {look.db.names}.")
+        raise NotFound(
+            f"There is no run {run!r}{where} in {look.db.names}. agno-store runs list shows those that are there."
+        )
     output.document(plain(found))
     with output.paged():
         for line in conversation.run_lines(found, system=system, raw=raw):

@@ -130,10 +130,16 @@ def show(
                 output.line(*line)
 
 
+def _absent(look: Look, session_id: str) -> NotFound:
+    return NotFound(
+        f"There is no session {session_id!r} in {look.db.names}. agno-store sessions list shows those that are there."
+    )
+
+
 def _there(look: Look, session_id: str) -> dict[str, Any]:
     found = header(look, session_id)
     if found is None:
-        raise NotFound(f"There is no session {session_id!r} in {look.db.names}.")
+        raise _absent(look, session_id)
     found.pop("runs", None)
     return found
 
@@ -201,7 +207,7 @@ def rename(
     """Give a session another name."""
     _there(look, session)
     if look.db.rename_session(session, None, name, deserialize=False) is None:
-        raise NotFound(f"There is no session {session!r} in {look.db.names}.")
+        raise _absent(look, session)
     look.output.document({"session_id": session, "session_name": name})
     look.output.line(f"{session} is called {name}", "green")
 
@@ -244,7 +250,7 @@ def state(
         found = look.db.get_session(session, deserialize=False, runs_limit=0)
         held = found and ((found["session_data"] or {}).get("session_state") or {})
     if held is None:
-        raise NotFound(f"There is no session {session!r} in {look.db.names}.")
+        raise _absent(look, session)
     look.output.document(plain(held))
     look.output.line(json.dumps(plain(held), indent=2, ensure_ascii=False))
 

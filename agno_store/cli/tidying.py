@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from agno_store.cli.ages import age
 from agno_store.cli.app import app
 from agno_store.cli.gathering import gathered
 from agno_store.cli.options import Json, Where, Yes
@@ -51,9 +52,10 @@ def prune(
     *, older_than: Age, where: Where, user: User = None, keep_last: KeepLast = None, how: How, json: Json = False
 ) -> None:
     """Delete the sessions in which nothing has happened for so long. May be interrupted, and run again."""
+    rest = age(older_than, "--older-than")
 
     def remove(db: Any, **more: Any) -> Any:
-        return db.prune(older_than, keep_last=keep_last, user_id=user, **more)
+        return db.prune(rest, keep_last=keep_last, user_id=user, **more)
 
     _remove(Output(json), where, how, remove)
 
@@ -61,7 +63,10 @@ def prune(
 @app.command("delete-user", epilog="Example:  agno-store delete-user mallory --db-url sqlite:///agents.db --dry-run")
 @gathered(where=Where, how=How)
 def delete_user(
-    user: Annotated[str, typer.Argument(help="The user_id.")], where: Where, how: How, json: Json = False
+    user: Annotated[str, typer.Argument(help="The user_id.", metavar="USER")],
+    where: Where,
+    how: How,
+    json: Json = False,
 ) -> None:
     """Delete all that is a user's: sessions, and runs in other sessions. May be interrupted, and run again."""
     _remove(Output(json), where, how, lambda db, **more: db.delete_user(user, **more))

@@ -49,7 +49,7 @@ class How:
 @app.command(epilog="Example:  agno-store export sessions.jsonl.gz --newer-than 30d")
 @gathered(where=Where, which=to_bring)
 def export(
-    file: Annotated[str, typer.Argument(help="Where to; packed where it ends in .gz; - for stdout.")],
+    file: Annotated[str, typer.Argument(help="Where to; packed where it ends in .gz; - for stdout.", metavar="FILE")],
     where: Where,
     which: dict[str, Any],
     json: Json = False,
@@ -72,7 +72,9 @@ def export(
 @gathered(where=Where, which=to_bring, how=How)
 def bring_in(
     *,
-    file: Annotated[str | None, typer.Argument(help="A file that export has written; - for stdin.")] = None,
+    file: Annotated[
+        str | None, typer.Argument(help="A file that export has written; - for stdin.", metavar="FILE")
+    ] = None,
     from_url: OldUrl = None,
     from_table: OldTables = None,
     from_schema: OldSchema = None,
@@ -156,9 +158,10 @@ def copy(
     """Copy sessions from one store to another. What is there and as new stays; may be run again after any failure."""
     how.refuse_contradictions()
     output = Output(json)
+    at, to = (db_url, table, schema), (to_url, to_table, to_schema)
     with (
-        closing(opened(db_url, table, schema, tenant_id=tenant, codec=from_codec)) as source,
-        closing(opened(to_url, to_table, to_schema, tenant_id=to_tenant, codec=to_codec)) as target,
+        closing(opened(*at, tenant_id=tenant, codec=from_codec, codec_option="--from-codec")) as source,
+        closing(opened(*to, tenant_id=to_tenant, codec=to_codec, codec_option="--to-codec")) as target,
     ):
         _bring(output, target, source, how, which)
 

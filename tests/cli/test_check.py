@@ -50,6 +50,8 @@ def made(url: str, state: str) -> None:
 @pytest.mark.parametrize("state", STANDS)
 def test_check_tells_people_and_programs_where_a_store_stands(fresh_url: str, state: str) -> None:
     made(fresh_url, state)
+    if state == "missing" and fresh_url.startswith("sqlite"):
+        Path(str(make_url(fresh_url).database)).touch()
     code, said, advice = STANDS[state]
     answer = run("check", "--db-url", fresh_url)
     assert (answer.code, answer.out) == (code, said)
@@ -60,6 +62,15 @@ def test_check_tells_people_and_programs_where_a_store_stands(fresh_url: str, st
     assert list(answer.document) == [*STATUS, "differences", "exit_code"]
     assert (answer.document["state"], answer.document["exit_code"]) == (state, code)
     assert (answer.document["head"], answer.document["differences"]) == (HEAD, [])
+
+
+@pytest.mark.backends("sqlite")
+def test_a_file_that_is_not_there_may_be_a_mistake_in_the_url(fresh_url: str) -> None:
+    file = str(make_url(fresh_url).database)
+    told = f"agent_sessions has no tables yet, nor is there a file {file}; is the URL right? Run: agno-store upgrade"
+    assert told in run("check", "--db-url", fresh_url).complaint
+    Path(file).touch()
+    assert STANDS["missing"][2] in run("check", "--db-url", fresh_url).complaint
 
 
 @pytest.mark.parametrize("state", STANDS)

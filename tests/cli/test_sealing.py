@@ -54,7 +54,7 @@ def test_what_is_sealed_is_shown_with_the_codec_alone(sealed: str, monkeypatch: 
 def test_rekey_says_what_it_has_sealed(sealed: str, folder: Path) -> None:
     words = ("rekey", "--db-url", sealed)
     refused = run(*words)
-    assert (refused.code, "--codec" in refused.complaint) == (2, True)
+    assert (refused.code, "--codec" in refused.complaint, "stopped" in refused.err) == (2, True, False)
     (folder / "pyproject.toml").write_text("[tool.agno-store]\ncodec = 'shop_codecs:codec'\n")
     answer = run(*words)
     assert (answer.code, answer.err) == (0, "")
@@ -99,3 +99,10 @@ WRONG = {
 def test_a_codec_that_cannot_be_had_is_said(sealed: str, folder: Path, named: str, said: str) -> None:
     answer = run_installed("runs", "list", "--db-url", sealed, "--codec", named, directory=folder)
     assert (answer.code, said in answer.complaint) == (2, True), answer.err
+
+
+@pytest.mark.backends("sqlite")
+@pytest.mark.parametrize("option", ["--from-codec", "--to-codec"])
+def test_of_two_codecs_the_one_that_cannot_be_had_is_named(sealed: str, folder: Path, option: str) -> None:
+    answer = run("copy", "--from-url", sealed, "--to-url", f"sqlite:///{folder}/to.db", option, "shop_codecs:fails")
+    assert (answer.code, f": {option} shop_codecs:fails fails: RuntimeError" in answer.complaint) == (2, True)

@@ -280,6 +280,7 @@ def test_what_is_not_there_is_said_and_nothing_is_changed(url: str, words: tuple
     before = contents(url)
     answer = run(*words, "--json")
     assert (answer.code, answer.document["error"]["type"]) == (1, "NotFound")
+    assert f"agno-store {words[0]} list" in answer.complaint
     assert "'s9'" in answer.complaint
     assert contents(url) == before
 

@@ -128,8 +128,8 @@ def test_the_file_holds_nothing_of_a_user_after_a_vacuum(fresh_url: str, tmp_pat
     ("words", "reason"),
     [
         (("prune",), "--older-than"),
-        (("prune", "--older-than", "soon"), "older_than='soon'"),
-        (("prune", "--older-than", "90"), "older_than='90'"),
+        (("prune", "--older-than", "soon"), "--older-than: 'soon' is no age"),
+        (("prune", "--older-than", "90"), "--older-than: '90' is no age"),
         (("prune", "--older-than", "1d", "--keep-last", "-1"), "--keep-last"),
         (("prune", "--older-than", "1d", "--dry-run", "--vacuum"), "--vacuum"),
         (("delete-user",), "USER"),

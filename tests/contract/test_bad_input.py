@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 import traceback
@@ -183,6 +184,7 @@ def test_a_server_that_is_not_there_is_unreachable(
     assert isinstance(refused.value, DatabaseError)
     assert str(port) in str(refused.value)
     assert "Is the server running" in str(refused.value)
+    assert not re.search(r"[.?][.?]", str(refused.value))
     assert refused.value.__cause__ is not None
     assert_no_secret_in(shown(refused.value) + caplog.text)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.others import ROOT, V1, V2, run
-from tests.package.documents import blocks
+from tests.package.documents import Block, blocks
 
 OF_AGENT = ["agent", "COMPLETED"]
 
@@ -56,10 +56,42 @@ def test_a_storage_keeps_its_promises(url: str) -> None:
 
 def test_what_the_documentation_shows_runs(tmp_path: Path) -> None:
     found = blocks(ROOT / "docs" / "howto" / "agno-1.md")
-    shown = [{"document": block.place, "line": block.line, "text": block.text} for block in found]
-    assert len(shown) == 3
-    said = json.dumps([*shown, {"document": "the end", "line": 1, "text": "print('true')\n"}])
-    assert run(V1, "tests.package.run_blocks", said=said, directory=tmp_path) is True
+    assert len(found) == 3
+    assert outcome(tmp_path, *found, program("print('true')")) is True
+
+
+MOVING = """
+from agno.storage.session.agent import AgentSession
+from agno.storage.sqlite import SqliteStorage as OldStorage
+from agno_store.storage import SqliteStorage
+old_storage = OldStorage(table_name="old_sessions", db_file="old.db")
+for name in ("one", "two"):
+    memory = {"runs": [{"run_id": name, "agent_id": "a", "content": "Hello"}]}
+    old_storage.upsert(AgentSession(session_id=name, user_id="ada", agent_id="a", memory=memory))
+new_storage = SqliteStorage(table_name="agent_sessions", db_file="new.db", auto_upgrade_schema=True)
+"""
+
+MOVED = """
+import json
+print(json.dumps({one.session_id: one.memory["runs"][0]["content"] for one in new_storage.get_all_sessions("ada")}))
+"""
+
+
+def test_the_loop_that_takes_old_sessions_along_takes_all(tmp_path: Path) -> None:
+    *_, loop = blocks(ROOT / "docs" / "howto" / "coming-from-agno.md")
+    moved = outcome(tmp_path, program(MOVING), loop, program(MOVED))
+    assert moved == {"one": "Hello", "two": "Hello"}
+
+
+def program(text: str) -> Block:
+    """Return a text as a block of a document."""
+    return Block(Path(__file__), "python", 1, text, None)
+
+
+def outcome(folder: Path, *shown: Block) -> Any:
+    """Run blocks on agno 1, in one program, and return what the last of them prints."""
+    said = json.dumps([{"document": one.place, "line": one.line, "text": one.text} for one in shown])
+    return run(V1, "tests.package.run_blocks", said=said, directory=folder)
 
 
 def test_agno_1_may_be_imported_after_the_storages() -> None:

@@ -19,7 +19,6 @@ import pytest
 import sqlalchemy as sa
 import typer
 
-from agno_store import SqliteDb
 from agno_store.cli import app
 from agno_store.cli.settings import KEYS
 from agno_store.migrations.scripts import script_directory
@@ -195,7 +194,12 @@ def test_every_module_stands_in_the_design() -> None:
     assert there - named == set()
 
 
-ANSWERED = {"docs/quickstart.md": True, "docs/howto/look-inside.md": False}
+ANSWERED = {
+    "docs/quickstart.md": True,
+    "docs/howto/look-inside.md": False,
+    "docs/howto/moving-sessions.md": False,
+    "docs/howto/tidy.md": False,
+}
 """Documents whose commands are shown with their answers, and whether times, ids and revisions are the reader's own."""
 
 YOURS = {
@@ -230,7 +234,8 @@ def at_a_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def answer_to(command: str, folder: Path) -> str:
     """Return what a command prints. Our own, where it is all there is, needs no process of its own."""
-    program, *words = shlex.split(command)
+    # A server of the reader's is a file of ours.
+    program, *words = shlex.split(re.sub(r"(postgresql|mysql)://\S+", r"sqlite:///\1.db", command))
     if program == "agno-store" and not set(words) & {"&&", "||"}:
         answer = run(*words)
     else:
@@ -256,24 +261,6 @@ def without_what_is_yours(line: str) -> str:
     for what, pattern in YOURS.items():
         line = pattern.sub(f"<{what}>", line)
     return line
-
-
-@pytest.mark.parametrize("document", ["docs/howto/moving-sessions.md", "docs/howto/tidy.md"])
-def test_the_commands_of_a_document_work_on_a_store(
-    document: str, at_a_desk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AGNO_STORE_DB_URL", "sqlite:///agents.db")
-    monkeypatch.setenv("AGNO_STORE_YES", "1")
-    with SqliteDb(db_file=at_a_desk / "agents.db") as db:
-        db.upsert_run({"run_id": "r1", "agent_id": "assistant"}, session_id="s1", user_id="ada")
-    for block in blocks(ROOT / document):
-        if block.language == "console":
-            for _, command in typed(block):
-                # A server of the reader's is a file of ours.
-                line = re.sub(r"(postgresql|mysql)://\S+", r"sqlite:///\1.db", command)
-                program, *words = shlex.split(line, comments=True)
-                answer = run(*words)
-                assert (program, answer.code) == ("agno-store", 0), (line, answer.out, answer.err)
 
 
 NAMED = re.compile(r"(?<![\w/])(?:tests|agno|bench|examples)/[\w./*-]*\w")
