@@ -7,6 +7,7 @@ import pickle
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -168,7 +169,11 @@ def test_sessions_without_runs_take_room_too() -> None:
 
 
 def test_threads_that_read_one_run_get_one_payload(kept: Any) -> None:
+    # So many that all threads are at it before the first has ended.
+    kept.upsert_run(run("r4", [Decimal(n) for n in range(20_000)]), "s")
+    seen(kept, 1)
     (one,) = seen(kept, 1).runs
+    assert "run_data" not in own(one)
     found: list[Any] = []
     together(*[lambda: found.append(one.run_data)] * 8)
 
