@@ -213,7 +213,8 @@ def test_readers_and_writers_at_once_in_one_store(kept: Any) -> None:
     def write(name: str) -> None:
         for n in range(10):
             turn(kept, f"{name}{n}")
-            kept.upsert_run(run("r4", n), "s")
+            for changed in ("r4", f"{name}{n}"):
+                kept.upsert_run(run(changed, n), "s")
 
     def look() -> None:
         last = 0
