@@ -24,7 +24,7 @@ from agno_store.cli.options import (
     Yes,
     opened,
 )
-from agno_store.cli.render import Output
+from agno_store.cli.render import Output, counted
 from agno_store.cli.reporting import changed, confirm, reporting, say_changed
 from agno_store.dialects.locks import BATCH
 from agno_store.names import DEFAULT
@@ -58,7 +58,7 @@ def downgrade(
         before = db.schema_status()
         lost = migrator.lost_by_downgrade(to)
         for name, count in lost.items():
-            output.line(f"  {name} goes, and {count} row{'' if count == 1 else 's'} with it", "yellow")
+            output.line(f"  {name} goes, and {counted(count, 'row')} with it", "yellow")
         besides = [step.loses for step in _planned(migrator, to) if step.loses and step.table not in lost]
         for loss in besides:
             output.line(f"  lost for good: {loss}", "yellow")

@@ -18,7 +18,7 @@ from agno_store.cli.reading import (
     size,
     told,
 )
-from agno_store.cli.render import Output
+from agno_store.cli.render import Output, counted
 from agno_store.cli.which import to_list
 from agno_store.clock import SECOND, now
 from agno_store.paging import Listing
@@ -70,6 +70,7 @@ def stats(
 ) -> None:
     """Show how much a store holds, whose it is, and how it grows. Measures every payload; changes nothing."""
     found, output = look.db.stats(days=days, most=most), look.output
+    runs = counted(found.runs, "run")
     if html is not None:
         from agno_store.transfer.files import put_there
 
@@ -77,12 +78,13 @@ def stats(
             file.write(page(str(look.db.names), look.db.db_url, found, now() // SECOND).encode())
     output.document({"store": str(look.db.names), "url": look.db.db_url, **found.to_dict()})
     if html is not None:
-        output.line(f"{html}: {found.sessions} sessions, {found.runs} runs and {size(found.bytes)} told", "green")
+        output.line(f"{html}: {counted(found.sessions, 'session')}, {runs} and {size(found.bytes)} told", "green")
     if output.as_json or html is not None:
         return
     with output.paged():
         output.line(f"{look.db.names} at {look.db.db_url}", "bold")
-        output.line(f"{found.sessions} sessions of {found.users} users, {found.runs} runs, {size(found.bytes)}")
+        whose = f"{counted(found.sessions, 'session')} of {counted(found.users, 'user')}"
+        output.line(f"{whose}, {runs}, {size(found.bytes)}")
         if found.created_at is not None:
             output.line(f"first made {told(found.created_at)}, last written to {told(found.updated_at)} (UTC)")
         _say_days(output, found.days)

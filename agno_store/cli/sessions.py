@@ -224,7 +224,7 @@ def delete(
         about = entry(_there(look, session_id))
         _, runs = look.db.get_runs(session_id=session_id, deserialize=False, limit=1)
         name = f" ({about['session_name']})" if about["session_name"] is not None else ""
-        output.line(f"  {session_id}{name} goes, and {runs} run{'' if runs == 1 else 's'} with it", "yellow")
+        output.line(f"  {session_id}{name} goes, and {counted(runs, 'run')} with it", "yellow")
     if not yes:
         confirm(output, f"Delete {counted(len(ids), 'session')} of {look.db.names}?")
     deleted = [session_id for session_id in ids if look.db.delete_session(session_id)]

@@ -17,6 +17,7 @@ from agno_store.cli.options import Json, Where, Yes
 from agno_store.cli.render import Output, counted
 from agno_store.cli.reporting import confirm, rows_of, watched
 from agno_store.cli.which import User
+from agno_store.errors import AgnoStoreError
 from agno_store.records import Removed
 
 Age = Annotated[
@@ -85,8 +86,16 @@ def _remove(output: Output, where: Where, how: How, remove: Callable[..., Remove
             confirm(output, f"Delete {rows_of(planned)} of {db.names}?")
         done = watched(output, db, ("deleting", "deleted"), partial(remove, db), Removed(), planned.rows)
         if how.vacuum:
-            db.vacuum()
+            _vacuum(output, db, done)
         _answer(output, db, done, vacuumed=how.vacuum)
+
+
+def _vacuum(output: Output, db: Any, removed: Removed) -> None:
+    try:
+        db.vacuum()
+    except AgnoStoreError:
+        output.note(f"{db.names}: {rows_of(removed)} deleted; what they took is not given back.")
+        raise
 
 
 def _answer(output: Output, db: Any, removed: Removed, **more: Any) -> None:

@@ -42,8 +42,8 @@ def postgresql(connection: Connection, names: Names) -> None:
         if connection.scalar(sa.text(_NOT_MINE.format(more=may)), {"table": table.replace("%%", "%")}) is not None:
             connection.rollback()
             raise AccessDenied(
-                f"{names}: a table of the store is another role's, and only the owner may VACUUM it. Nothing was done. "
-                "Call it with the role that upgrades the store, or leave it to autovacuum."
+                f"{names}: a table of the store is another role's, and only the owner may VACUUM it. No room was given "
+                "back. Call it with the role that upgrades the store, or leave it to autovacuum."
             )
     connection.rollback()
     connection.execution_options(isolation_level="AUTOCOMMIT")

@@ -65,6 +65,14 @@ def test_a_search_goes_on_where_it_ended(url: str) -> None:
     assert run("search", "nowhere", "--json").document == {"sessions": [], "next": None}
 
 
+@pytest.mark.backends("sqlite")
+def test_one_of_each_is_counted_as_one(fresh_url: str, folder: Path) -> None:
+    with open_db(fresh_url) as db:
+        db.upsert_run({"run_id": "r", "agent_id": "helper"}, "s", user_id="u")
+    assert "1 session of 1 user, 1 run, " in run("stats", "--db-url", fresh_url).out
+    assert "report.html: 1 session, 1 run and " in run("stats", "--html", "report.html", "--db-url", fresh_url).out
+
+
 def test_stats_say_how_much_there_is_whose_and_since_when(url: str) -> None:
     document = run("stats", "--days", "2", "--most", "3", "--json").document
     assert (document["sessions"], document["runs"], document["users"]) == (4, 6, 2)

@@ -12,10 +12,12 @@ import pytest
 import sqlalchemy as sa
 
 from agno_store import AccessDenied, DatabaseError
+from tests.cli.program import run
 from tests.contract import stores
 from tests.contract.database import dump
 from tests.contract.old import aged, many
 from tests.contract.samples import append, positions
+from tests.contract.samples import run as run_of
 from tests.migrations.roles import Roles, roles
 
 ODD = ("plain", "odd % name", 'a "quoted" one', "it's :odd")
@@ -98,3 +100,15 @@ def test_on_postgresql_it_is_for_the_owner_and_for_nobody_else(owned: Roles, rol
         connection.exec_driver_sql("SELECT pg_stat_clear_snapshot()")
         assert connection.scalar(told, {"schema": owned.schema}) == len(db.names.tables)
     engine.dispose()
+
+
+@pytest.mark.own_pool
+@pytest.mark.backends("postgresql")
+@pytest.mark.variant
+def test_what_was_deleted_before_a_vacuum_that_may_not_be_is_said(owned: Roles) -> None:
+    words = ["delete-user", "u", "--yes", "--vacuum", "--db-url", owned.url("app"), *owned.words]
+    with owned.open("owner") as db:
+        db.upsert_run(run_of("b"), "t", user_id="u")
+    answer = run(*words)
+    assert (answer.code, "only the owner may VACUUM it. No room was given back." in answer.complaint) == (1, True)
+    assert answer.err.startswith(f"{owned.schema}.agent_sessions: 1 session, 1 run and 0 summaries deleted;")
