@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from agno_store import open_db
+from agno_store.codecs import AesGcm
 from tests.cli.program import run, run_installed
 from tests.contract.samples import run as run_of
 from tests.contract.samples import session
 from tests.contract.sealing import codec, keys_of
+from tests.package.documents import blocks, typed
+from tests.package.source import ROOT
 
 CANARY = "Canary-9d2e"
 
@@ -106,3 +111,23 @@ def test_a_codec_that_cannot_be_had_is_said(sealed: str, folder: Path, named: st
 def test_of_two_codecs_the_one_that_cannot_be_had_is_named(sealed: str, folder: Path, option: str) -> None:
     answer = run("copy", "--from-url", sealed, "--to-url", f"sqlite:///{folder}/to.db", option, "shop_codecs:fails")
     assert (answer.code, f": {option} shop_codecs:fails fails: RuntimeError" in answer.complaint) == (2, True)
+
+
+@pytest.mark.backends("sqlite")
+def test_the_commands_of_the_guide_work_with_the_codec_of_the_guide(folder: Path) -> None:
+    found = blocks(ROOT / "docs/howto/encryption.md")
+    module = next(block.text for block in found if block.language == "python").partition("\n\ndb = ")[0]
+    (folder / "shop").mkdir()
+    (folder / "shop" / "storage.py").write_text(re.sub(r"(?m)^os\.environ\[.*\n", "", module))
+    with open_db(f"sqlite:///{folder}/agents.db") as db:
+        db.upsert_run(run_of("r", CANARY), "s")
+    answers, key = [], AesGcm.new_key()
+    for line in (line for block in found if block.language == "console" for _, line in typed(block)):
+        program, *words = shlex.split(re.sub(r"postgresql://\S+", "sqlite:///copy.db", line))
+        if program == "agno-store":
+            answers.append(run_installed(*words, directory=folder, AGENTS_KEY=key))
+            assert answers[-1].code == 0, answers[-1].err
+    assert [answer.out.splitlines()[0] for answer in answers] == [
+        "agent_sessions: 0 sessions, 1 run and 0 summaries sealed",
+        "  sessions: 1 new, 0 replaced by a newer one, 0 there already",
+    ]
