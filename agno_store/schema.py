@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection, Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 from agno_store import release
-from agno_store.dialects import Dialect, by_name
+from agno_store.dialects import Dialect, of_url
 from agno_store.errors import SchemaBehind, SchemaConflict, SchemaMissing, SchemaTooNew
 from agno_store.names import Names
 from agno_store.statements import Statements
@@ -83,7 +83,7 @@ class SchemaStatus:
         about: dict[str, Any] = {"store": str(names), "current": self.current, "head": self.head}
         if self.state == MISSING:
             parsed = make_url(self.url)
-            is_there = by_name(parsed.get_backend_name()).is_there(parsed)
+            is_there = of_url(parsed).is_there(parsed)
             so = "." if is_there else f", nor is there a file {parsed.database}; is the URL right?"
             raise SchemaMissing(f"{names} has no tables yet{so} Run: {upgrade}", **about)
         if self.state == BEHIND:

@@ -18,7 +18,19 @@ from agno_store.dialects import own
 from agno_store.dialects.base import Dialect, Scope
 from agno_store.errors import ConfigurationError, MissingDriver
 
-__all__ = ["ALL", "MYSQL", "POSTGRESQL", "SQLITE", "Dialect", "OfClass", "Scope", "by_name", "of", "parse_url"]
+__all__ = [
+    "ALL",
+    "MYSQL",
+    "POSTGRESQL",
+    "SQLITE",
+    "Dialect",
+    "OfClass",
+    "Scope",
+    "by_name",
+    "of",
+    "of_url",
+    "parse_url",
+]
 
 
 def _sqlite() -> Dialect:
@@ -91,6 +103,11 @@ def of(engine: Engine) -> Dialect:
     return by_name(engine.dialect.name)
 
 
+def of_url(url: URL) -> Dialect:
+    """Return the dialect of a URL, whichever its driver is."""
+    return by_name(url.get_backend_name())
+
+
 def cascades(connection: Connection) -> bool:
     """Whether what refers to a row is sure to be deleted with it: SQLite does that where its engine asks for it."""
     return of(connection.engine).cascades or own.is_own(connection)
@@ -111,7 +128,7 @@ def parse_url(url: str | URL, *, asynchronous: bool = False) -> tuple[URL, Diale
             "postgresql+psycopg://user:password@host/database or mysql+pymysql://user:password@host/database; "
             "characters such as @ : / % in a password are written percent-encoded."
         ) from None
-    if "@" in (parsed.host or "") + (parsed.database or "") and by_name(parsed.get_backend_name()) is not _sqlite():
+    if "@" in (parsed.host or "") + (parsed.database or "") and of_url(parsed) is not _sqlite():
         # What stands there is the rest of a password.
         raise ConfigurationError(
             "The database URL has a second @. In a password @ is written %40, : %3A, / %2F, # %23 and % itself %25."
