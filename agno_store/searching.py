@@ -112,7 +112,7 @@ def _in_runs(
             break
         found += _in_run(row, text)
         at = row["run_index"] + 1
-    return found[: max(most, 0)]
+    return found[:most]
 
 
 def _next(c: Connection, sending: Sending, statement: Select[Any], asked: Mapping[str, Any]) -> list[Row]:

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import event
 
 from agno_store import InvalidArgument
+from agno_store.owners import GONE
 from agno_store.searching import BATCH, PLACES
 from tests.contract import stores
 from tests.contract.database import dump, overwrite, statements, stored
@@ -249,7 +250,9 @@ def test_more_sessions_than_one_transaction_goes_through_are_searched(db: Any, m
 def test_filters_leave_out_what_does_not_fit(db: Any) -> None:
     db.upsert_session(session("a", user_id="ada", agent_id="one", created_at=1_700_000_000, metadata={"x": "needle"}))
     db.upsert_session(session("b", user_id="bob", agent_id="two", created_at=1_700_000_100, metadata={"x": "needle"}))
-    assert found(db, "needle", user_id="ada") == ["a"]
+    [one] = db.search("needle", user_id="ada")
+    assert (one.session_id, one.component_id, one.created_at) == ("a", "one", 1_700_000_000)
+    assert one.updated_at == db.get_session("a").updated_at > one.created_at
     nobodys = db.search("needle", user_id="", after=db.search("needle", limit=1).next)
     assert (found(db, "needle", user_id=""), nobodys, nobodys.next) == ([], [], None)
     assert found(db, "needle", component_id="two") == ["b"]
@@ -258,10 +261,14 @@ def test_filters_leave_out_what_does_not_fit(db: Any) -> None:
     assert found(db, "needle", end_timestamp=1_700_000_050) == ["a"]
 
 
-@pytest.mark.parametrize("payload", ["session", "run"])
-@pytest.mark.parametrize("moment", [1, 2, 3])
+ANEW = [(payload, moment) for payload in ("session", "run") for moment in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(("payload", "moment"), [*ANEW, ("gone", 3)])
 @pytest.mark.backends("postgresql", "mysql")  # SQLite shows a reader one moment
-def test_a_session_that_is_made_anew_meanwhile_is_not_shown(opened: Any, payload: str, moment: int) -> None:
+def test_a_session_that_is_made_anew_meanwhile_or_being_deleted_is_not_shown(
+    opened: Any, payload: str, moment: int
+) -> None:
     db, other = opened(), opened()
     db.upsert_session(session("s", user_id="ada", metadata={"x": "needle"}))
     append(db, "s", "r", user_id="ada", content="needle")
@@ -271,7 +278,9 @@ def test_a_session_that_is_made_anew_meanwhile_is_not_shown(opened: Any, payload
         if "agent_sessions" not in statement:
             return
         sent.append(statement)
-        if len(sent) == moment + 1:
+        if len(sent) == moment + 1 and payload == "gone":
+            overwrite(other, "sessions", "user_id", GONE, session_id="s")
+        elif len(sent) == moment + 1:
             other.delete_session("s")
             said = {each: "a secret needle" if each == payload else "" for each in ("session", "run")}
             other.upsert_session(session("s", user_id="bob", metadata={"x": said["session"]}))
@@ -281,6 +290,7 @@ def test_a_session_that_is_made_anew_meanwhile_is_not_shown(opened: Any, payload
     places = [place for one in db.search("needle", user_id="ada") for place in one.places]
     assert len(sent) > moment
     assert "secret" not in str(places)
+    assert payload != "gone" or places == []
 
 
 def test_only_the_first_places_of_a_session_are_shown_and_few_runs_are_read(db: Any) -> None:
@@ -289,6 +299,10 @@ def test_only_the_first_places_of_a_session_are_shown_and_few_runs_are_read(db: 
         [one] = db.search("needle")
     assert [place.run_id for place in one.places] == [f"r{number}" for number in range(PLACES)]
     assert len(sent) <= PLACES + 3
+    for in_session, runs in ((PLACES - 1, ["r0"]), (PLACES * 2, [])):
+        db.upsert_session(session("s", metadata={"x": ["needle"] * in_session}))
+        [one] = db.search("needle")
+        assert [place.run_id for place in one.places] == [*[None] * (PLACES - len(runs)), *runs]
 
 
 def test_an_excerpt_shows_what_is_around(db: Any) -> None:
@@ -318,6 +332,11 @@ def test_what_cannot_be_read_is_found_with_a_mark_and_takes_nothing_down(db: Any
         True,
     ]
     assert db.stats().runs == 2
+    overwrite(db, "sessions", "metadata", '["nothing"]', session_id="t")
+    db.upsert_summary("t", {"summary": "a needle"})  # what can be read is shown as it was said, and once
+    assert [(place.path, place.damaged) for place in db.search("needle", limit=1)[0].places] == [
+        ("summary.summary", False)
+    ]
 
 
 @pytest.mark.backends("sqlite")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -116,6 +117,16 @@ def test_a_run_of_nobody_begins_such_a_session_anew(db: Any) -> None:
     assert db.upsert_run(run("r2"), "s").run_index == 0
     assert [row["user_id"] for row in dump(db)["sessions"]] == [None]
     assert positions(db, "s") == {"r2": 0}
+
+
+def test_a_session_of_nobody_that_was_read_before_is_saved_anew(db: Any) -> None:
+    append(db, "s", "r1")
+    read = db.get_session("s")
+    overwrite(db, "sessions", "user_id", GONE, session_id="s")  # neither its version nor its time tells of it
+
+    db.upsert_session(replace(read, metadata={"changed": True}))
+    assert [row["user_id"] for row in dump(db)["sessions"]] == [None]
+    assert (db.get_session("s").metadata, positions(db, "s")) == ({"changed": True}, {})
 
 
 def test_who_is_told_that_there_is_none_has_changed_nothing(db: Any) -> None:

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from agno_store import AccessDenied, DatabaseError, SqliteDb, open_db
+from agno_store.tables import REVISIONS
 from tests.contract.database import dump
 from tests.contract.processes import append_runs, in_processes
 from tests.contract.samples import append, positions, run_ids, session
@@ -147,3 +148,19 @@ def test_a_writer_that_does_not_end_is_named(tmp_path: Path) -> None:
     append(db, "s", "r2")
     assert run_ids(db, "s") == ["r1", "r2"]
     engine.dispose()
+
+
+def test_who_is_stopped_at_the_beginning_of_an_upgrade_is_not_told_of_a_writer(tmp_path: Path) -> None:
+    begun: list[str] = []
+    with SqliteDb(tmp_path / "agents.db") as db:
+
+        @event.listens_for(db.db_engine, "before_cursor_execute")
+        def interrupt(connection: sa.Connection, _cursor: Any, statement: str, *_: Any) -> None:
+            driver: Any = connection.connection.dbapi_connection
+            driver.set_progress_handler((lambda: True) if statement == "BEGIN IMMEDIATE" and not begun else None, 1)
+            begun.extend([statement] * statement.startswith("BEGIN"))
+
+        with pytest.raises(DatabaseError, match="interrupted"):
+            db.upgrade_schema()
+        assert begun == ["BEGIN IMMEDIATE"]
+        assert db.upgrade_schema() == list(REVISIONS)

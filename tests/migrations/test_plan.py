@@ -295,7 +295,8 @@ TAGS = """
 
 
 def test_nobody_waits_for_a_table_that_the_same_upgrade_makes(filled: Any, tmp_path: Path) -> None:
-    folder = write(tmp_path / "versions", TAGS.format(key=""))
+    itself = 'sa.ForeignKeyConstraint(["tag"], [n.qualify("tags", "tag")]),'
+    folder = write(tmp_path / "versions", TAGS.format(key=itself))
     later = VARIABLES.replace('"app1"', '"app2"').replace("down_revision = None", 'down_revision = "app1"')
     later = later.replace('branch_labels = ("application",)\n', "")
     write(folder, 'op.drop_column("labels", "tag", schema=n.schema)', variables=later, name="app2_second")
@@ -319,9 +320,9 @@ def test_a_new_table_that_refers_to_one_in_use_is_told_apart(filled: Any, tmp_pa
 
 
 def test_a_renamed_table_keeps_its_rows(filled: Any, tmp_path: Path) -> None:
-    upgrade = 'op.rename_table(n.runs, "old")\nop.drop_column("old", "status")'
+    upgrade = 'op.rename_table(n.runs, "old")\nop.rename_table("old", "older")\nop.drop_column("older", "status")'
     [revision] = planned(write(tmp_path / "versions", upgrade), filled)
-    assert [(step.table, step.rows) for step in revision.steps] == [(RUNS, 6), ("old", 6)]
+    assert [(step.table, step.rows) for step in revision.steps] == [(RUNS, 6), ("old", 6), ("older", 6)]
 
 
 def test_a_revision_that_asks_the_database_is_told_as_far_as_it_goes(tmp_path: Path) -> None:

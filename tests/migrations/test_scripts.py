@@ -307,7 +307,7 @@ def rows(place: Place) -> list[tuple[Any, ...]]:
 def test_a_script_begins_where_the_store_is_though_the_application_is_further(
     backend: str, fresh_url: str, tmp_path: Path
 ) -> None:
-    early = FIRST.replace('requires = "0003"', 'requires = "0001"').replace("n.runs", "n.sessions")
+    early = FIRST.replace('requires = "0003"', 'requires = "0002"').replace("n.runs", "n.sessions")
     with opened(backend, fresh_url, tmp_path, applications.written(tmp_path, early)) as place:
         place.migrator.upgrade()
         place.migrator.downgrade("0002")
