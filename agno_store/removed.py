@@ -70,7 +70,7 @@ class Which:
         if keep_last is not None and not (type(keep_last) is int and 0 <= keep_last <= types.LARGEST):
             raise InvalidArgument(f"keep_last={keep_last!r}: it must be a whole number from 0 on.")
         before = max(0, moment - microseconds_of(than))
-        return cls(user_id, before, min(before, moment - ABANDONED), keep_last or None)
+        return cls(user_id, before, min(before, moment - ABANDONED), keep_last)
 
     @property
     def looks_for_runs(self) -> bool:

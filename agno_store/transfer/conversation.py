@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from agno_store import types
+
 Row = Mapping[str, Any]
 """Columns of a table by their names: ids as they are, payloads and texts as they are stored, times in microseconds."""
 
@@ -24,12 +26,17 @@ class Problem(NamedTuple):
         return f"{self.place}: {self.reason}"
 
 
+NEVER = -types.LARGEST
+"""When a summary was written that is not there."""
+
+
 class Stamp(NamedTuple):
     """What tells, without its payloads, whether a session has changed since."""
 
     created_at: int
     updated_at: int
     version: int
+    summary_at: int = NEVER
     runs: int = 0
     run_versions: int = 0
     last_run_at: int = 0
@@ -38,8 +45,9 @@ class Stamp(NamedTuple):
         """Whether a session stored like that has all that one with this stamp holds, or what is newer."""
         if not all(isinstance(part, int) for part in (*self, *stored)):  # SQLite stores a text in any column
             return False
-        same = self.created_at == stored.created_at and self[3:] == stored[3:]
-        return same and (self.updated_at, self.version) <= (stored.updated_at, stored.version)
+        same = self.created_at == stored.created_at and self[4:] == stored[4:]
+        older = (self.updated_at, self.version) <= (stored.updated_at, stored.version)
+        return same and older and self.summary_at <= stored.summary_at
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from agno_store import escapes
 from agno_store.transfer.columns import ID, NUMBER, PAYLOAD, RUN, SESSION, SUMMARY, TIME, columns, complete
-from agno_store.transfer.conversation import Content, Malformed, Row, Stamp
+from agno_store.transfer.conversation import NEVER, Content, Malformed, Row, Stamp
 
 CHARACTERS_AT_ONCE = 2_000_000
 """About so long a part of a line is read, and its runs given, at once."""
@@ -116,7 +116,7 @@ class Line:
             raise Malformed("it is no session: there is no session_id in it")
         if entries:
             raise Malformed(f"it has {', '.join(sorted(map(str, entries)))}, which this release does not know")
-        return cls(text, session, summary, runs_at, ages.stamp(session))
+        return cls(text, session, summary, runs_at, ages.stamp(session, summary))
 
     @property
     def content(self) -> Content:
@@ -164,12 +164,13 @@ class _Ages:
             end = behind
         return _after(text, end, "]")
 
-    def stamp(self, session: dict[str, Any]) -> Stamp | None:
-        """Return the stamp of the session that has these runs."""
+    def stamp(self, session: dict[str, Any], summary: dict[str, Any] | None) -> Stamp | None:
+        """Return the stamp of the session that has this summary and these runs."""
         try:
             versions, last = sum(run[0] for run in self._runs), max((run[1] for run in self._runs), default=0)
             age = (session["created_at"], session["updated_at"], session.get("version", 1))
-            return Stamp(*age, len(self._runs), versions, last)
+            summary_at = NEVER if summary is None else summary["updated_at"]
+            return Stamp(*age, summary_at, len(self._runs), versions, last)
         except (KeyError, TypeError):
             return None
 

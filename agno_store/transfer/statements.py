@@ -13,7 +13,7 @@ from agno_store import rows
 from agno_store.records import checked_type
 from agno_store.store import Store
 from agno_store.transfer.columns import RUN, SESSION, SUMMARY, columns
-from agno_store.transfer.conversation import Row
+from agno_store.transfer.conversation import NEVER, Row
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -90,10 +90,18 @@ class Statements:
 
     def page(self, which: Which, after: str | None, count: int) -> sa.Select[Any]:
         """The keys of the next sessions behind ``after``, in the order of their keys, with what stamps are made of."""
-        s = self.sessions.c
-        statement = sa.select(s.session_id, s.created_at, s.updated_at, s.version).where(*self._conditions(which))
+        key = self.sessions.c.session_id
         # From the tenant's first key on, not from the first of all.
-        return statement.where(s.session_id > (after or "")).order_by(s.session_id).limit(count)
+        statement = self._ages.where(*self._conditions(which), key > (after or ""))
+        return statement.order_by(key).limit(count)
+
+    @property
+    def _ages(self) -> sa.Select[Any]:
+        s, u = self.sessions.c, self.summaries.c
+        summary_at = sa.func.coalesce(u.updated_at, sa.literal_column(str(NEVER), sa.BigInteger()))
+        return sa.select(s.session_id, s.created_at, s.updated_at, s.version, summary_at).select_from(
+            self.sessions.outerjoin(self.summaries, u.session_id == s.session_id)
+        )
 
     def _conditions(self, which: Which) -> list[sa.ColumnElement[bool]]:
         s = self.sessions.c
@@ -115,9 +123,8 @@ class Statements:
     @cached_property
     def stamps(self) -> sa.Select[Any]:
         """Those of ``session_ids`` that are there, with what stamps are made of."""
-        s = self.sessions.c
-        found = sa.select(s.session_id, s.created_at, s.updated_at, s.version)
-        return found.where(s.session_id.in_(sa.bindparam("session_ids", expanding=True)), self._is_there)
+        these = self.sessions.c.session_id.in_(sa.bindparam("session_ids", expanding=True))
+        return self._ages.where(these, self._is_there)
 
     @cached_property
     def run_stamps(self) -> sa.Select[Any]:

@@ -152,12 +152,12 @@ def test_no_reader_sees_what_was(kept: Any, others: Any, change: Callable[[Any],
 def test_what_is_brought_from_another_store_is_seen(kept: Any, others: Any, fresh_url: str) -> None:
     with open_db(fresh_url) as elsewhere:
         bring(_core(elsewhere), Reading(_core(kept)))
-        # Another text at the same place, version and time.
-        overwrite(elsewhere, "runs", "run_data", '{"run_id":"r1","agent_id":"helper","content":"brought"}', run_id="r1")
-        others.delete_run("r1", session_id="s")
-        bring(_core(others), Reading(_core(elsewhere)))
-
-    assert contents(kept)[1] == "brought"
+        for said in ("brought", "again", "anew"):  # each at the same place, version and time
+            text = f'{{"run_id":"r1","agent_id":"helper","content":"{said}"}}'
+            overwrite(elsewhere, "runs", "run_data", text, run_id="r1")
+            others.delete_run("r1", session_id="s") if said == "brought" else others.delete_session("s")
+            bring(_core(others), Reading(_core(elsewhere)))
+            assert contents(kept)[1] == said
     assert_true(kept, others)
 
 

@@ -307,6 +307,7 @@ def test_a_damaged_payload_goes_where_it_can_and_is_reported_where_it_cannot(bac
     for key in ("good", "one", "other"):
         append(source, key, "r")
     overwrite(source, "runs", "run_data", '{"cut', session_id="one")
+    overwrite(source, "sessions", "session_data", '{"cut', session_id="one")  # where its name would stand
     overwrite(source, "sessions", "session_data", '{"a" :  [1.50, 1e400]}', session_id="good")
     overwrite(source, "sessions", "updated_at", "never", session_id="other")
     file = io.BytesIO()
