@@ -151,7 +151,8 @@ def test_a_reader_sees_all_of_a_session_or_nothing(db: Any) -> None:
     assert set(seen) == {0}
 
 
-def test_a_session_is_not_begun_that_is_written_to(db: Any) -> None:
+def test_a_session_is_not_begun_that_is_written_to(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agno_store.removed.MOST", RUNS // 2)  # else it would go whole, at the pace of the first
     long(db, "a", RUNS, 101)
     long(db, "b", RUNS, 100)
     once: list[object] = []
@@ -184,6 +185,9 @@ def test_the_pace_is_halved_when_others_had_to_wait_and_ends_at_one_row() -> Non
     assert pace.rows == 1
     pace.took(1, HOLD / 10)
     assert pace.rows == 2
+    few = Pace()
+    few.took(FIRST // 5, HOLD * 2)  # fewer than there might have been
+    assert few.rows == FIRST // 10
 
 
 @pytest.mark.parametrize(("rows", "seconds"), [(FIRST, HOLD * 0.7), (3, HOLD / 10)], ids=["long enough", "few rows"])

@@ -62,7 +62,7 @@ def at_0002(url: str, sessions: int = 3) -> None:
 @SQLITE
 def test_the_copy_is_the_database_before_the_upgrade(fresh_url: str, tmp_path: Path) -> None:
     at_0002(fresh_url)
-    before, copy = contents(fresh_url), tmp_path / "new folder" / "copy.db"
+    before, copy = contents(fresh_url), tmp_path / "new" / "folder" / "copy.db"
     answer = upgrade(fresh_url, copy)
     assert answer.code == 0
     assert f"  {copy}: a copy of {copy.stat().st_size} bytes, looked at and whole\n" in answer.out
@@ -199,6 +199,7 @@ def test_where_there_is_nothing_nothing_is_made(tmp_path: Path) -> None:
 
 
 def test_memory_can_be_copied_too(tmp_path: Path) -> None:
+    (tmp_path / "copy.db.part").write_bytes(b"half a copy" * 100)  # of one that was killed
     with open_db("sqlite://") as db:
         fill(db)
         assert back_up(Migrator.of(db), tmp_path / "copy.db") == (tmp_path / "copy.db").stat().st_size
