@@ -246,6 +246,8 @@ def test_a_limit_may_be_as_large_as_can_be(shelf: Any) -> None:
     assert len(shelf.get_sessions(limit=sys.maxsize)) == 6
     assert len(shelf.get_runs(limit=sys.maxsize, page=1)) == 1
     assert len(shelf.get_session("a1", runs_limit=sys.maxsize).runs) == 1
+    with pytest.raises(InvalidArgument, match="runs_limit"):
+        shelf.get_session("a1", runs_limit=sys.maxsize + 1)
 
 
 def test_pages_stay_what_they_are_while_their_sessions_are_written(shelf: Any) -> None:
@@ -281,6 +283,7 @@ INJECTION = "created_at; DROP TABLE agent_sessions; --"
         {"page": 0, "limit": 5},
         {"page": -1, "limit": 5},
         {"page": 1.5, "limit": 5},
+        {"page": 2, "limit": sys.maxsize},
         {"limit": 0},
         {"limit": -1},
         {"limit": True},
