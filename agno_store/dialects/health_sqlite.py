@@ -68,7 +68,7 @@ def _file(file: Path) -> Iterator[Finding]:
             f"{file} is on {kind}: SQLite's locks do not hold between machines, and two of them can destroy it",
             "Keep the file on a disk of this machine, or use PostgreSQL or MySQL",
         )
-    if not file.exists():
+    if not os.path.exists(file):  # nor where it may not be looked for, which Path.exists() raises
         folder = _folder_of(file)
         if _may_write(folder):
             yield Finding("file", OK, f"{file} is not there yet; the first use makes it")
@@ -93,7 +93,7 @@ def _file(file: Path) -> Iterator[Finding]:
 def _disk(file: Path) -> Iterator[Finding]:
     folder = _folder_of(file)
     free = shutil.disk_usage(folder).free
-    wanted = max(LITTLE_SPACE, file.stat().st_size if file.exists() else 0)
+    wanted = max(LITTLE_SPACE, file.stat().st_size if os.path.exists(file) else 0)
     said = f"{size(free)} are free in {folder}"
     if free >= wanted:
         yield Finding("disk", OK, said)
@@ -104,7 +104,7 @@ def _disk(file: Path) -> Iterator[Finding]:
 
 def _folder_of(file: Path) -> Path:
     """Return the folder that is there, and in which the file is or would be."""
-    return next((folder for folder in file.parents if folder.is_dir()), Path("/"))
+    return next((folder for folder in file.parents if os.path.isdir(folder)), Path("/"))
 
 
 def _may_write(path: Path) -> bool:

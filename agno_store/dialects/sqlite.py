@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -92,7 +93,14 @@ class SQLite(Dialect):
         return url if _is_uri(url) else url.set(database=str(Path(str(url.database)).absolute()))
 
     def is_there(self, url: URL) -> bool:
-        return not self.shares(url) or _is_uri(url) or Path(str(url.database)).exists()
+        if not self.shares(url) or _is_uri(url):
+            return True
+        try:
+            return bool(os.stat(str(url.database)))
+        except PermissionError:  # whether it is there is known by who may enter its folder; opening it tells the rest
+            return True
+        except (OSError, ValueError):
+            return False
 
     def make_room(self, url: URL) -> None:
         if self.shares(url) and not _is_uri(url):

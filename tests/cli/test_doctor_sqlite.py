@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -11,9 +13,13 @@ import sqlalchemy as sa
 
 from agno_store import SqliteDb
 from agno_store.dialects import health_sqlite
+from agno_store.dialects.health_sqlite import SQLiteHealth
+from agno_store.dialects.sqlite import BUSY_SECONDS
 from agno_store.doctor import ERROR, OK, WARNING, diagnose
 from tests.cli.diagnoses import doctor, engine_of, finding, troubles
 from tests.cli.stores import NAMES, execute, filled
+from tests.migrations.test_joined_sqlite import begins_by_event
+from tests.migrations.test_rights_sqlite import unprivileged
 
 
 @pytest.fixture
@@ -41,6 +47,7 @@ def test_a_rollback_journal_is_found_where_it_stays(file: Path) -> None:
         ("synchronous = OFF", "synchronous", ERROR),
         ("foreign_keys = OFF", "foreign keys", WARNING),
         ("journal_mode = MEMORY", "journal", ERROR),
+        ("journal_mode = OFF", "journal", ERROR),
         ("query_only = ON", "rights", WARNING),
     ],
 )
@@ -99,11 +106,36 @@ def test_a_file_that_is_not_there_is_not_made(folder: Path) -> None:
 
 
 def test_a_writer_that_does_not_end_is_found(file: Path) -> None:
+    began = time.monotonic()
     with closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         answer = doctor(f"sqlite:///{file}")
+    assert time.monotonic() - began < BUSY_SECONDS / 2
     assert answer.code == 0
     assert finding(answer, "lock").level == WARNING
+
+
+def test_a_connection_is_left_as_it_was_and_one_in_a_transaction_is_not_asked_for_the_lock(file: Path) -> None:
+    with SqliteDb(file) as db:
+        assert [entry for entry in diagnose(db) if entry.level != OK] == []
+        with db.db_engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == BUSY_SECONDS * 1000
+    engine = begins_by_event(f"sqlite:///{file}")
+    assert "lock" not in [entry.subject for entry in diagnose(SqliteDb(db_engine=engine))]
+    engine.dispose()
+
+
+def test_a_large_file_wants_as_much_room_again_and_a_closed_folder_is_named(tmp_path: Path) -> None:
+    large, closed = tmp_path / "large.db", tmp_path / "closed"
+    with large.open("wb") as sparse:
+        sparse.truncate(shutil.disk_usage(tmp_path).free + 2**30)
+    found = list(SQLiteHealth().outside(sa.make_url(f"sqlite:///{large}")))
+    assert [(one.subject, one.level) for one in found] == [("file", OK), ("disk", WARNING)]
+    large.unlink()
+    closed.mkdir(mode=0o555)
+    with unprivileged():
+        found = list(SQLiteHealth().outside(sa.make_url(f"sqlite:///{closed}/agents.db")))
+    assert finding(found, "file").level == ERROR
 
 
 def test_a_log_that_cannot_be_folded_back_is_found(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +159,8 @@ def test_a_full_disk_is_found(file: Path, monkeypatch: pytest.MonkeyPatch, space
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "ext4"])
 def test_a_file_system_of_another_machine_is_found(file: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    (file.parent / "a folder").mkdir()
+    file = file.rename(file.parent / "a folder" / file.name)
     mounts = file.with_name("mounts")
     there = str(file.parent).replace(" ", "\\040")
     mounts.write_text(
@@ -134,3 +168,5 @@ def test_a_file_system_of_another_machine_is_found(file: Path, monkeypatch: pyte
     )
     monkeypatch.setattr(health_sqlite, "MOUNTS", mounts)
     assert troubles(f"sqlite:///{file}") == ([] if kind == "ext4" else [("file system", WARNING)])
+    mounts.write_text(f"server:/export {there}/{file.name} {kind} rw 0 0\n")  # as into a container, alone
+    assert health_sqlite.file_system(file) == kind

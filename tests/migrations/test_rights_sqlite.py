@@ -101,6 +101,17 @@ def test_a_folder_that_cannot_be_written_is_named_with_a_way_to_read(file: Path,
             assert db.get_session("s0") is not None
 
 
+def test_a_folder_that_cannot_be_entered_is_not_taken_for_an_empty_one(file: Path) -> None:
+    file.parent.chmod(0)
+    with unprivileged(), SqliteDb(file) as db:
+        for call in (db.schema_status, db.upgrade_schema, lambda: db.get_session("s0")):
+            with pytest.raises(DatabaseError, match="unable to open database file"):
+                call()
+        for command in ("check", "current"):
+            answer = run(command, "--db-url", f"sqlite:///{file}")
+            assert (answer.code, answer.err.split(":")[0]) == (7, "DatabaseUnreachable")
+
+
 @pytest.mark.skipif(DENIED is not AccessDenied, reason="Python tells SQLite's code from 3.11 on")
 def test_an_upgrade_of_a_file_that_cannot_be_written_changes_nothing(place: Path) -> None:
     with SqliteDb(place / "agents.db") as db:
