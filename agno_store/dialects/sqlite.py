@@ -96,11 +96,12 @@ class SQLite(Dialect):
         if not self.shares(url) or _is_uri(url):
             return True
         try:
-            return bool(os.stat(str(url.database)))
+            os.stat(str(url.database))
         except PermissionError:  # whether it is there is known by who may enter its folder; opening it tells the rest
             return True
         except (OSError, ValueError):
             return False
+        return True
 
     def make_room(self, url: URL) -> None:
         if self.shares(url) and not _is_uri(url):

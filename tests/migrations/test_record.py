@@ -178,8 +178,20 @@ def test_where_a_revision_fails_the_recording_stops_and_says_why(tmp_path: Path)
     assert "drop_everything" in recording.stop.reason
 
 
+@pytest.mark.parametrize(
+    "kind", ["agno_store.SchemaConflict", "alembic.util.CommandError", "sqlalchemy.exc.ArgumentError"]
+)
+def test_whoever_refuses_what_a_revision_does_is_repeated(tmp_path: Path, kind: str) -> None:
+    module, _, name = kind.rpartition(".")
+    folder = write(tmp_path, f'from {module} import {name}\nraise {name}("not like this")')
+    stop = of(folder).stop
+    assert stop is not None
+    assert (stop.line, stop.reason) == (line(folder, "raise"), f"{name}: not like this")
+
+
 def test_a_downgrade_that_is_missing_stops_the_recording(tmp_path: Path) -> None:
     recording = of(write(tmp_path, "pass", downgrade=""), up=False)
     assert list(recording) == []
     assert recording.stop is not None
     assert "downgrade" in recording.stop.reason
+    assert recording.stop.line == 1
