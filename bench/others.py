@@ -207,12 +207,13 @@ def _memory(name: str) -> int | None:
 def disk(place: Place, size: Size) -> Result:
     """What sessions of 20 turns take on the disk, over the bytes of their values."""
     turns, payload = 20, 0
-    with opened(Raw, place) as raw, opened(Store, place) as store:
-        raw.make()
-        store.make()
-        empty = stored(place)
-        ids = [f"session-{number:06}" for number in range(size.stored)]
-        raw.fill(ids, turns)
+    ids = [f"session-{number:06}" for number in range(size.stored)]
+    with opened(Store, place) as store:
+        store.make()  # first: a file of SQLite's has pages as its maker likes them
+        with opened(Raw, place) as raw:
+            raw.make()
+            empty = stored(place)
+            raw.fill(ids, turns)
         plain = stored(place) - empty
         for number, session_id in enumerate(ids):
             session = {"session_id": session_id, "user_id": "user-7", "agent_id": "helper", "created_at": number}

@@ -157,7 +157,7 @@ def _growth(place: Place, size: Size, cls: Any, how: str) -> Result:
             sessions = Visits(system, f"grown-{runs}", runs, turns, visits)
             system.fill(sessions.ids, runs)
             tasks[str(runs)] = Task(sessions.act, sessions.ready)
-        found = interleaved(tasks, rounds=size.rounds, times=size.times)
+        found = interleaved(tasks, rounds=size.rounds, times=size.times, pause=size.pause)
         early, late = cost(system, few), cost(system, size.longest)
     what = f"{how}: a turn after {size.longest:,} runs, over one after {few}"
     ratios: dict[str, float | None] = {"time": found[str(size.longest)].over(found[str(few)])}
