@@ -29,7 +29,7 @@ from agno_store.operations import Operations
 from agno_store.saving import checked_policy
 from agno_store.settings import upgrades_by_itself
 from agno_store.shapes import checked_choice
-from agno_store.shortcuts import NotAlone, Way
+from agno_store.shortcuts import Way
 from agno_store.shown import Shown
 from agno_store.standby import NotNow, Standby, writes
 from agno_store.store import Store
@@ -351,13 +351,12 @@ class Database(Shown, Operations):
     def _transaction(self, attempts: Attempts, changes: bool, work: Callable[[Connection], T], quick: Way[T]) -> T:
         with tenants.acting_for(self.tenant_id):
             if quick is not None and attempts.repeatable and self.dialect.commits_alone(self._engine):
-                done = None
-                with suppress(NotAlone), self.dialect.by_statement(self._engine) as connection:
+                with self.dialect.by_statement(self._engine) as connection:
                     attempts.committing = True  # with the statement
-                    done, quick = quick(connection), None
+                    done = quick(connection)
                 if done is not None:
                     return done
-                attempts.committing = False  # it has written nothing
+                attempts.committing, quick = False, None  # it has written nothing
             with self.dialect.transaction(self._engine, writes=changes) as connection:
                 done = None if quick is None else quick(connection)
                 result = work(connection) if done is None else done

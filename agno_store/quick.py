@@ -14,7 +14,6 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 
 from agno_store import owners
-from agno_store.sending import Block
 from agno_store.statements import Statements
 
 RUN = (
@@ -68,14 +67,6 @@ class Quick:
         """The same, and the run with it, where one statement can write two tables."""
         return self._once(("whole", columns, owned, as_read), lambda: self._whole(columns, owned, as_read))
 
-    def saving_alone(self, columns: tuple[str, ...], *, owned: bool) -> Any:
-        """``saving`` as a transaction that is sent as one statement."""
-        return self._once(("saving alone", columns, owned), lambda: Block(self.saving(columns, owned=owned)))
-
-    def adding_alone(self, columns: tuple[str, ...], *, owned: bool, as_read: bool) -> Any:
-        """``adding``, and the run with it, as a transaction that is sent as one statement."""
-        return self._once(("adding alone", columns, owned, as_read), lambda: self._block(columns, owned, as_read))
-
     def _once(self, key: tuple[Any, ...], build: Any) -> Any:
         if key not in self._built:
             self._built[key] = build()
@@ -109,14 +100,7 @@ class Quick:
     def _whole(self, columns: tuple[str, ...], owned: bool, as_read: bool) -> Any:
         s, r = self._sql.sessions.c, self._sql.runs
         found = self._adding(columns, owned, as_read).returning(s.session_id, self._place).cte("found")
-        run = self._run()
+        run: dict[str, Any] = {name: sa.bindparam(f"r_{name}", type_=r.c[name].type) for name in RUN}
         run["run_data"] = sa.cast(run["run_data"], r.c.run_data.type)  # a text that is selected is none of JSON
         rows = sa.select(found.c.session_id, found.c.run_index, *run.values())
         return sa.insert(r).from_select(["session_id", "run_index", *RUN], rows).returning(r.c.run_index)
-
-    def _block(self, columns: tuple[str, ...], owned: bool, as_read: bool) -> Block:
-        run = {"session_id": sa.bindparam("key"), "run_index": sa.func.last_insert_id(), **self._run()}
-        return Block(self._adding(columns, owned, as_read), sa.insert(self._sql.runs).values(run))
-
-    def _run(self) -> dict[str, Any]:
-        return {name: sa.bindparam(f"r_{name}", type_=self._sql.runs.c[name].type) for name in RUN}

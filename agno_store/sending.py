@@ -15,45 +15,20 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, CursorResult
 from sqlalchemy.engine.interfaces import Dialect
-from sqlalchemy.sql.base import Executable
 from sqlalchemy.sql.dml import UpdateBase
-from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
 from agno_store import escapes, types
 
 Row = dict[str, Any]
+Statement = sa.Select[Any] | UpdateBase
 Process = Callable[[Any], Any]
 
 AT_ONCE = "agno_store sends at once"
 """In a connection's ``info``: what sends a text, and returns its rows and their number, better than a cursor does."""
 
-ALONE = "agno_store_alone"
-"""In a connection's ``info`` while a transaction is sent as one ``Block``, or not at all."""
-
 MOST = 1000
 """Texts that are kept. A store has about fifty; more come of sets of columns that are changed together."""
-
-
-class Block(Executable, ClauseElement):
-    """A transaction that is sent as one statement: an UPDATE, and an INSERT where it has found its one row.
-
-    With an INSERT it answers with one row, whose ``run_index`` is what the UPDATE has counted from, or None where
-    there was no such row, and nothing was written.
-    """
-
-    inherit_cache = False
-    _inline = True
-    """SQLAlchemy's compiler asks whatever has an INSERT in it; nothing is to be fetched afterwards."""
-
-    run_index = sa.column("run_index", sa.BigInteger)
-
-    def __init__(self, update: sa.Update, insert: sa.Insert | None = None) -> None:
-        self.update = update
-        self.insert = insert
-
-
-Statement = sa.Select[Any] | UpdateBase | Block
 
 
 class Answer(NamedTuple):
@@ -130,7 +105,7 @@ class _Text:
         ]
 
     def send(self, c: Connection, values: Mapping[str, Any]) -> Answer:
-        if is_more_than_text(c):
+        if _is_not_all(c):
             return self._as_usual(c, values)
         found: list[Any] = []
         for name, is_given, constant, process in self._takes:
@@ -183,8 +158,6 @@ def _on_the_way_out(type_: TypeEngine[Any], dialect: Dialect) -> Process | None:
 
 
 def _columns(statement: Statement) -> Iterable[Any]:
-    if isinstance(statement, Block):
-        return () if statement.insert is None else [statement.run_index]
     if isinstance(statement, sa.Select):
         return statement.selected_columns
     # Only of one with RETURNING: a statement remembers that it has none, and so would the one that is made of it.
@@ -218,8 +191,6 @@ def _executed(c: Connection, text: str, values: Any, has_rows: bool) -> tuple[Se
         cursor.execute(text, values)
         found = cursor.fetchall() if has_rows else ()
         answer = found, cursor.rowcount, cursor.lastrowid if gives_id else None
-        done, cursor = cursor, None  # which is closed once, even where that fails
-        done.close()  # a block's takes in how that has ended
     except BaseException as error:
         if isinstance(error, Exception) and not isinstance(error, c.dialect.loaded_dbapi.Error):
             if cursor is not None:
@@ -228,11 +199,12 @@ def _executed(c: Connection, text: str, values: Any, has_rows: bool) -> tuple[Se
         # What a connection does with its driver's error, and with an interrupt in the middle of a statement, which
         # leaves nothing to be used: only SQLAlchemy's own method does all of it.
         c._handle_dbapi_exception(error, text, values, cursor, None)
+    cursor.close()
     return answer
 
 
-def is_more_than_text(c: Connection) -> bool:
-    """Whether a connection is to know more of a statement: some listen to statements, or have them rewritten."""
+def _is_not_all(c: Connection) -> bool:
+    """Whether the text is not all that a connection is to know: some listen to statements, or have them rewritten."""
     if "schema_translate_map" in c.get_execution_options():
         return True
     return (c._has_events or c.engine._has_events) and bool(c.dispatch.before_execute or c.dispatch.after_execute)

@@ -17,7 +17,7 @@ from agno_store.clock import now
 from agno_store.quick import RUN, Quick
 from agno_store.records import Receipt
 from agno_store.saving import SessionSave
-from agno_store.sending import ALONE, Row, Sending, is_more_than_text
+from agno_store.sending import Row, Sending
 from agno_store.statements import Statements
 
 T = TypeVar("T")
@@ -25,10 +25,6 @@ Way = Callable[[Connection], T | None] | None
 
 MOST = 10_000
 """Sessions and runs that are remembered to be there."""
-
-
-class NotAlone(Exception):
-    """A transaction is not to be sent as one statement; nothing was sent."""
 
 
 class Shortcuts:
@@ -75,9 +71,8 @@ class Shortcuts:
     def _save_session(self, c: Connection, save: SessionSave, read: Mapping[str, Any]) -> Row | None:
         changes = _changes(save, read)
         dialects.of(c.engine).refuse_too_large(c, {"key": save.session_id, **changes})
-        columns, owned, values = tuple(changes), read["user_id"] is not None, _conditions(read) | _set(changes)
-        build = self._quick.saving_alone if _is_alone(c, values) else self._quick.saving
-        return _changed(read, changes) if self._ask(c, build(columns, owned=owned), values).matched else None
+        statement = self._quick.saving(tuple(changes), owned=read["user_id"] is not None)
+        return _changed(read, changes) if self._ask(c, statement, _conditions(read) | _set(changes)).matched else None
 
     def _add_run(self, c: Connection, run: Mapping[str, Any]) -> Receipt | None:
         values = {"key": run["session_id"], "s_updated_at": run["updated_at"]}
@@ -101,11 +96,9 @@ class Shortcuts:
         dialect, has = dialects.of(c.engine), {"owned": "owner" in values, "as_read": as_read}
         values["run_key"] = run["run_id"]
         dialect.refuse_too_large(c, run)
-        whole = {**values, **{f"r_{name}": run[name] for name in RUN}}
-        build: Any = self._quick.adding_whole if dialect.writes_two_tables else None
-        build = self._quick.adding_alone if _is_alone(c, whole) else build
-        if build is not None:
-            row = self._ask(c, build(columns, **has), whole).first
+        if dialect.writes_two_tables:
+            values |= {f"r_{name}": run[name] for name in RUN}
+            row = self._ask(c, self._quick.adding_whole(columns, **has), values).first
             place = None if row is None else row["run_index"]
         elif c.dialect.update_returning:
             row = self._ask(c, self._quick.adding_returned(columns, **has), values).first
@@ -117,21 +110,12 @@ class Shortcuts:
             return None
         if place is None:
             return None
-        if build is None:
+        if not dialect.writes_two_tables:
             self._ask(c, self._insert_run, {**run, "run_index": place})
         self.saw(run["session_id"], run["run_id"])
         if self.note is not None:
             self.note(run, int(place))
         return int(place)
-
-
-def _is_alone(c: Connection, values: Mapping[str, Any]) -> bool:
-    """Whether a transaction is to be sent as one statement. Raises NotAlone where it is, and cannot be."""
-    if ALONE not in c.info:
-        return False
-    if is_more_than_text(c) or not dialects.of(c.engine).has_room(c, values):
-        raise NotAlone
-    return True
 
 
 def _changes(save: SessionSave, read: Mapping[str, Any]) -> dict[str, Any]:

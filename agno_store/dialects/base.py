@@ -148,10 +148,6 @@ class Dialect(abc.ABC):
         """Give a connection on which each statement is committed by itself."""
         raise NotImplementedError
 
-    def has_room(self, connection: Connection, values: Mapping[str, Any]) -> bool:
-        """Whether a ``sending.Block`` with these values is sure to be taken."""
-        return True
-
     def transaction(self, engine: Engine, *, writes: bool) -> AbstractContextManager[Connection]:
         """Run one transaction: committed at the end, rolled back on an error."""
         return self._begun(engine, writes)

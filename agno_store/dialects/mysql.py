@@ -13,16 +13,17 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
 
-from agno_store.dialects import said_mysql  # noqa: F401 - what it says is found by SQLAlchemy
 from agno_store.dialects.base import POOL, Dialect, Scope, transactional
 from agno_store.dialects.cluster import Lease, causal, is_cluster
-from agno_store.dialects.limits import SMALL, Limit
-from agno_store.dialects.own import has_to_begin, is_own, roll_back_what_is_open, watch_idle
+from agno_store.dialects.limits import Limit
+from agno_store.dialects.own import is_own, roll_back_what_is_open, watch_idle
 from agno_store.dialects.waiting import attempts
 from agno_store.errors import ConfigurationError, UpgradeLocked
+from agno_store.listings import Behind
 from agno_store.names import Names
-from agno_store.sending import ALONE
+from agno_store.quick import Counted
 
 if TYPE_CHECKING:
     from agno_store.dialects.locks import Change
@@ -67,15 +68,6 @@ _TRANSACTIONS = sa.text(
     "SELECT trx_mysql_thread_id, trx_started FROM information_schema.innodb_trx "
     "WHERE trx_mysql_thread_id <> CONNECTION_ID() ORDER BY trx_started LIMIT 5"
 )
-
-_OF_BLOCKS = frozenset({"pymysql", "asyncmy", "aiomysql"})
-"""The drivers that take what a block answers with."""
-
-ORACLE = "ORACLE"
-"""A mode of MariaDB's in which blocks are written otherwise."""
-
-_ROOM = 10
-"""Bytes that are left for a character of a block: as wide as they are, escaped, and perhaps sealed."""
 
 _LOCK_PREFIX = "agno_store."
 
@@ -128,30 +120,7 @@ class MySQL(Dialect):
 
     def prepare(self, engine: Engine) -> None:
         watch_idle(engine.pool, engine.dialect)
-        roll_back_what_is_open(engine.pool, partial(_is_open, untold=0 if engine.dialect.driver == "asyncmy" else None))
-
-    def commits_alone(self, engine: Engine) -> bool:
-        known: Any = engine.dialect
-        if not known.is_mariadb or known.driver not in _OF_BLOCKS or ORACLE in getattr(known, "_sql_mode", ORACLE):
-            return False
-        return is_own(engine) and not has_to_begin(engine)
-
-    @contextmanager
-    def by_statement(self, engine: Engine) -> Iterator[Connection]:
-        with self.connected(engine) as connection:
-            info = connection.info
-            info[ALONE] = True
-            try:
-                yield connection
-            except DBAPIError as error:
-                self._discard_if_useless(connection, error)
-                raise
-            finally:
-                info.pop(ALONE, None)
-
-    def has_room(self, connection: Connection, values: Mapping[str, Any]) -> bool:
-        letters = sum([len(value) for value in values.values() if type(value) is str])
-        return letters <= SMALL or letters * _ROOM <= self.largest(connection).size
+        roll_back_what_is_open(engine.pool, _is_open)
 
     def abandon(self, driver: Any) -> None:
         with suppress(RuntimeError):  # its event loop is closed, and the socket goes with the connection
@@ -326,13 +295,29 @@ class MySQL(Dialect):
             connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
 
 
+@compiles(Behind, "mysql", "mariadb")
+def _behind(element: Behind, compiler: Any, **kw: Any) -> str:
+    # Column by column: of a comparison of rows neither makes a range of an index.
+    (comparison,) = element.clauses
+    *pairs, (column, value) = zip(comparison.left.clauses, comparison.right.clauses, strict=True)
+    follows = comparison.operator(column, value)
+    for column, value in reversed(pairs):
+        follows = sa.or_(comparison.operator(column, value), sa.and_(column == value, follows))
+    return f"({compiler.process(follows, **kw)})"
+
+
+@compiles(Counted, "mysql", "mariadb")
+def _counted(element: Counted, compiler: Any, **kw: Any) -> str:
+    return f"LAST_INSERT_ID({compiler.process(element.clauses, **kw)}) + 1"
+
+
 MYSQL = MySQL()
 
 
-def _is_open(driver: Any, untold: int | None) -> bool:
+def _is_open(driver: Any) -> bool:
     """Whether a transaction is open, by the last answer of the server; or perhaps, of a driver that does not tell."""
     status, last = getattr(driver, "server_status", None), getattr(driver, "_result", None)
-    if not isinstance(status, int) or (last is not None and last.server_status == untold):
+    if not isinstance(status, int) or (last is not None and not last.server_status):
         return True  # PyMySQL and aiomysql take it from no answer with rows
     return bool(status & IN_TRANSACTION)
 

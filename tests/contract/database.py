@@ -69,7 +69,7 @@ def statements(engine: sa.Engine | type[sa.Engine]) -> Iterator[list[str]]:
     sent: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.split()[0].upper() not in ("BEGIN", "COMMIT", "ROLLBACK") or "UPDATE" in statement:
+        if statement.split()[0].upper() not in ("BEGIN", "COMMIT", "ROLLBACK"):
             sent.append(statement)
 
     event.listen(engine, "before_cursor_execute", note)
@@ -77,12 +77,6 @@ def statements(engine: sa.Engine | type[sa.Engine]) -> Iterator[list[str]]:
         yield sent
     finally:
         event.remove(engine, "before_cursor_execute", note)
-
-
-def writes_at_once(db: Any) -> int:
-    """How many statements write a run, alone or with its session, where that was read before."""
-    known = db.db_engine.dialect
-    return 1 if known.name == "postgresql" or getattr(known, "is_mariadb", False) else 2
 
 
 def content(db: Any) -> Dump:

@@ -68,7 +68,7 @@ def test_a_name_given_by_the_later_save_is_found(db: Any, two: Any) -> None:
 def test_a_payload_that_was_not_changed_is_not_written(db: Any, two: Any) -> None:
     with statements(db.db_engine) as sent:
         db.upsert_session(with_state(two[0], n=1))
-    (update,) = [statement for statement in sent if "UPDATE" in statement]
+    (update,) = [statement for statement in sent if statement.startswith("UPDATE")]
 
     assert "session_data" in update
     assert not any(name in update for name in PAYLOADS[1:])
