@@ -352,9 +352,10 @@ def _drop(backend: str, connection: Connection, name: str) -> None:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
         return
     # A transaction that a test left open holds locks on its tables, and DROP would wait for a day.
-    for process in connection.exec_driver_sql("SHOW PROCESSLIST").mappings():
-        if process["db"] == name:
-            with contextlib.suppress(DBAPIError):  # gone by itself
-                connection.exec_driver_sql(f"KILL {process['Id']}")
+    # Not SHOW PROCESSLIST, which cuts statements in the middle of a character.
+    its = f"SELECT id FROM information_schema.processlist WHERE db = '{name}'"
+    for process in connection.exec_driver_sql(its).scalars().all():
+        with contextlib.suppress(DBAPIError):  # gone by itself
+            connection.exec_driver_sql(f"KILL {process}")
     connection.exec_driver_sql(f"SET SESSION lock_wait_timeout = {LOCK_WAIT}")
     connection.exec_driver_sql(f"DROP DATABASE {name}")
