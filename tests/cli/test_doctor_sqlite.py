@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -19,6 +20,7 @@ from agno_store.doctor import ERROR, OK, WARNING, diagnose
 from tests.cli.diagnoses import doctor, engine_of, finding, troubles
 from tests.cli.stores import NAMES, execute, filled
 from tests.migrations.test_joined_sqlite import begins_by_event
+from tests.migrations.test_rights_sqlite import place as place
 from tests.migrations.test_rights_sqlite import unprivileged
 
 
@@ -55,7 +57,7 @@ def test_what_an_engine_of_the_callers_leaves_out_is_found(file: Path, pragma: s
     engine = engine_of(f"sqlite:///{file}")
 
     def set_up(driver: sqlite3.Connection, _: object) -> None:
-        for one in ("foreign_keys = ON", "synchronous = FULL", pragma):
+        for one in ("foreign_keys = ON", "synchronous = EXTRA", pragma):
             driver.execute(f"PRAGMA {one}")
 
     sa.event.listen(engine, "connect", set_up)
@@ -125,6 +127,41 @@ def test_a_connection_is_left_as_it_was_and_one_in_a_transaction_is_not_asked_fo
     engine.dispose()
 
 
+TOLD = sys.version_info >= (3, 11)
+"""Before 3.11 Python does not tell SQLite's code, and any error may be that somebody writes."""
+
+
+NONSENSE = 7
+"""No answer that SQLite knows: its statement fails, and not for want of a right."""
+
+
+@pytest.mark.parametrize(("answer", "expected"), [(sqlite3.SQLITE_DENY, []), (NONSENSE, [ERROR])])
+def test_a_lock_that_is_refused_is_nobodys_and_another_error_is_said(
+    file: Path, answer: int, expected: list[str]
+) -> None:
+    engine = engine_of(f"sqlite:///{file}")
+
+    def set_up(driver: sqlite3.Connection, _: object) -> None:
+        driver.execute("PRAGMA foreign_keys = ON")
+        driver.set_authorizer(lambda action, *_: answer if action == sqlite3.SQLITE_TRANSACTION else sqlite3.SQLITE_OK)
+
+    sa.event.listen(engine, "connect", set_up)
+    found = [entry.level for entry in diagnose(SqliteDb(db_engine=engine)) if entry.subject == "lock"]
+    assert found == (expected if TOLD else [WARNING])
+
+
+def test_a_file_in_a_folder_that_may_not_be_written_can_only_be_read(place: Path) -> None:
+    filled(f"sqlite:///{place}/agents.db")
+    with closing(sqlite3.connect(place / "agents.db")) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    (place / "agents.db").chmod(0o666)
+    store = SqliteDb(db_engine=engine_of(f"sqlite:///{place}/agents.db"))
+    assert "rights" not in [entry.subject for entry in diagnose(store) if entry.level != OK]
+    place.chmod(0o555)
+    with unprivileged():
+        assert finding(diagnose(store), "rights").level == WARNING
+
+
 def test_a_large_file_wants_as_much_room_again_and_a_closed_folder_is_named(tmp_path: Path) -> None:
     large, closed = tmp_path / "large.db", tmp_path / "closed"
     with large.open("wb") as sparse:
@@ -170,3 +207,5 @@ def test_a_file_system_of_another_machine_is_found(file: Path, monkeypatch: pyte
     assert troubles(f"sqlite:///{file}") == ([] if kind == "ext4" else [("file system", WARNING)])
     mounts.write_text(f"server:/export {there}/{file.name} {kind} rw 0 0\n")  # as into a container, alone
     assert health_sqlite.file_system(file) == kind
+    mounts.unlink()
+    assert health_sqlite.file_system(file) is None

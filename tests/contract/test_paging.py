@@ -297,13 +297,15 @@ def test_a_place_belongs_to_an_order(shelf: Any) -> None:
             refused(shelf.get_runs, after=place)
         for place in (newest, runs):
             refused(shelf.get_runs, session_id="a1", after=place)
+        told = base64.urlsafe_b64encode(json.dumps(["desc", "session_id", None]).encode()).decode()
+        refused(shelf.get_sessions, sort_by="session_id", after=told)  # of what is never NULL
     assert sent == []
 
 
 ORDER = ["desc", "created_at", "session_id"]
 NO_PLACES: list[Any] = [
     *([], {}, 5, "desc", [["desc"]], ORDER, [*ORDER, 1], [*ORDER, 1, "a", 1], [*ORDER, 1, 2], [*ORDER, 1, None]),
-    *([*ORDER, value, "a"] for value in ("1", True, None, 2**64, float("nan"), float("inf"), [1])),
+    *([*ORDER, value, "a"] for value in ("1", True, None, 2**64, -(2**64), float("nan"), float("inf"), [1])),
 ]
 DEEP = base64.urlsafe_b64encode(b"[" * 100_000).decode()
 ENCODED = [base64.urlsafe_b64encode(json.dumps(said).encode()).decode().rstrip("=") for said in NO_PLACES]

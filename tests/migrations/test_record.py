@@ -10,7 +10,7 @@ from alembic.script import Script
 
 from agno_store.dialects import ALL, by_name
 from agno_store.migrations.chain import chain
-from agno_store.migrations.record import Recording, recorded, sql_dialects, table_of
+from agno_store.migrations.record import Recorded, Recording, recorded, sql_dialects, table_of
 from agno_store.names import Names
 from tests.migrations.revisions import HEAD, line, write
 
@@ -24,7 +24,7 @@ def of(folder: Path, database: str = "postgresql", *, up: bool = True) -> Record
     return recorded(script, NAMES, EVERY[database], up=up)
 
 
-def kinds(recording: Recording) -> list[str]:
+def kinds(recording: list[Recorded]) -> list[str]:
     return [type(kept.operation).__name__ for kept in recording]
 
 
@@ -119,7 +119,8 @@ def test_a_batch_is_followed_and_whether_it_rebuilds_the_table(tmp_path: Path, d
         assert kept.batch is not None
         assert (kept.batch.line, kept.batch.table) == (line(folder, "batch_alter_table"), "talks")
         assert kept.batch.rebuilds is (database in rebuilding)
-        assert table_of(kept.operation) in (("talks", "ai"), (None, None))
+        said = (None, None) if kinds([kept]) == ["ExecuteSQLOp"] else ("talks", "ai")
+        assert table_of(kept.operation) == said
     assert recording[0].line == line(folder, "batch.add_column")
     assert recording[-1].line == line(folder, "batch.create_index")
 
