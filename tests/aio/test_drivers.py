@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from typing import Any
 
 import pytest
 from sqlalchemy.engine import URL
@@ -15,13 +16,20 @@ from tests.aio.test_loops import append, positions
 
 
 @pytest.mark.backends("mysql")
-def test_aiomysql_does_as_well(url: URL, connections: Connections, caplog: pytest.LogCaptureFixture) -> None:
-    db = open_async_db(url.set(drivername="mysql+aiomysql"))
+def test_aiomysql_does_as_well(
+    url: URL, connections: Connections, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, asked = open_async_db(url.set(drivername="mysql+aiomysql")), list[Any]()
+
+    async def work(prefix: str) -> None:
+        monkeypatch.setattr(db.db_engine.dialect, "do_ping", asked.append)  # of a loop's own engine
+        await append(db, *(f"{prefix}{n}" for n in range(20)))
+
     for prefix in "ab":
-        asyncio.run(append(db, *(f"{prefix}{n}" for n in range(20))))
+        asyncio.run(work(prefix))
         assert not connections.open
     assert asyncio.run(positions(db)) == list(range(40))
-    assert caplog.messages == []
+    assert (caplog.messages, asked) == ([], [])
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql+asyncmy", "mysql+aiomysql"])
