@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -312,6 +313,7 @@ def test_a_script_begins_where_the_store_is_though_the_application_is_further(
         place.migrator.upgrade()
         place.migrator.downgrade("0002")
         assert place.migrator.position() == Position("0002", "a1")
+        assert re.search(r" from (0002, a1|a1, 0002) to (0003, a1|a1, 0003), for ", place.text("0003"))
         assert place.run(place.text("head")).returncode == 0
         assert place.migrator.position() == Position(HEAD, "a1")
         assert place.migrator.drift() == []
