@@ -31,7 +31,8 @@ class Connection(connections.Connection):  # type: ignore[type-arg,unused-ignore
     def _escape_string(self, s: str) -> Any:
         this: Any = self
         plain: Any = super()
-        if len(s) < LONG or this.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
+        unlike = type(s) is not str or this.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES
+        if len(s) < LONG or unlike:  # a text of a kind of its own may replace otherwise, as that of markup does
             return plain._escape_string(s)
         for character, escaped in _escapes():
             if character in s:

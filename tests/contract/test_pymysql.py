@@ -93,6 +93,15 @@ def test_who_traces_the_driver_sees_the_connections(
     assert seen
 
 
+class Marked(str):
+    """A text that takes what it is given for markup, as those of templates do."""
+
+    __slots__ = ()
+
+    def replace(self, old: Any, new: Any, *_: Any) -> Any:
+        return type(self)(super().replace(old, new.replace("'", "&#39;")))
+
+
 def test_a_long_text_is_escaped_as_the_driver_escapes_it(opened: Callable[..., Any]) -> None:
     every = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x110000))))
     pairs = "".join(first + second for first in "\\\0\n\r\x1a\"'%a" for second in "\\\0\n\r\x1a\"'%a")
@@ -101,6 +110,7 @@ def test_a_long_text_is_escaped_as_the_driver_escapes_it(opened: Callable[..., A
         for text in (every, pairs * 9, "\\" * 1001, "'" * 1001):
             assert driver._escape_string(text) == escape_string(text)
             assert connection.execute(sa.text("SELECT :it"), {"it": text}).scalar() == text
+        assert driver._escape_string(Marked(pairs * 9)) == escape_string(pairs * 9)
         connection.exec_driver_sql("SET SESSION sql_mode = CONCAT(@@sql_mode, ',NO_BACKSLASH_ESCAPES')")
         assert connection.execute(sa.text("SELECT :it"), {"it": pairs * 9}).scalar() == pairs * 9
         connection.invalidate()
