@@ -81,23 +81,3 @@ class Conversation:
     stamp: Stamp | None = None
     size: int = 0
     """How much memory it takes as long as it is held, in bytes; none where it is read when its turn has come."""
-
-    @classmethod
-    def of(cls, content: Content, place: str) -> Conversation:
-        """Return a conversation that is in memory, or can be gone through twice."""
-        return cls(str(content.session["session_id"]), place, lambda: content, stamp_of(content))
-
-
-def stamp_of(content: Content) -> Stamp | None:
-    """Return the stamp of a conversation; None where it lacks what makes one."""
-    runs = versions = last = 0
-    try:
-        for piece in content.runs:
-            for run in piece:
-                runs += 1
-                versions += run.get("version") or 1
-                last = max(last, run["updated_at"])
-        session = content.session
-        return Stamp(session["created_at"], session["updated_at"], session.get("version") or 1, runs, versions, last)
-    except (KeyError, TypeError):
-        return None
