@@ -48,6 +48,8 @@ class Quick:
         self._built: dict[tuple[Any, ...], Any] = {}
         self._place = (sql.sessions.c.next_run_index - 1).label("run_index")
         """That of a run which was counted."""
+        self.counted = sa.select((sa.func.last_insert_id(type_=sa.BigInteger) - 1).label("run_index"))
+        """The same, where the answer to ``adding`` does not tell it."""
 
     def saving(self, columns: tuple[str, ...], *, owned: bool) -> Any:
         """Change a session that is as it was read."""

@@ -17,7 +17,7 @@ from agno_store.clock import now
 from agno_store.quick import RUN, Quick
 from agno_store.records import Receipt
 from agno_store.saving import SessionSave
-from agno_store.sending import Row, Sending
+from agno_store.sending import Answer, Row, Sending
 from agno_store.statements import Statements
 
 T = TypeVar("T")
@@ -105,7 +105,7 @@ class Shortcuts:
             place = None if row is None else row["run_index"]
         elif dialect.tells_count(c):
             answer = self._ask(c, self._quick.adding(columns, **has), values)
-            place = answer.last_id if answer.matched else None
+            place = self._counted(c, answer) if answer.matched else None
         else:
             return None
         if place is None:
@@ -116,6 +116,12 @@ class Shortcuts:
         if self.note is not None:
             self.note(run, int(place))
         return int(place)
+
+    def _counted(self, c: Connection, answer: Answer) -> Any:
+        if answer.last_id:
+            return answer.last_id - 1
+        # A trigger that writes to a table with AUTO_INCREMENT takes it out of the answer.
+        return self._ask(c, self._quick.counted, {}).rows[0]["run_index"]
 
 
 def _changes(save: SessionSave, read: Mapping[str, Any]) -> dict[str, Any]:

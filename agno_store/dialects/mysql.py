@@ -308,7 +308,7 @@ def _behind(element: Behind, compiler: Any, **kw: Any) -> str:
 
 @compiles(Counted, "mysql", "mariadb")
 def _counted(element: Counted, compiler: Any, **kw: Any) -> str:
-    return f"LAST_INSERT_ID({compiler.process(element.clauses, **kw)}) + 1"
+    return f"LAST_INSERT_ID({compiler.process(element.clauses, **kw)} + 1)"  # which is never 0
 
 
 MYSQL = MySQL()
