@@ -90,6 +90,7 @@ class AsyncStore:
 
     async def _turn(self, session_id: str, number: int, done: Any) -> None:
         session = await self.db.get_session(session_id, runs_limit=5)
+        assert len(session.runs) == min(5, number), (len(session.runs), number)
         state = {**session.session_data["session_state"], "turns": number + 1}
         changed = dataclasses.replace(session, session_data={**session.session_data, "session_state": state})
         await self.db.upsert_session(changed, run=done)
