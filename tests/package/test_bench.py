@@ -61,6 +61,7 @@ WORKS: list[tuple[Callable[[Place, Size], Result], list[float | None]]] = [
 LONG_WORKS: list[tuple[Callable[[Place, Size], Result], list[float | None]]] = [
     (others.memory, [50, 50, 50]),
     (others.disk, [1.15]),
+    (others.startup, [60]),
 ]
 """With a process for each line, or a server stopped and weighed."""
 
@@ -77,6 +78,30 @@ def test_a_work_has_its_lines(place: Place, work: Callable[[Place, Size], Result
 def test_a_ratio_compares_each_round_with_itself() -> None:
     mine, theirs = [[2.0], [20.0], [3.0]], [[1.0], [10.0], [10.0]]  # the third round was disturbed
     assert Times(mine, []).over(Times(theirs, [])) == 2.0
+
+
+@on_some
+def test_agnos_turn_is_measured_beside_its_floor(place: Place) -> None:
+    lines = turns.contract(place, TINY).lines
+
+    few, many = turns.CONTRACT[place.backend]
+    assert [line.goal for line in lines] == [few, few, many, many]
+    assert all(line.measured and "raw driver under agno: " in line.note for line in lines)
+
+
+def test_a_pause_is_before_what_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[object] = []
+
+    def tick() -> float:
+        done.append("clock")
+        return 0.0
+
+    monkeypatch.setattr("bench.clock.time.sleep", done.append)
+    monkeypatch.setattr("bench.clock.time.perf_counter", tick)
+    task = Task(lambda _: done.append("act"), lambda _: done.append("ready"))
+    interleaved({"a": task}, rounds=0, times=1, pause=0.5)
+
+    assert done == ["ready", 0.5, "clock", "act", "clock"]
 
 
 def test_tasks_take_turns_and_the_first_round_does_not_count() -> None:
