@@ -72,11 +72,15 @@ def statements(engine: sa.Engine | type[sa.Engine]) -> Iterator[list[str]]:
         if statement.split()[0].upper() not in ("BEGIN", "COMMIT", "ROLLBACK"):
             sent.append(statement)
 
+    listened: Any = engine
+    before = listened._has_events
     event.listen(engine, "before_cursor_execute", note)
     try:
         yield sent
     finally:
         event.remove(engine, "before_cursor_execute", note)
+        # SQLAlchemy does not take it back: every later statement, of a class in every later test, would go another way.
+        listened._has_events = before
 
 
 def content(db: Any) -> Dump:
