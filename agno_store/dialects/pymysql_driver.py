@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -12,21 +12,33 @@ import pymysql
 from pymysql import connections
 from pymysql.constants import SERVER_STATUS
 from pymysql.converters import escape_string
-from pymysql.protocol import FieldDescriptorPacket, MysqlPacket
 
-MOST = 1000
-"""Columns that are remembered. A store has about a hundred."""
+MOST = 100
+"""Heads of answers that a connection remembers. A store has about thirty."""
 
 LONG = 200
 """Letters from which on a text is escaped one character after the other: a seventh of what PyMySQL's table takes."""
 
 
 class Connection(connections.Connection):  # type: ignore[type-arg,unused-ignore]
-    """A connection of PyMySQL's that takes what a column is, and how it encrypts, from what it knows."""
+    """A connection of PyMySQL's that takes what columns are, and how it encrypts, from what it knows."""
 
-    def _read_packet(self, packet_type: Any = MysqlPacket) -> Any:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.heads: dict[bytes, tuple[Any, Any, Any]] = {}
+        super().__init__(*args, **kwargs)
+
+    def _read_query_result(self, unbuffered: bool = False) -> Any:
+        this: Any = self
         plain: Any = super()
-        return plain._read_packet(_described if packet_type is FieldDescriptorPacket else packet_type)
+        if unbuffered:
+            return plain._read_query_result(unbuffered=True)
+        this._result = None
+        result: Any = _Result(this)
+        result.read()
+        this._result = result
+        if result.server_status is not None:
+            this.server_status = result.server_status
+        return result.affected_rows
 
     def _escape_string(self, s: str) -> Any:
         this: Any = self
@@ -42,6 +54,50 @@ class Connection(connections.Connection):  # type: ignore[type-arg,unused-ignore
     def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
         plain: Any = super()
         return plain._create_ssl_ctx(sslp) if sslp else _unverified()
+
+
+class _Result(connections.MySQLResult):
+    """An answer whose columns are taken apart once: the packets that describe them are the same ones each time."""
+
+    connection: Any
+
+    def _get_descriptions(self) -> None:
+        connection, count = self.connection, self.field_count
+        plain: Any = super()
+        head = _head(_arrived(connection), count)
+        known = connection.heads.get(head)
+        if known is not None:
+            connection._read_bytes(len(head))
+            connection._next_seq_id = (connection._next_seq_id + count + 1) % 256
+            self.fields, self.converters, self.description = known
+            return
+        plain._get_descriptions()
+        if head:
+            if len(connection.heads) >= MOST:
+                connection.heads.clear()
+            connection.heads[head] = self.fields, self.converters, self.description
+
+
+def _head(there: bytes, count: int) -> bytes:
+    """Return the packets that describe so many columns, with the one that ends them; nothing if they are not there."""
+    start = end = 0
+    for _ in range(count + 1):
+        start, end = end, end + 4 + int.from_bytes(there[end : end + 3], "little")
+    # Neither a row nor an error: five bytes, and no text of a row that begins like this is that short.
+    is_ended = end - start == 9 and there[start + 4 : start + 5] == b"\xfe"
+    return there[:end] if is_ended and end <= len(there) else b""
+
+
+def _arrived(connection: Any) -> bytes:
+    """Return what is there of an answer behind what was read of it; waits where that is nothing."""
+    try:
+        found: bytes = connection._rfile.peek()
+    except OSError:  # to be met, and told, by who reads on
+        return b""
+    except BaseException:
+        connection._force_close()  # as PyMySQL does: nobody knows what was read
+        raise
+    return found
 
 
 def connect(*args: Any, **kwargs: Any) -> Any:
@@ -63,11 +119,6 @@ def _escapes() -> Sequence[tuple[str, str]]:
     """Return the characters that PyMySQL escapes, with what it writes for them; first the one that it escapes with."""
     found = [(character, escape_string(character)) for character in map(chr, range(128))]
     return sorted(((old, new) for old, new in found if old != new), key=lambda pair: pair[0] != "\\")
-
-
-@lru_cache(maxsize=MOST)
-def _described(data: bytes, encoding: str) -> Any:
-    return FieldDescriptorPacket(data, encoding)  # type: ignore[no-untyped-call,unused-ignore]
 
 
 @cache

@@ -13,6 +13,7 @@ from pymysql import connections as plain
 from pymysql.converters import escape_string
 
 from agno_store import open_db
+from agno_store.dialects import pymysql_driver
 from agno_store.errors import DatabaseUnreachable
 from tests.contract.samples import append
 
@@ -53,6 +54,80 @@ def test_a_column_that_was_changed_is_another_one(opened: Callable[..., Any]) ->
     assert before != after
     with db.db_engine.connect() as connection:
         assert connection.exec_driver_sql(statement).scalar() == b"COMPLETED"
+
+
+@pytest.mark.parametrize("arrived", [0, 1, 3, 4, 40, 120, 230, 239, 240, 250])
+def test_columns_that_have_not_all_arrived_are_read_one_by_one(
+    opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, arrived: int
+) -> None:
+    db, whole = opened(), pymysql_driver._arrived
+    append(db, "s", "r")
+    statement = f"SELECT session_id, run_index FROM {db.names.runs}"
+    expected = described(db, statement)[0]
+    monkeypatch.setattr(pymysql_driver, "_arrived", lambda connection: whole(connection)[:arrived])
+
+    with db.db_engine.connect() as connection:
+        for _ in range(2):
+            result = connection.exec_driver_sql(statement)
+            assert result.cursor.description == expected
+            assert result.all() == [("s", 0)]
+
+
+def test_answers_that_begin_alike_are_told_apart(opened: Callable[..., Any]) -> None:
+    db = opened()
+    append(db, "s", "r")
+    with db.db_engine.connect() as connection:
+        for columns in ("1 AS a, 'x' AS b", "1 AS a", "1 AS a, 'x' AS b, NULL AS c", "'1' AS a", "1.5 AS a"):
+            for _ in range(2):
+                found = connection.exec_driver_sql(f"SELECT {columns}").mappings().one()
+                expected = [name.rsplit(" ", 1)[-1] for name in columns.split(", ")]
+                assert list(found) == expected
+        assert connection.exec_driver_sql("SELECT '1' AS a").scalar() == "1"
+        assert connection.exec_driver_sql("SELECT 1 AS a").scalar() == 1
+        for count in (260, 1000):  # more than packets have numbers, and more than arrive at once
+            wide = ", ".join(f"{n} AS `{n:x}`" for n in range(count))
+            for _ in range(2):
+                assert connection.exec_driver_sql(f"SELECT {wide}").one() == tuple(range(count))
+
+
+def test_no_more_heads_are_kept_than_a_few(opened: Callable[..., Any]) -> None:
+    with opened().db_engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        for n in range(2 * pymysql_driver.MOST + 10):
+            assert connection.exec_driver_sql(f"SELECT {n} AS column_{n}").scalar() == n
+            assert len(driver.heads) <= pymysql_driver.MOST
+
+
+def test_only_columns_that_end_as_they_should_are_a_head() -> None:
+    column, end = b"\x03\x00\x00\x02abc", b"\x05\x00\x00\x03\xfe\x00\x00\x02\x00"
+    assert pymysql_driver._head(column + end + b"more", 1) == column + end
+    for other in (b"\x05\x00\x00\x03\xff\x00\x00\x02\x00", b"\x09\x00\x00\x03\xfe" + 8 * b"x", end[:-1], b""):
+        assert pymysql_driver._head(column + other, 1) == b""
+
+
+class Failing:
+    """An answer of which what is behind cannot be had."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def peek(self) -> bytes:
+        raise self._error
+
+    def close(self) -> None: ...
+
+
+def test_an_interrupt_while_columns_are_waited_for_leaves_no_connection(opened: Callable[..., Any]) -> None:
+    with opened().db_engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver._rfile = Failing(TimeoutError())  # which the driver meets itself, and tells
+        assert pymysql_driver._arrived(driver) == b""
+        assert driver.open
+        driver._rfile = Failing(KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            pymysql_driver._arrived(driver)
+        assert not driver.open
+        connection.invalidate()
 
 
 def test_certificates_are_not_read_for_each_connection(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
