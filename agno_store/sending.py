@@ -25,7 +25,7 @@ Statement = sa.Select[Any] | UpdateBase
 Process = Callable[[Any], Any]
 
 AT_ONCE = "agno_store sends at once"
-"""In a connection's ``info``: what sends a text, and returns its rows and their number, better than a cursor does."""
+"""In a connection's ``info``: what sends a text as ``_executed`` does, and better than a cursor would."""
 
 MOST = 1000
 """Texts that are kept. A store has about fifty; more come of sets of columns that are changed together."""
@@ -186,7 +186,7 @@ def _executed(c: Connection, text: str, values: Any, has_rows: bool) -> tuple[Se
     at_once = driver.info.get(AT_ONCE)
     try:
         if at_once is not None:
-            return (*at_once(text, values, has_rows), None)
+            return at_once(text, values, has_rows)  # type: ignore[no-any-return]
         cursor = driver.cursor()  # fails where a connection is known to be closed
         cursor.execute(text, values)
         found = cursor.fetchall() if has_rows else ()

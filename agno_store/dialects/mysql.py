@@ -15,6 +15,7 @@ from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 
+from agno_store.dialects import asyncmy_driver, at_once
 from agno_store.dialects.base import POOL, Dialect, Scope, transactional
 from agno_store.dialects.cluster import Lease, causal, is_cluster
 from agno_store.dialects.limits import Limit
@@ -107,7 +108,7 @@ class MySQL(Dialect):
 
             options["module"] = pymysql_driver.module()
         if driver == "asyncmy":
-            arguments["cursor_cls"] = _without_warnings(adapted.asyncmy.cursors.Cursor)
+            arguments["cursor_cls"] = asyncmy_driver.without_warnings(adapted.asyncmy.cursors.Cursor)
         return {
             "connect_args": arguments,
             # REPEATABLE READ locks the gaps between rows, and two first writes would deadlock there.
@@ -121,6 +122,7 @@ class MySQL(Dialect):
     def prepare(self, engine: Engine) -> None:
         watch_idle(engine.pool, engine.dialect)
         roll_back_what_is_open(engine.pool, _is_open)
+        at_once.send(engine)
 
     def abandon(self, driver: Any) -> None:
         with suppress(RuntimeError):  # its event loop is closed, and the socket goes with the connection
@@ -326,22 +328,18 @@ def _code(error: DBAPIError) -> Any:
     return error.orig.args[0] if error.orig is not None and error.orig.args else None
 
 
-def _without_warnings(cursor: Any) -> Any:
-    """Return a class of cursors that asks for no warnings: asyncmy would fetch and log each of them."""
-    show_none = {"_show_warnings": lambda _cursor, _connection: asyncio.sleep(0)}
-    return type("Cursor", (cursor,), show_none)
-
-
 async def _connected(
     connect: Callable[..., Any], errors: Any, *args: Any, connect_timeout: float, **kwargs: Any
 ) -> Any:
     """Connect with an asynchronous driver, the server's greeting included in the time there is."""
     try:
-        return await asyncio.wait_for(connect(*args, connect_timeout=connect_timeout, **kwargs), connect_timeout)
+        made = await asyncio.wait_for(connect(*args, connect_timeout=connect_timeout, **kwargs), connect_timeout)
     except asyncio.TimeoutError as error:
         raise errors.OperationalError(
             CONNECTION_ERROR, f"the server did not answer within {connect_timeout:g} seconds"
         ) from error
+    asyncmy_driver.wait_by_timer(made)
+    return made
 
 
 def _quoted(text: str) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from agno_store.dialects import answers
+from agno_store.dialects import answers, at_once
 from agno_store.dialects.base import POOL, Dialect, Scope, autocommits, refuse_to_join, transactional
 from agno_store.dialects.limits import Limit
 from agno_store.dialects.own import has_to_begin, is_own, roll_back_what_is_open, watch_idle
@@ -114,6 +114,7 @@ class PostgreSQL(Dialect):
     def prepare(self, engine: Engine) -> None:
         event.listen(engine.pool, "connect", answers.bound)
         roll_back_what_is_open(engine.pool, _is_open)
+        at_once.send(engine)
         if is_own(engine) and not isinstance(engine.pool, NullPool):
             watch_idle(engine.pool, engine.dialect)
 

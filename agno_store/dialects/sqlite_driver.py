@@ -68,17 +68,17 @@ def own_of(driver: Any) -> Any:
     return getattr(driver, "_conn", driver)
 
 
-def _in_one_go(driver: Any, text: str, values: Any, has_rows: bool) -> tuple[Sequence[Any], int]:
+def _in_one_go(driver: Any, text: str, values: Any, has_rows: bool) -> tuple[Sequence[Any], int, None]:
     """Send a text through aiosqlite: to its thread and back once, not for the cursor, the rows and the end each."""
 
-    def send(connection: sqlite3.Connection) -> tuple[Sequence[Any], int]:
+    def send(connection: sqlite3.Connection) -> tuple[Sequence[Any], int, None]:
         # Closed on an error too: a statement that is not at its end keeps its connection at what it saw.
         with closing(connection.execute(text, values)) as cursor:
-            return cursor.fetchall() if has_rows else (), cursor.rowcount
+            return cursor.fetchall() if has_rows else (), cursor.rowcount, None
 
     inner = driver.driver_connection
     try:
-        answer: tuple[Sequence[Any], int] = await_only(inner._execute(lambda: send(inner._conn)))
+        answer: tuple[Sequence[Any], int, None] = await_only(inner._execute(lambda: send(inner._conn)))
         return answer
     except (sqlite3.Error, ValueError) as error:
         driver._handle_exception(error)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import socket
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.connectors import asyncio as adapted
 from sqlalchemy.engine import URL
 
 from agno_store import DatabaseUnreachable, open_async_db
 from tests.aio.conftest import Connections
-from tests.aio.test_loops import append, positions
+from tests.aio.test_loops import RUN, append, positions
 
 
 @pytest.mark.backends("mysql")
@@ -41,3 +45,84 @@ def test_a_server_that_takes_a_connection_and_says_nothing_is_given_up(scheme: s
             asyncio.run(db.get_session("s"))
     assert time.monotonic() - began < 30
     assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.backends("mysql")
+@pytest.mark.parametrize("driver", ["asyncmy", "aiomysql"])
+def test_a_turn_makes_no_task_and_no_cursor_of_sqlalchemys(
+    url: URL, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Any] = []
+    usual = adapted.AsyncAdapt_dbapi_cursor.__init__
+
+    def note(self: Any, *args: Any) -> None:
+        made.append(self)
+        usual(self, *args)
+
+    async def work() -> None:
+        db = open_async_db(url.set(drivername=f"mysql+{driver}"))
+        for n in range(3):
+            if n:
+                monkeypatch.setattr(adapted.AsyncAdapt_dbapi_cursor, "__init__", note)
+                asyncio.get_running_loop().set_task_factory(lambda *_, **__: pytest.fail("a task was made"))
+            session = (await db.get_session("s")) or {"session_id": "s"}
+            await db.upsert_session(session, run={**RUN, "run_id": f"r{n}"})
+        asyncio.get_running_loop().set_task_factory(None)
+
+    asyncio.run(work())
+    assert made == []
+    assert asyncio.run(positions(open_async_db(url))) == [0, 1, 2]
+
+
+@pytest.mark.backends("postgresql")
+def test_a_turn_makes_no_cursor_of_sqlalchemys(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(db: Any) -> None:
+        await append(db, "a")
+        monkeypatch.setattr(adapted.AsyncAdapt_dbapi_cursor, "__init__", lambda *_: pytest.fail("a cursor was made"))
+        await db.upsert_session(await db.get_session("s", runs_limit=5), run={**RUN, "run_id": "b"})
+
+    run(work)
+
+
+@pytest.mark.backends("mysql")
+def test_an_answer_that_does_not_come_is_given_up_and_no_other(url: URL) -> None:
+    async def work() -> None:
+        db = open_async_db(url.update_query_dict({"read_timeout": "1"}))
+        await append(db, "a")
+        identity = "SELECT CONNECTION_ID()"
+        async with db.db_engine.connect() as connection:
+            mine = (await connection.exec_driver_sql(identity)).scalar()
+        await asyncio.sleep(1.5)  # longer than an answer that came may take
+        async with db.db_engine.connect() as connection:
+            assert (await connection.exec_driver_sql(identity)).scalar() == mine
+            began = time.monotonic()
+            with pytest.raises(sa.exc.OperationalError, match="did not answer within 1 seconds"):
+                await connection.exec_driver_sql("SELECT SLEEP(20)")
+            assert connection.invalidated
+        assert 0.9 < time.monotonic() - began < 10
+        await append(db, "b")
+        assert await positions(db) == [0, 1]
+
+    asyncio.run(work())
+
+
+@pytest.mark.backends("mysql")
+def test_a_connection_that_asyncmy_has_closed_by_itself_is_replaced(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work(db: Any) -> None:
+        await append(db, "a")
+        left = [AttributeError("'NoneType' object has no attribute 'write'")]  # as older releases say it
+        asyncmy = importlib.import_module("asyncmy.connection")
+        usual = asyncmy.Connection.cursor
+
+        def cursor(self: Any, *args: Any) -> Any:
+            if left:
+                raise left.pop()
+            return usual(self, *args)
+
+        monkeypatch.setattr(asyncmy.Connection, "cursor", cursor)
+        assert await positions(db) == [0]
+        assert left == []
+
+    run(work)
