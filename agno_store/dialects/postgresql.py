@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from agno_store.dialects import answers, at_once
+from agno_store.dialects import alone, answers, at_once
 from agno_store.dialects.base import POOL, Dialect, Scope, autocommits, refuse_to_join, transactional
 from agno_store.dialects.limits import Limit
 from agno_store.dialects.own import has_to_begin, is_own, roll_back_what_is_open, watch_idle
@@ -117,6 +117,7 @@ class PostgreSQL(Dialect):
         at_once.send(engine)
         if is_own(engine) and not isinstance(engine.pool, NullPool):
             watch_idle(engine.pool, engine.dialect)
+            alone.keep(engine.pool)
 
     def commits_alone(self, engine: Engine) -> bool:
         if not is_own(engine) or engine.dialect.driver not in ("psycopg", "psycopg_async"):
@@ -125,11 +126,11 @@ class PostgreSQL(Dialect):
 
     @contextmanager
     def by_statement(self, engine: Engine) -> Iterator[Connection]:
-        with self.connected(engine) as connection:
+        with alone.Alone(engine) as connection:
             driver: Any = connection.connection.driver_connection
             # Begun by a program as it was handed out, perhaps to set something: that is its transaction's, and holds.
             is_begun = driver.pgconn.transaction_status != IDLE
-            with connection.begin() if is_begun else _WithoutTransaction(connection):
+            with connection.begin() if is_begun else alone.WithoutTransaction(connection):
                 try:
                     yield connection
                 except DBAPIError as error:
@@ -138,8 +139,8 @@ class PostgreSQL(Dialect):
 
     def transaction(self, engine: Engine, *, writes: bool) -> AbstractContextManager[Connection]:
         # Each statement that only reads sees what was committed when it began, in a transaction or without.
-        alone = not writes and self.commits_alone(engine)
-        return self.by_statement(engine) if alone else super().transaction(engine, writes=writes)
+        by_statement = not writes and self.commits_alone(engine)
+        return self.by_statement(engine) if by_statement else super().transaction(engine, writes=writes)
 
     def abandon(self, driver: Any) -> None:
         driver.pgconn.finish()
@@ -322,25 +323,6 @@ def _is_open(driver: Any) -> bool:
     """Whether a transaction is open; or perhaps, of a driver that does not tell."""
     pgconn = getattr(driver, "pgconn", None)
     return pgconn is None or bool(pgconn.transaction_status != IDLE)
-
-
-class _WithoutTransaction:
-    """Have each statement committed by itself."""
-
-    __slots__ = ("_connection", "_driver")
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._driver: Any = connection.connection.dbapi_connection
-
-    def __enter__(self) -> None:
-        # Neither way asks the server: psycopg only stops to send a BEGIN before the first statement.
-        self._driver.autocommit = True
-
-    def __exit__(self, *_: object) -> None:
-        self._connection.rollback()
-        if not self._connection.invalidated:
-            self._driver.autocommit = False
 
 
 @contextmanager
