@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,7 +19,7 @@ from agno_store.dialects import asyncmy_driver, at_once
 from agno_store.dialects.base import POOL, Dialect, Scope, transactional
 from agno_store.dialects.cluster import Lease, causal, is_cluster
 from agno_store.dialects.limits import Limit
-from agno_store.dialects.own import is_own, roll_back_what_is_open, watch_idle
+from agno_store.dialects.own import by_driver, is_own, roll_back_what_is_open, watch_idle
 from agno_store.dialects.waiting import attempts
 from agno_store.errors import ConfigurationError, UpgradeLocked
 from agno_store.listings import Behind
@@ -123,6 +123,11 @@ class MySQL(Dialect):
         watch_idle(engine.pool, engine.dialect)
         roll_back_what_is_open(engine.pool, _is_open)
         at_once.send(engine)
+
+    def transaction(self, engine: Engine, *, writes: bool) -> AbstractContextManager[Connection]:
+        if is_own(engine):
+            return by_driver(engine, self._discard_if_useless)
+        return super().transaction(engine, writes=writes)
 
     def abandon(self, driver: Any) -> None:
         with suppress(RuntimeError):  # its event loop is closed, and the socket goes with the connection

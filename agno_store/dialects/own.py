@@ -7,14 +7,17 @@ one has been closed while it lay idle its socket tells, where SQLAlchemy would a
 from __future__ import annotations
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
 from sqlalchemy.pool import Pool
+
+from agno_store.dialects.connected import Connected
 
 MARK = "agno_store_own"
 """The execution option of an engine of ours."""
@@ -93,3 +96,32 @@ def roll_back_what_is_open(pool: Pool, is_open: Callable[[Any], bool]) -> None:
             driver.rollback()  # else nobody is left that could wait for an answer
 
     event.listen(pool, "reset", reset)
+
+
+@contextmanager
+def by_driver(engine: Engine, discard: Callable[[Connection, DBAPIError], None]) -> Iterator[Connection]:
+    """Run a transaction that the driver begins by itself with the first statement, and ends.
+
+    SQLAlchemy has one of its own about statements that are sent through it, as all are where somebody listens. What
+    is given back with a transaction open is rolled back by its pool. ``discard`` is told of a connection that failed.
+    """
+    with Connected(engine) as connection:
+        driver: Any = connection.connection
+        try:
+            yield connection
+            if connection.invalidated or connection.connection is not driver:
+                raise InvalidRequestError("The connection was lost in the middle of a transaction; nothing was stored.")
+            _commit(connection)
+        except DBAPIError as error:
+            discard(connection, error)
+            raise
+
+
+def _commit(connection: Connection) -> None:
+    if connection.in_transaction():
+        connection.commit()
+        return
+    try:
+        connection.dialect.do_commit(connection.connection)
+    except BaseException as error:  # noqa: BLE001 - it is raised, as SQLAlchemy raises what its own transactions meet
+        connection._handle_dbapi_exception(error, None, None, None, None)
