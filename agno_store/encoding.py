@@ -100,29 +100,33 @@ def decode(text: str) -> Any:
 
 def _is_plain(value: Any, levels: int) -> bool:
     """Whether json writes ``value`` in a way that reads back equal."""
-    kind = type(value)
-    if kind is str or kind is bool or value is None:
-        return True
-    if kind is int:
-        return bool(value.bit_length() < _LONG)
-    if kind is float:
-        return math.isfinite(value)
-    if (kind is not dict and kind is not list) or levels <= 0:
-        return False
-    if kind is dict:
-        for key in value:
-            if type(key) is not str:
+    rest = [(value, levels)]  # the last one first: what contains itself twice ends as soon as it is too deep
+    while rest:
+        value, levels = rest.pop()
+        kind = type(value)
+        if kind is dict or kind is list:
+            if levels <= 0:
                 return False
-        if TAG in value:
-            return False
-        value = value.values()
-    # A loop and not all(...): half as many frames, and so twice as deep a value. What is most of a payload is passed
-    # over without a call.
-    for item in value:
-        kind = type(item)
-        if kind is str or kind is bool or item is None or (kind is int and item.bit_length() < _LONG):
-            continue
-        if not _is_plain(item, levels - 1):
+            if kind is dict:
+                for key in value:
+                    if type(key) is not str:
+                        return False
+                if TAG in value:
+                    return False
+                value = value.values()
+            # What is most of a payload is passed over at once.
+            for item in value:
+                kind = type(item)
+                if kind is str or kind is bool or item is None or (kind is int and item.bit_length() < _LONG):
+                    continue
+                rest.append((item, levels - 1))
+        elif kind is float:
+            if not math.isfinite(value):
+                return False
+        elif kind is int:
+            if value.bit_length() >= _LONG:
+                return False
+        elif kind is not str and kind is not bool and value is not None:
             return False
     return True
 

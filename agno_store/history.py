@@ -41,8 +41,9 @@ class Marks(NamedTuple):
     """One more after each change or deletion of a stored run; anything else after one by an older release."""
 
     @classmethod
-    def of(cls, row: Mapping[Any, Any]) -> Marks:
-        return cls(row["created_at"], row["next_run_index"], row["runs_state"])
+    def taken(cls, row: dict[str, Any]) -> Marks:
+        """Take what a session's row was read with besides out of it."""
+        return cls(row["created_at"], row.pop("next_run_index"), row.pop("runs_state"))
 
     def come_before(self, other: Marks) -> bool:
         """Whether runs were added since, and nothing else was done to them."""
@@ -123,10 +124,11 @@ class Known:
 class Seen:
     """The row of a run, and once that was read without an error what a record is made of that reads it later."""
 
-    __slots__ = ("as_read", "row", "size")
+    __slots__ = ("as_read", "is_written", "row", "size")
 
-    def __init__(self, row: Mapping[str, Any]) -> None:
+    def __init__(self, row: Mapping[str, Any], *, is_written: bool = False) -> None:
         self.row = row
+        self.is_written = is_written
         self.as_read: dict[str, Any] | None = None
         self.size = apart.size(row["run_data"]) + 2 * BESIDE
 
@@ -155,7 +157,7 @@ class Latest:
         """Return it as it is once ``run`` was stored behind all others."""
         marks = self.marks._replace(next_run_index=run["run_index"] + 1)
         counts = run["parent_run_id"] is None and run["status"] not in SKIPPED_IN_HISTORY
-        runs = [*self.runs, Seen(run)] if counts else self.runs
+        runs = [*self.runs, Seen(run, is_written=True)] if counts else self.runs
         return Latest(marks, runs[max(0, len(runs) - self.most) :], self.most)
 
 

@@ -23,7 +23,7 @@ def session(
     if row is None or not owners.may_read(row["user_id"], user_id):
         return None
     store.quick.saw(session_id)
-    marks = Marks.of(row)
+    marks = Marks.taken(row)
     if known is not None and known.marks == marks:
         return row, known
     # The runs of this very session: it may have been deleted, and made anew by another user, since.
@@ -55,7 +55,7 @@ def latest(
     if row is None or not owners.may_read(row["user_id"], user_id):
         return None
     store.quick.saw(session_id)
-    marks = Marks.of(row)
+    marks = Marks.taken(row)
     if known is not None and known.marks == marks and known.most >= count:
         return row, known
     this = {"session_id": session_id, "session_created_at": row["created_at"]}

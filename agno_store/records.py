@@ -128,11 +128,11 @@ class Run(Undecoded):
         return self.run_data
 
 
-def unread(run: Run, text: str) -> dict[str, Any]:
+def unread(entries: Mapping[str, Any], text: str) -> dict[str, Any]:
     """Return what a run is made of (``whole``) that decodes its payload when it is looked at."""
-    entries = {**vars(run), TEXT: text}
-    del entries["run_data"]
-    return entries
+    rest = {**entries, TEXT: text}
+    del rest["run_data"]
+    return rest
 
 
 class Origin(NamedTuple):

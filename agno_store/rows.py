@@ -29,9 +29,6 @@ from agno_store.records import (
     whole,
 )
 
-MARKS = frozenset({"next_run_index", "runs_state"})
-"""Columns of a session's row that say which runs it has, and nothing to a caller."""
-
 _LATEST = types.LARGEST // 4 // SECOND
 
 _SHORT = types.ID_LENGTH // 5
@@ -128,10 +125,15 @@ def _payload(value: Any, path: str, marks: list[str] | None) -> str | None:
     return None if value is None else encoding.encode(value, path, marks)
 
 
-def _mapping(value: Any, name: str, marks: list[str] | None) -> str | None:
-    if value is not None and not isinstance(value, (dict, Mapping)):
+def _mapping(value: Any, name: str, marks: list[str] | None) -> str:
+    if not isinstance(value, (dict, Mapping)):
         raise InvalidArgument(f"{name} must be a dict, not {type(value).__name__}.")
-    return _payload(value, name, marks)
+    return encoding.encode(value, name, marks)
+
+
+def _components(of: Session | Run) -> dict[str, str | None]:
+    ids = [(name, getattr(of, name)) for name in _COMPONENTS]
+    return {name: None if value is None else new_id(value, name) for name, value in ids}
 
 
 # -- records to columns ------------------------------------------------------------------------------
@@ -146,21 +148,18 @@ def unreadable_payloads(session: Session) -> list[str]:
 def session_columns(session: Session, fields: frozenset[str], marks: list[str] | None = None) -> dict[str, Any]:
     """Return the columns of those ``fields`` that a session comes with; times are left out.
 
-    So is a payload that could not be read when the session was listed: what is stored stays. With ``marks`` a value
-    that cannot be stored is marked, and noted there; without, it raises EncodingError.
+    With ``marks`` a value that cannot be stored is marked, and noted there; without, it raises EncodingError.
     """
-    if unreadable := unreadable_payloads(session):
-        fields -= frozenset(unreadable)
     columns: dict[str, Any] = {"session_id": new_id(session.session_id, "session_id")}
     columns["session_type"] = checked_type(session.session_type)
     columns["user_id"] = optional_id(session.user_id, "user_id")
-    for name in _COMPONENTS:
-        columns[name] = optional_id(getattr(session, name), name)
+    columns |= _components(session)
     workflow = session.workflow_name
     columns["workflow_name"] = None if workflow is None else escapes.escape(str(workflow))
     for name in SESSION_PAYLOADS:
         if name in fields:
-            columns[name] = _mapping(getattr(session, name), name, marks)
+            value = getattr(session, name)
+            columns[name] = None if value is None else _mapping(value, name, marks)
     if "session_data" in fields:
         columns |= name_columns(session.session_name)
     return columns
@@ -197,7 +196,7 @@ def snapshot(row: Mapping[Any, Any], store: str, runs: Iterable[Mapping[Any, Any
         "summary": None if row["summary"] is None else summary_texts(row),
         "is_stored": True,
         "runs": None if runs is None else run_digests(runs),
-        "row": {name: value for name, value in row.items() if name not in MARKS},
+        "row": row,
     }
     return whole(Snapshot, fields)
 
@@ -222,7 +221,7 @@ def run_columns(
         "run_id": new_id(run.run_id, "run_id"),
         "run_type": checked_type(run.run_type),
         "parent_run_id": optional_id(run.parent_run_id, "parent_run_id"),
-        **{name: optional_id(getattr(run, name), name) for name in _COMPONENTS},
+        **_components(run),
         "user_id": optional_id(run.user_id if user_id is None else user_id, "user_id"),
         "status": optional_id(status, "status"),
         "run_data": encoding.encode(run.run_data, "run_data", marks),
@@ -276,7 +275,7 @@ def session_dict(row: Mapping[Any, Any], unreadable: Unreadable | None = None) -
     Raises CorruptRow, naming the session and the column, where a payload cannot be read, or notes that in
     ``unreadable`` and gives a mark in its place.
     """
-    entries = {name: value for name, value in row.items() if name not in MARKS}
+    entries = dict(row)
     for name in SESSION_PAYLOADS:
         if entries[name] is not None:
             entries[name] = _decoded(entries[name], row, name, unreadable, dict)
@@ -301,12 +300,17 @@ def run_dict(row: Mapping[Any, Any], unreadable: Unreadable | None = None) -> di
     Raises CorruptRow, naming the run, where its payload cannot be read, or notes that in ``unreadable`` and gives
     in its place what the columns say, with a mark as the content.
     """
-    entries = dict(row)
-    entries.pop("session_created_at", None)
-    _seconds(entries, row, unreadable)
+    entries = run_head(row, unreadable)
     payload = _decoded(row["run_data"], row, "run_data", unreadable, dict)
     entries["run_data"] = stand_in(entries, payload) if encoding.is_corrupt(payload) else payload
     return entries
+
+
+def run_head(row: Mapping[Any, Any], unreadable: Unreadable | None = None) -> dict[str, Any]:
+    """Return a run's row decoded but for its payload. Raises CorruptRow for a time that is none, or notes it."""
+    entries = dict(row)
+    entries.pop("session_created_at", None)
+    return _seconds(entries, row, unreadable)
 
 
 def summary_record(row: Mapping[Any, Any]) -> Summary:

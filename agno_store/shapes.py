@@ -77,12 +77,12 @@ def prepared(
     record: Session = bridge.session_record(session)
     bridge.check_runs(runs_of(session))
     marks = _marks(session, unstorable)
-    columns = rows.session_columns(record, given(session), marks)
+    left = rows.unreadable_payloads(record)
+    columns = rows.session_columns(record, given(session).difference(left), marks)
     summary = None if record.summary is None else _prepared_summary(record.summary, marks)
     if before_write is not None:
         columns = filtering.session(before_write, columns)
-        whose = (columns["session_id"], columns["user_id"])
-        summary = None if summary is None else filtering.summary(before_write, summary, *whose)
+        summary = summary and filtering.summary(before_write, summary, columns["session_id"], columns["user_id"])
     base, version = _as_read(bridge.snapshot_of(session), record.version, store, columns["session_id"])
     runs = runs_of(session) or () if bridge.brings_runs(session) else None
     brought = None if runs is None else prepared_runs(runs, record, now, unstorable, before_write, media_over)
@@ -100,7 +100,7 @@ def prepared(
         run_digests=digests,
     )
     _tell_marked(f"session {record.session_id!r}", marks)
-    _tell_left(record)
+    _tell_left(record, left)
     return save
 
 
@@ -119,8 +119,8 @@ def _prepared_summary(summary: Summary, marks: list[str] | None) -> dict[str, An
     return None if encoding.is_corrupt(summary.topics) else rows.summary_columns(summary, marks)
 
 
-def _tell_left(record: Session) -> None:
-    if left := rows.unreadable_payloads(record):
+def _tell_left(record: Session, left: Sequence[str]) -> None:
+    if left:
         log.warning("session %r: %s could not be read and is left as it is stored", record.session_id, ", ".join(left))
 
 
@@ -266,8 +266,11 @@ def session_with_latest(row: Any, runs: Sequence[Seen], store: str, session_type
 def _record(run: Seen) -> Run:
     if run.as_read is not None:
         return whole(Run, run.as_read)
+    if run.is_written:  # what was encoded here can be decoded
+        run.as_read = unread(rows.run_head(run.row), run.row["run_data"])
+        return whole(Run, run.as_read)
     record = whole(Run, rows.run_dict(run.row))
-    run.as_read = unread(record, run.row["run_data"])
+    run.as_read = unread(vars(record), run.row["run_data"])
     return record
 
 
@@ -311,7 +314,10 @@ def runs(found: Iterable[Any], deserialize: bool | None) -> list[Any]:
 
 def written(row: Any, runs: Sequence[Any] | None, store: str, session_type: Any, deserialize: bool | None) -> Any:
     """Return a session that has just been written to; what was damaged before does not make that a failure."""
-    return sessions([row], {} if runs is None else {row["session_id"]: runs}, store, session_type, deserialize)[0]
+    unreadable: rows.Unreadable = []
+    given = session(row, runs, store, session_type, deserialize, unreadable)
+    _tell_unreadable(unreadable)
+    return given
 
 
 def _tell_unreadable(unreadable: rows.Unreadable) -> None:
