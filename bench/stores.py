@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import importlib
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
@@ -58,9 +57,8 @@ class Store:
         """Read the session and its last 5 runs, then store the session and one run."""
         session = self.db.get_session(session_id, runs_limit=5)
         assert len(session.runs) == min(5, number), (len(session.runs), number)
-        state = {**session.session_data["session_state"], "turns": number + 1}
-        changed = dataclasses.replace(session, session_data={**session.session_data, "session_state": state})
-        self.db.upsert_session(changed, run=done)
+        session.session_data["session_state"]["turns"] = number + 1
+        self.db.upsert_session(session, run=done)
 
     def newest(self, user_id: str, count: int, after: str | None = None) -> Listing[Any]:
         """Return a page of a user's sessions, the newest first."""
@@ -91,9 +89,8 @@ class AsyncStore:
     async def _turn(self, session_id: str, number: int, done: Any) -> None:
         session = await self.db.get_session(session_id, runs_limit=5)
         assert len(session.runs) == min(5, number), (len(session.runs), number)
-        state = {**session.session_data["session_state"], "turns": number + 1}
-        changed = dataclasses.replace(session, session_data={**session.session_data, "session_state": state})
-        await self.db.upsert_session(changed, run=done)
+        session.session_data["session_state"]["turns"] = number + 1
+        await self.db.upsert_session(session, run=done)
 
 
 class Contract(Store):

@@ -12,6 +12,7 @@ from typing import Any
 from bench.clock import Task, Times, interleaved
 from bench.floors import Objects, RawAsync
 from bench.gauges import Cost, counted
+from bench.least import Least, LeastAsync
 from bench.payloads import run
 from bench.places import Place
 from bench.raw import Raw, RawAtOnce
@@ -94,16 +95,20 @@ def own(place: Place, size: Size) -> Result:
     with ExitStack() as stack:
         kinds: list[Any] = [Raw, RawAtOnce, Store]
         systems = {cls.name: stack.enter_context(opened(cls, place)) for cls in kinds}
-        systems[Raw.name].make()
-        systems[Store.name].make()
-        fill = {**systems, RawAsync.name: systems[Raw.name], AsyncStore.name: systems[Store.name]}
-        for cls in (RawAsync, AsyncStore):
+        raw, store = systems[Raw.name], systems[Store.name]
+        raw.make()
+        store.make()
+        beside: dict[Any, Any] = {Least: store, RawAsync: raw, AsyncStore: store, LeastAsync: store}
+        fill = {**systems, **{cls.name: filler for cls, filler in beside.items()}}
+        for cls in beside:
             systems[cls.name] = stack.enter_context(opened(cls, place))
         for runs, pause, words in paces(size):
             found = timed(systems, fill, runs, size, pause)
             what, goal = f"a turn {words}", OWN[place.backend]
-            for ours, theirs in ((Store, Raw), (AsyncStore, RawAsync)):
-                measured, note = found[ours.name].over(found[theirs.name]), f"{ours.name}, over the {theirs.name}"
+            for ours, least, theirs in ((Store, Least, Raw), (AsyncStore, LeastAsync, RawAsync)):
+                floor = found[theirs.name]
+                measured, most = found[ours.name].over(floor), found[least.name].over(floor)
+                note = f"{ours.name}, over the {theirs.name}; {least.name}: {most:.3g} ×"
                 result.lines.append(Line("turn", what, place.title, goal, measured, note=note))
             result.details += [Detail("turn", what, place.title, name, times) for name, times in found.items()]
         for cls in kinds:
@@ -174,30 +179,39 @@ def _growth(place: Place, size: Size, cls: Any, how: str) -> Result:
 
 def threads(place: Place, size: Size) -> Result:
     """Turns of 16 threads on sessions of their own, against as many connections of the driver."""
-    rates: dict[str, list[tuple[float, float]]] = {Raw.name: [], Store.name: []}
+    kinds = (Raw, Store, Least)
+    rates: dict[str, list[tuple[float, float]]] = {cls.name: [] for cls in kinds}
     lost = 0
-    with opened(Raw, place) as raw, opened(Store, place) as store:
+    with opened(Raw, place) as raw, opened(Store, place) as store, opened(Least, place) as least:
         raw.make()
         store.make()
         for number in range(max(3, size.rounds // 3)):
-            ids = [f"t{number}-{thread}" for thread in range(size.threads)]
-            for filler in (raw, store):
-                filler.fill(ids, 0)
             with ExitStack() as stack:
-                hands = [stack.enter_context(opened(Raw, place)) for _ in ids]
-                rates[Raw.name].append(_rate([hand.turn for hand in hands], ids, size.turns))
-            rates[Store.name].append(_rate([store.turn] * len(ids), ids, size.turns))
-            lost += sum(size.turns - len(store.db.get_session(one).runs) for one in ids)
-    ratios = sorted(ours / theirs for (ours, _), (theirs, _) in zip(rates[Store.name], rates[Raw.name], strict=True))
+                for cls, filler in ((Raw, raw), (Store, store), (Least, store)):
+                    ids = [f"{cls.__name__}-{number}-{thread}" for thread in range(size.threads)]
+                    filler.fill(ids, 0)
+                    if cls is Raw:
+                        hands = [stack.enter_context(opened(Raw, place)) for _ in ids]
+                    else:
+                        hands = [least if cls is Least else store] * len(ids)
+                    rates[cls.name].append(_rate([hand.turn for hand in hands], ids, size.turns))
+                    if filler is store:
+                        lost += sum(size.turns - len(store.db.get_session(one).runs) for one in ids)
+    ratio, most = (_times(rates[cls.name], rates[Raw.name]) for cls in (Store, Least))
     what = f"{size.threads} threads, {size.turns} turns each"
-    note = f"throughput over the raw driver's; {lost} runs lost"
-    line = Line("threads", what, place.title, 0.8, ratios[len(ratios) // 2], at_least=True, note=note)
+    note = f"throughput over the raw driver's; {Least.name}: {most:.3g} ×; {lost} runs lost"
+    line = Line("threads", what, place.title, 0.8, ratio, at_least=True, note=note)
     details = [
         Detail("threads", what, place.title, name, more={"turns_per_second": median(rate), "cpu_ms": median(cpu)})
         for name, found in rates.items()
         for rate, cpu in [zip(*found, strict=True)]
     ]
     return Result([line], details)
+
+
+def _times(ours: list[tuple[float, float]], theirs: list[tuple[float, float]]) -> float:
+    """Return how many times the throughput: the median of the rounds, each compared with itself."""
+    return median(mine / other for (mine, _), (other, _) in zip(ours, theirs, strict=True))
 
 
 def _rate(turns: list[Callable[[str, int, Any], None]], ids: list[str], count: int) -> tuple[float, float]:
