@@ -60,6 +60,12 @@ class Summary:
         return {name: value for name, value in entries.items() if value is not None}
 
 
+_OF_RUN = ("run_id", "parent_run_id", "agent_id", "team_id", "workflow_id", "user_id", "created_at")
+
+_OF_STORED = dict.fromkeys(("session_id", "run_index", "version", "updated_at"))
+"""What a run has once it is stored."""
+
+
 @dataclass(frozen=True)
 class Run(Undecoded):
     """One run; ``run_data`` is all of it, the other fields are what can be searched for.
@@ -100,18 +106,9 @@ class Run(Undecoded):
         if isinstance(entries.get("run_data"), Mapping):
             return cls(**{f.name: entries[f.name] for f in fields(cls) if f.name in entries})
         status = entries.get("status")
-        return cls(
-            run_id=entries["run_id"],
-            run_data=dict(entries),
-            run_type=kind or run_type(entries),
-            parent_run_id=entries.get("parent_run_id"),
-            agent_id=entries.get("agent_id"),
-            team_id=entries.get("team_id"),
-            workflow_id=entries.get("workflow_id"),
-            user_id=entries.get("user_id"),
-            status=getattr(status, "value", status),
-            created_at=entries.get("created_at"),
-        )
+        found = {name: entries.get(name) for name in _OF_RUN}
+        found |= {"run_data": dict(entries), "run_type": kind or run_type(entries)}
+        return whole(cls, {**found, **_OF_STORED, "status": getattr(status, "value", status)})
 
     @property
     def content(self) -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 from agno_store import encoding, merging, rows
@@ -110,7 +109,7 @@ class SessionSave:
         """The version of a session that is made by this save: none that this session had before it was deleted."""
         return {} if self.base is None or self.base.version is None else {"version": self.base.version + 1}
 
-    @cached_property
+    @property
     def payloads(self) -> dict[str, str | None]:
         """The payloads to write: those that differ from what was read."""
         given = {name: text for name, text in self.columns.items() if name in SESSION_PAYLOADS}
@@ -126,11 +125,12 @@ class SessionSave:
     @property
     def changes(self) -> dict[str, Any]:
         """The columns to write where nobody else has saved the session since it was read."""
-        changes: dict[str, Any] = dict(self.payloads)
+        changes: dict[str, Any] = self.payloads
+        has_data = "session_data" in changes
         for name, value in self.columns.items():
             if name in SESSION_PAYLOADS or name in _NEVER_CHANGED:
                 continue
-            if name == "name_folded" and "session_data" not in self.payloads:
+            if name == "name_folded" and not has_data:
                 continue
             if value is not None or name not in _KEPT_UNLESS_GIVEN:
                 changes[name] = value

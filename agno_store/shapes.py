@@ -87,21 +87,21 @@ def prepared(
     runs = runs_of(session) or () if bridge.brings_runs(session) else None
     brought = None if runs is None else prepared_runs(runs, record, now, unstorable, before_write, media_over)
     digests = None if brought is None else rows.run_digests(brought)
-    save = SessionSave(
-        store=store,
-        columns=columns,
-        summary=summary,
-        base=base,
-        version=rows.optional_count(version, "version"),
-        on_conflict=on_conflict,
-        created_at=_moment(record.created_at, "created_at"),
-        updated_at=_moment(record.updated_at, "updated_at") if keeps_updated_at else None,
-        runs=[] if digests is None else _changed(brought or [], digests, base, media_over),
-        run_digests=digests,
-    )
+    entries: dict[str, Any] = {
+        "store": store,
+        "columns": columns,
+        "summary": summary,
+        "base": base,
+        "version": rows.optional_count(version, "version"),
+        "on_conflict": on_conflict,
+        "created_at": _moment(record.created_at, "created_at"),
+        "updated_at": _moment(record.updated_at, "updated_at") if keeps_updated_at else None,
+        "runs": [] if digests is None else _changed(brought or [], digests, base, media_over),
+        "run_digests": digests,
+    }
     _tell_marked(f"session {record.session_id!r}", marks)
     _tell_left(record, left)
-    return save
+    return whole(SessionSave, entries)
 
 
 def _as_read(base: Snapshot | None, version: Any, store: str, session_id: str) -> tuple[Snapshot | None, Any]:
@@ -333,4 +333,11 @@ def saved(row: Any, session: Any, store: str, deserialize: bool | None) -> Any:
     runs = runs_of(session)
     if not deserialize:
         return {**written(row, None, store, None, False), "runs": bridge.run_dictionaries(runs)}
-    return bridge.with_runs(written(row, None, store, bridge.session_kind(session), True), runs)
+    if bridge.loaded():
+        stored = written(row, None, store, bridge.session_kind(session), True)
+        stored.runs = runs
+        return stored
+    unreadable: rows.Unreadable = []
+    entries = rows.session_dict(row, unreadable)
+    _tell_unreadable(unreadable)
+    return bridge.session_of_records(entries, runs, rows.snapshot(row, store))

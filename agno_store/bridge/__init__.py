@@ -333,11 +333,3 @@ def run_dictionaries(runs: Any) -> list[dict[str, Any]] | None:
 def storage_session(module: str, name: str, entries: dict[str, Any]) -> Any:
     """Return a session as the class of agno 1 that is named, or as the dictionary that it is without agno 1."""
     return _class(module, name).from_dict(entries) if loaded_first() else entries
-
-
-def with_runs(session: Any, runs: Any) -> Any:
-    """Return a session with the list of runs given."""
-    if isinstance(session, Session):
-        return whole(Session, {**vars(session), "runs": runs})
-    session.runs = runs
-    return session
