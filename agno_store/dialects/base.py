@@ -372,7 +372,7 @@ class Dialect(abc.ABC):
 
 
 def transactional(connection: Connection) -> None:
-    """Let a connection of a caller's engine have transactions: without, locks would be gone after each statement."""
+    """Let a connection have transactions that a program has left without: locks would be gone after each statement."""
     if autocommits(connection):
         connection.execution_options(isolation_level="READ COMMITTED")
 

@@ -126,7 +126,7 @@ class MySQL(Dialect):
 
     def transaction(self, engine: Engine, *, writes: bool) -> AbstractContextManager[Connection]:
         if is_own(engine):
-            return by_driver(engine, self._discard_if_useless)
+            return by_driver(engine, self._discard_if_useless, writes=writes)
         return super().transaction(engine, writes=writes)
 
     def abandon(self, driver: Any) -> None:

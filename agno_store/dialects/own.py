@@ -17,6 +17,7 @@ from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
 from sqlalchemy.pool import Pool
 
+from agno_store.dialects.base import transactional
 from agno_store.dialects.connected import Connected
 
 MARK = "agno_store_own"
@@ -99,13 +100,17 @@ def roll_back_what_is_open(pool: Pool, is_open: Callable[[Any], bool]) -> None:
 
 
 @contextmanager
-def by_driver(engine: Engine, discard: Callable[[Connection, DBAPIError], None]) -> Iterator[Connection]:
+def by_driver(
+    engine: Engine, discard: Callable[[Connection, DBAPIError], None], *, writes: bool
+) -> Iterator[Connection]:
     """Run a transaction that the driver begins by itself with the first statement, and ends.
 
     SQLAlchemy has one of its own about statements that are sent through it, as all are where somebody listens. What
     is given back with a transaction open is rolled back by its pool. ``discard`` is told of a connection that failed.
     """
     with Connected(engine) as connection:
+        if writes:
+            transactional(connection)
         driver: Any = connection.connection
         try:
             yield connection

@@ -102,3 +102,20 @@ def test_who_listens_hears_of_each_transaction(there: Any) -> None:
         transaction(there, delete(there), fail)
 
     assert heard == ["begin", "commit", "begin", "rollback"]
+
+
+@pytest.mark.parametrize("by", ["engine", "driver"])
+def test_a_connection_that_commits_each_statement_has_transactions_nevertheless(there: Any, by: str) -> None:
+    def leave() -> None:
+        if by == "engine":
+            engine.update_execution_options(isolation_level="AUTOCOMMIT")
+        else:
+            connection = engine.raw_connection()
+            connection.cursor().execute("SET autocommit = 1")
+            connection.close()
+
+    engine = core_engine(there)
+    stores.run(leave)
+    with pytest.raises(ZeroDivisionError):
+        transaction(there, delete(there), fail)
+    assert run_ids(there, "s") == ["r"]
