@@ -109,6 +109,8 @@ class MySQL(Dialect):
             options["module"] = pymysql_driver.module()
         if driver == "asyncmy":
             arguments["cursor_cls"] = asyncmy_driver.without_warnings(adapted.asyncmy.cursors.Cursor)
+        if driver == "aiomysql":
+            arguments["cursorclass"] = adapted.Cursor  # SQLAlchemy's, which asks for no warnings either
         return {
             "connect_args": arguments,
             # REPEATABLE READ locks the gaps between rows, and two first writes would deadlock there.

@@ -15,6 +15,7 @@ from sqlalchemy.connectors import asyncio as adapted
 from sqlalchemy.engine import URL
 
 from agno_store import DatabaseUnreachable, open_async_db
+from agno_store.sending import say
 from tests.aio.conftest import Connections
 from tests.aio.test_loops import RUN, append, positions
 
@@ -72,6 +73,26 @@ def test_a_turn_makes_no_task_and_no_cursor_of_sqlalchemys(
     asyncio.run(work())
     assert made == []
     assert asyncio.run(positions(open_async_db(url))) == [0, 1, 2]
+
+
+@pytest.mark.backends("mysql")
+@pytest.mark.parametrize("driver", ["asyncmy", "aiomysql"])
+def test_warnings_are_neither_asked_for_nor_given(
+    url: URL, driver: str, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    connection = importlib.import_module(f"{driver}.connection").Connection
+    monkeypatch.setattr(connection, "show_warnings", lambda _: pytest.fail("warnings were asked for"))
+
+    def warned(sync: sa.Connection) -> None:
+        say(sync, "DROP TABLE IF EXISTS missing")
+
+    async def work() -> None:
+        db = open_async_db(url.set(drivername=f"mysql+{driver}"))
+        async with db.db_engine.connect() as c:
+            await c.run_sync(warned)
+
+    asyncio.run(work())
+    assert [str(each.message) for each in recwarn] == []
 
 
 @pytest.mark.backends("postgresql")
