@@ -15,7 +15,7 @@ from sqlalchemy.pool import Pool
 
 from agno_store.dialects.connected import Connected
 
-_alone: ContextVar[bool] = ContextVar("agno_store has each statement committed by itself", default=False)
+_asking: ContextVar[Alone | None] = ContextVar("agno_store asks a pool for a connection", default=None)
 
 _IS_ALONE = "agno_store has left it committing each statement"
 
@@ -25,26 +25,43 @@ OURS = 2
 
 def keep(pool: Pool) -> None:
     """Have the connections of a pool of ours stay as they are, and handed out as they are asked for."""
+    event.listen(pool, "connect", _as_made)
     event.listen(pool, "checkout", _as_asked)
 
 
+def _as_made(_driver: object, _record: object) -> None:
+    _is_asked_alone()  # whoever listens to that may ask for a connection himself
+
+
 def _as_asked(driver: Any, record: Any, _proxy: object) -> None:
-    alone = _alone.get()
+    alone = _is_asked_alone()
     if alone is not record.info.get(_IS_ALONE, False):
         driver.autocommit = record.info[_IS_ALONE] = alone
+
+
+def _is_asked_alone() -> bool:
+    """Whether it is a store that asks, for such a connection; once for each time that it does."""
+    asking = _asking.get()
+    alone = asking is not None and asking.is_asking
+    if asking is not None:
+        asking.is_asking = False
+    return alone
 
 
 class Alone(Connected):
     """A connection that commits each statement, unless somebody is asked who might begin a transaction on it."""
 
-    __slots__ = ()
+    __slots__ = ("is_asking",)
 
     def __enter__(self) -> Connection:
-        before = _alone.set(len(self._engine.pool.dispatch.checkout) == OURS)
+        heard: Any = self._engine
+        self.is_asking = len(heard.pool.dispatch.checkout) == OURS and not heard.dispatch.engine_connect
+        before = _asking.set(self)
         try:
             return super().__enter__()
         finally:
-            _alone.reset(before)
+            self.is_asking = False  # a task that was begun meanwhile has the same context for as long as it lives
+            _asking.reset(before)
 
 
 class WithoutTransaction:

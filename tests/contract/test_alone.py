@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy import event
 
+from agno_store.dialects import alone
 from tests.contract import stores
 from tests.contract.samples import append, run, run_ids
+from tests.contract.test_by_driver import core_engine
 
 pytestmark = [pytest.mark.backends("postgresql"), pytest.mark.own_pool]
 
@@ -123,3 +126,54 @@ def test_a_level_that_a_program_asks_for_is_its_own(there: Any) -> None:
     stores.run(alone)
     turn(there, "r2")
     assert run_ids(there, "s") == ["first", "second", "r", "r2"]
+
+
+def autocommits(engine: Any) -> bool:
+    with engine.connect() as connection:
+        return bool(connection.connection.dbapi_connection.autocommit)
+
+
+def test_who_asks_for_a_connection_while_one_is_made_for_the_store_gets_transactions(there: Any) -> None:
+    seen: list[bool] = []
+    engine: Any = core_engine(there)
+
+    def ask(*_: object) -> None:
+        if not seen:  # nor for the one that is asked for here
+            seen.append(False)
+            seen.append(autocommits(engine))
+
+    def hold() -> list[Any]:
+        return [engine.connect() for _ in range(engine.pool.checkedin())]
+
+    held = stores.run(hold)
+    event.listen(engine, "connect", ask)
+    turn(there, "r")
+    stores.run(lambda: [connection.close() for connection in held])
+    assert seen == [False, False]
+
+
+def test_who_was_begun_while_the_store_asked_for_a_connection_gets_transactions(there: Any) -> None:
+    begun: list[Context] = []
+
+    def begin(*_: object) -> None:
+        begun.append(copy_context())  # as a task has it
+
+    engine: Any = core_engine(there)
+    for connection in stores.run(lambda: [engine.connect() for _ in range(engine.pool.checkedin())]):
+        stores.run(connection.detach)
+        stores.run(connection.close)
+    event.listen(engine, "connect", begin)
+    turn(there, "r")
+    assert [context.run(alone._is_asked_alone) for context in begun] == [False]
+
+
+def test_what_a_program_does_with_each_connection_is_not_committed(there: Any) -> None:
+    engine, runs = core_engine(there), there.names.runs
+
+    def forget(connection: Any) -> None:
+        connection.exec_driver_sql(f"DELETE FROM {runs}")
+
+    event.listen(engine, "engine_connect", forget)
+    turn(there, "r")
+    event.remove(engine, "engine_connect", forget)
+    assert run_ids(there, "s") == ["first", "second", "r"]
