@@ -11,10 +11,14 @@ from typing import Any
 import pymysql
 from pymysql import connections
 from pymysql.constants import SERVER_STATUS
+from pymysql.constants.CR import CR_SERVER_LOST
 from pymysql.converters import escape_string
+from pymysql.err import OperationalError
 
 MOST = 100
 """Heads of answers that a connection remembers. A store has about thirty."""
+
+LOST = "Lost connection to MySQL server during query"
 
 LONG = 200
 """Letters from which on a text is escaped one character after the other: a seventh of what PyMySQL's table takes."""
@@ -92,10 +96,10 @@ def _arrived(connection: Any) -> bytes:
     """Return what is there of an answer behind what was read of it; waits where that is nothing."""
     try:
         found: bytes = connection._rfile.peek()
-    except OSError:  # to be met, and told, by who reads on
-        return b""
-    except BaseException:
+    except BaseException as error:
         connection._force_close()  # as PyMySQL does: nobody knows what was read
+        if isinstance(error, OSError):  # who read on would only be told that there was one
+            raise OperationalError(CR_SERVER_LOST, f"{LOST} ({error})") from error
         raise
     return found
 

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from pymysql import connections as plain
 from pymysql.converters import escape_string
+from pymysql.err import OperationalError
 
 from agno_store import open_db
 from agno_store.dialects import pymysql_driver
@@ -117,14 +118,17 @@ class Failing:
     def close(self) -> None: ...
 
 
-def test_an_interrupt_while_columns_are_waited_for_leaves_no_connection(opened: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(KeyboardInterrupt("interrupted"), KeyboardInterrupt), (TimeoutError("timed out"), OperationalError)],
+)
+def test_what_ends_the_wait_for_columns_is_told_and_leaves_no_connection(
+    opened: Callable[..., Any], error: BaseException, raised: type[BaseException]
+) -> None:
     with opened().db_engine.connect() as connection:
         driver: Any = connection.connection.driver_connection
-        driver._rfile = Failing(TimeoutError())  # which the driver meets itself, and tells
-        assert pymysql_driver._arrived(driver) == b""
-        assert driver.open
-        driver._rfile = Failing(KeyboardInterrupt())
-        with pytest.raises(KeyboardInterrupt):
+        driver._rfile = Failing(error)
+        with pytest.raises(raised, match=str(error)):
             pymysql_driver._arrived(driver)
         assert not driver.open
         connection.invalidate()
