@@ -21,7 +21,7 @@ def wait_by_timer(connection: Any) -> None:
     """
     protocol: Any = getattr(connection, "_proto", None)
     seconds = getattr(connection, "_read_timeout", None)
-    if not seconds or not hasattr(protocol, "wait_for_data"):
+    if not seconds or not hasattr(protocol, "wait_for_data") or not hasattr(protocol, "_read_waiter"):
         return
     this, usual = weakref.ref(protocol), type(protocol).wait_for_data
 
@@ -38,5 +38,7 @@ def wait_by_timer(connection: Any) -> None:
 
 
 def _give_up(protocol: Any, seconds: float) -> None:
+    if protocol._read_waiter is None:  # a loop that was blocked for as long has found the answer in this very pass
+        return
     protocol.exc = TimeoutError(f"the server did not answer within {seconds:g} seconds")  # which asyncmy tells
     protocol.transport.abort()

@@ -128,6 +128,18 @@ def test_an_answer_that_does_not_come_is_given_up_and_no_other(url: URL) -> None
 
 
 @pytest.mark.backends("mysql")
+def test_an_answer_that_a_blocked_loop_finds_late_has_come(url: URL) -> None:
+    async def work() -> None:
+        db = open_async_db(url.update_query_dict({"read_timeout": "1"}))
+        async with db.db_engine.connect() as connection:
+            asyncio.get_running_loop().call_later(0.1, time.sleep, 1.5)
+            assert (await connection.exec_driver_sql("SELECT SLEEP(0.5)")).scalar() == 0
+            assert (await connection.exec_driver_sql("SELECT 1")).scalar() == 1
+
+    asyncio.run(work())
+
+
+@pytest.mark.backends("mysql")
 def test_a_connection_that_asyncmy_has_closed_by_itself_is_replaced(
     run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
