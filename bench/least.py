@@ -26,9 +26,9 @@ CHANGED = ("name_folded", "session_data", "version", "updated_at")
 COMMIT_EACH: dict[str, Any] = {
     "sqlite": lambda driver, _record: setattr(driver, "isolation_level", None),
     "postgresql": lambda driver, _record: setattr(driver, "autocommit", True),
-    "mysql": lambda driver, _record: driver.autocommit(True),
 }
-"""How a connection is told to begin no transaction by itself, as the raw driver's does not."""
+"""How a connection is told to begin no transaction by itself, as the raw driver's does not; PyMySQL's pool would not
+know whether one is open after rows, and have each read rolled back."""
 
 
 class Hand:
@@ -38,9 +38,10 @@ class Hand:
         dialect = dialects.of(like)
         self.engine = engines.make(like.url, dialect, pooled=False, standby=False)
         name = self.engine.dialect.name
-        event.listen(self.engine, "connect", COMMIT_EACH[name])
+        if name in COMMIT_EACH:
+            event.listen(self.engine, "connect", COMMIT_EACH[name])
         self._sql, self._ask, quick = store.sql, store.ask, Quick(store.sql)
-        self._begin = "BEGIN IMMEDIATE" if name == "sqlite" else "BEGIN"
+        self._begins_by_itself = name not in COMMIT_EACH
         self._at_once = dialect.writes_two_tables
         adding = quick.adding_returned if self.engine.dialect.update_returning else quick.adding
         self._add = (quick.adding_whole if self._at_once else adding)(CHANGED, owned=True, as_read=True)
@@ -48,6 +49,8 @@ class Hand:
     def turn(self, session_id: str, number: int, done: Mapping[str, Any]) -> None:
         with self.engine.connect() as c:
             row = self._ask(c, self._sql.session_with_marks, {"session_id": session_id}).first
+            if self._begins_by_itself:
+                c.connection.commit()
         data = json.loads(row["session_data"])
         data["session_state"]["turns"] = number + 1
         moment = time.time_ns() // 1000
@@ -63,11 +66,15 @@ class Hand:
             if self._at_once:
                 assert self._ask(c, self._add, values | {f"r_{name}": run[name] for name in RUN}).first
                 return
-            say(c, self._begin)
+            if not self._begins_by_itself:
+                say(c, "BEGIN IMMEDIATE")  # SQLite's: PostgreSQL has it all in one statement
             answer = self._ask(c, self._add, values)
             place = answer.first["run_index"] if answer.first else answer.last_id - 1
             self._ask(c, self._sql.insert_run, {"session_id": session_id, "run_index": place, **run})
-            say(c, "COMMIT")
+            if self._begins_by_itself:
+                c.connection.commit()
+            else:
+                say(c, "COMMIT")
 
 
 class Least(Store):
