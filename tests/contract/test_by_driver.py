@@ -68,6 +68,19 @@ def test_what_fails_has_written_nothing(there: Any, before: Any, behind: Any) ->
     assert run_ids(there, "s") == []
 
 
+@pytest.mark.parametrize("before", [(), (usual,)], ids=["first", "later"])
+def test_a_statement_that_fails_leaves_no_transaction_open(there: Any, before: Any) -> None:
+    runs = core(there).names.runs
+    with pytest.raises(sa.exc.IntegrityError):  # of which the driver is not told whether a transaction is open
+        transaction(there, *before, lambda c: say(c, f"INSERT INTO {runs} SELECT * FROM {runs}"))
+
+    def still_open() -> list[Any]:
+        with core_engine(there).connect() as connection:
+            return list(connection.exec_driver_sql("SELECT trx_state FROM information_schema.innodb_trx").scalars())
+
+    assert stores.run(still_open) == []
+
+
 def test_what_was_lost_in_the_middle_is_not_told_as_stored(there: Any) -> None:
     with pytest.raises(sa.exc.InvalidRequestError):
         transaction(there, delete(there), lambda connection: connection.invalidate())
