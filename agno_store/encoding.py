@@ -119,7 +119,8 @@ def _is_plain(value: Any, levels: int) -> bool:
                 kind = type(item)
                 if kind is str or kind is bool or item is None or (kind is int and item.bit_length() < _LONG):
                     continue
-                rest.append((item, levels - 1))
+                if kind is not float or not math.isfinite(item):
+                    rest.append((item, levels - 1))
         elif kind is float:
             if not math.isfinite(value):
                 return False
