@@ -120,6 +120,19 @@ def by_driver(
         except DBAPIError as error:
             discard(connection, error)
             raise
+        except Exception:
+            _roll_back(connection)
+            raise
+
+
+def _roll_back(connection: Connection) -> None:
+    """Roll back before the pool does: a driver that failed in the middle of an answer knows of no transaction."""
+    if connection.invalidated or connection.in_transaction():
+        return
+    try:
+        connection.dialect.do_rollback(connection.connection)
+    except connection.dialect.loaded_dbapi.Error as error:  # it has met the rest of that answer
+        connection.invalidate(error)
 
 
 def _commit(connection: Connection) -> None:

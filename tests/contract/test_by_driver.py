@@ -43,6 +43,17 @@ def core_engine(db: Any) -> sa.Engine:
     return found
 
 
+def still_open(db: Any) -> list[Any]:
+    """The transactions that the server knows of."""
+
+    def found() -> list[Any]:
+        with core_engine(db).connect() as connection:
+            return list(connection.exec_driver_sql("SELECT trx_state FROM information_schema.innodb_trx").scalars())
+
+    there: list[Any] = stores.run(found)
+    return there
+
+
 def delete(db: Any) -> Callable[[sa.Connection], None]:
     """Delete all runs past SQLAlchemy."""
     return lambda connection: say(connection, f"DELETE FROM {core(db).names.runs}")
@@ -74,11 +85,7 @@ def test_a_statement_that_fails_leaves_no_transaction_open(there: Any, before: A
     with pytest.raises(sa.exc.IntegrityError):  # of which the driver is not told whether a transaction is open
         transaction(there, *before, lambda c: say(c, f"INSERT INTO {runs} SELECT * FROM {runs}"))
 
-    def still_open() -> list[Any]:
-        with core_engine(there).connect() as connection:
-            return list(connection.exec_driver_sql("SELECT trx_state FROM information_schema.innodb_trx").scalars())
-
-    assert stores.run(still_open) == []
+    assert still_open(there) == []
 
 
 def test_what_was_lost_in_the_middle_is_not_told_as_stored(there: Any) -> None:

@@ -10,13 +10,16 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 from pymysql import connections as plain
+from pymysql.constants import FIELD_TYPE
 from pymysql.converters import escape_string
 from pymysql.err import OperationalError
 
 from agno_store import open_db
 from agno_store.dialects import pymysql_driver
 from agno_store.errors import DatabaseUnreachable
-from tests.contract.samples import append
+from agno_store.sending import _executed
+from tests.contract.samples import append, run_ids
+from tests.contract.test_by_driver import fail, still_open, transaction
 
 COLOURS = ("sync",)
 
@@ -132,6 +135,21 @@ def test_what_ends_the_wait_for_columns_is_told_and_leaves_no_connection(
             pymysql_driver._arrived(driver)
         assert not driver.open
         connection.invalidate()
+
+
+def test_an_answer_that_cannot_be_taken_apart_leaves_no_transaction_open(opened: Callable[..., Any]) -> None:
+    db = opened()
+    append(db, "s", "r")
+
+    def read(connection: sa.Connection) -> None:
+        driver: Any = connection.connection.driver_connection
+        driver.decoders = {FIELD_TYPE.LONGLONG: fail}
+        _executed(connection, f"SELECT version FROM {db.names.sessions} FOR UPDATE", (), has_rows=True)
+
+    with pytest.raises(ZeroDivisionError):
+        transaction(db, read)
+    assert still_open(db) == []
+    assert run_ids(db, "s") == ["r"]
 
 
 def test_certificates_are_not_read_for_each_connection(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
