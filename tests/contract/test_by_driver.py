@@ -44,11 +44,15 @@ def core_engine(db: Any) -> sa.Engine:
 
 
 def still_open(db: Any) -> list[Any]:
-    """The transactions that the server knows of."""
+    """The transactions that the server knows of in the test's own database."""
+    ask = (
+        "SELECT trx_state FROM information_schema.innodb_trx WHERE trx_mysql_thread_id IN "
+        "(SELECT id FROM information_schema.processlist WHERE db = DATABASE())"
+    )
 
     def found() -> list[Any]:
         with core_engine(db).connect() as connection:
-            return list(connection.exec_driver_sql("SELECT trx_state FROM information_schema.innodb_trx").scalars())
+            return list(connection.exec_driver_sql(ask).scalars())
 
     there: list[Any] = stores.run(found)
     return there
