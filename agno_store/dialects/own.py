@@ -115,7 +115,7 @@ def by_driver(
         try:
             yield connection
             if connection.invalidated or connection.connection is not driver:
-                raise InvalidRequestError("The connection was lost in the middle of a transaction; nothing was stored.")
+                raise InvalidRequestError("The connection was lost in a transaction; nothing was stored. Call again.")
             _commit(connection)
         except DBAPIError as error:
             discard(connection, error)
