@@ -23,6 +23,10 @@ RUN = (
 """The columns of a run besides its session and its place, which the database knows."""
 
 
+TOLD = ("key", "owner", "s_updated_at", "s_version")
+"""Of the values of ``adding`` those that ``inserting`` tells by what it has done."""
+
+
 class Counted(FunctionElement[int]):
     """A counter and one; a dialect may say it so that the answer tells what the counter was."""
 
@@ -69,6 +73,17 @@ class Quick:
         """The same, and the run with it, where one statement can write two tables."""
         return self._once(("whole", columns, owned, as_read), lambda: self._whole(columns, owned, as_read))
 
+    def inserting(self, *, owned: bool, as_read: bool) -> Any:
+        """Insert the run that ``adding`` has counted before it in the same transaction, if it has.
+
+        That is told by what it has left in the session, its time of a microsecond above all. ROW_COUNT() would not do:
+        MariaDB forgets it where a client is gone, and carries on.
+        """
+        return self._once(("inserting", owned, as_read), lambda: self._inserting(owned, as_read))
+
+    def _run(self) -> dict[str, Any]:
+        return {name: sa.bindparam(f"r_{name}", type_=self._sql.runs.c[name].type) for name in RUN}
+
     def _once(self, key: tuple[Any, ...], build: Any) -> Any:
         if key not in self._built:
             self._built[key] = build()
@@ -84,25 +99,36 @@ class Quick:
     def _as_read(self, owned: bool) -> list[ColumnElement[bool]]:
         s = self._sql.sessions.c
         read = [s.version == sa.bindparam("was"), s.created_at == sa.bindparam("made")]
-        owner = s.user_id == sa.bindparam("owner") if owned else s.user_id.is_(None)
-        return [*read, s.updated_at == sa.bindparam("touched"), owner]
+        return [*read, s.updated_at == sa.bindparam("touched"), self._owner(owned, as_read=True)]
+
+    def _owner(self, owned: bool, as_read: bool) -> ColumnElement[bool]:
+        s = self._sql.sessions.c
+        if as_read:
+            return s.user_id == sa.bindparam("owner") if owned else s.user_id.is_(None)
+        fits = s.user_id == sa.bindparam("owner") if owned else s.user_id != owners.GONE
+        return sa.or_(s.user_id.is_(None), fits)
 
     def _adding(self, columns: tuple[str, ...], owned: bool, as_read: bool) -> sa.Update:
         s, r = self._sql.sessions.c, self._sql.runs.c
-        conditions = self._as_read(owned) if as_read else []
-        if not as_read:
-            fits = s.user_id == sa.bindparam("owner") if owned else s.user_id != owners.GONE
-            conditions.append(sa.or_(s.user_id.is_(None), fits))
+        conditions = self._as_read(owned) if as_read else [self._owner(owned, as_read)]
         # Its session twice, as in ``Statements.lock_session_for_run``.
         of_session = sa.and_(r.session_id == s.session_id, r.session_id == sa.bindparam("key"))
         this = sa.select(r.run_id).where(of_session, r.run_id == sa.bindparam("run_key")).correlate(self._sql.sessions)
         counted = self._update(columns).values(next_run_index=Counted(s.next_run_index))
         return counted.where(*conditions, ~this.exists())
 
+    def _inserting(self, owned: bool, as_read: bool) -> Any:
+        s, run = self._sql.sessions.c, self._run()
+        conditions = [s.session_id == sa.bindparam("key"), s.updated_at == sa.bindparam("s_updated_at")]
+        conditions += [s.version == sa.bindparam("s_version")] if as_read else []
+        conditions += [s.next_run_index > sa.literal_column("0"), self._owner(owned, as_read)]
+        rows = sa.select(s.session_id, self._place, *run.values()).where(*conditions)
+        return sa.insert(self._sql.runs).from_select(["session_id", "run_index", *RUN], rows)
+
     def _whole(self, columns: tuple[str, ...], owned: bool, as_read: bool) -> Any:
         s, r = self._sql.sessions.c, self._sql.runs
         found = self._adding(columns, owned, as_read).returning(s.session_id, self._place).cte("found")
-        run: dict[str, Any] = {name: sa.bindparam(f"r_{name}", type_=r.c[name].type) for name in RUN}
+        run = self._run()
         run["run_data"] = sa.cast(run["run_data"], r.c.run_data.type)  # a text that is selected is none of JSON
         rows = sa.select(found.c.session_id, found.c.run_index, *run.values())
         return sa.insert(r).from_select(["session_id", "run_index", *RUN], rows).returning(r.c.run_index)

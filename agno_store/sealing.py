@@ -42,13 +42,20 @@ class Sealing(Sending):
 
     def send(self, c: Connection, statement: Statement, values: Mapping[str, Any]) -> Answer:
         """Execute a statement; raises PayloadTooLarge where what is sealed is more than the database takes."""
-        sealed = self.sealed(values)
-        if sealed is not values:
-            dialects.of(c.engine).refuse_too_large(c, sealed)
-        answer = self._inner.send(c, statement, sealed)
+        answer = self._inner.send(c, statement, self._fitting(c, values))
         for row in answer.rows:
             self.open(row)
         return answer
+
+    def together(self, c: Connection, *asked: tuple[Statement, Mapping[str, Any]]) -> list[Answer]:
+        """Execute statements as one transaction; raises PayloadTooLarge, too."""
+        return self._inner.together(c, *((statement, self._fitting(c, values)) for statement, values in asked))
+
+    def _fitting(self, c: Connection, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        sealed = self.sealed(values)
+        if sealed is not values:
+            dialects.of(c.engine).refuse_too_large(c, sealed)
+        return sealed
 
     def named(self, c: Connection, statement: Statement, values: Mapping[str, Any]) -> Iterator[Row]:
         """Give the rows that a statement brings."""

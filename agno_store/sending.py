@@ -10,7 +10,7 @@ counts. What the driver raises becomes SQLAlchemy's, as always.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, CursorResult
@@ -19,6 +19,7 @@ from sqlalchemy.sql.dml import UpdateBase
 from sqlalchemy.types import TypeEngine
 
 from agno_store import escapes, types
+from agno_store.errors import OutcomeUnknown
 
 Row = dict[str, Any]
 Statement = sa.Select[Any] | UpdateBase
@@ -26,6 +27,12 @@ Process = Callable[[Any], Any]
 
 AT_ONCE = "agno_store sends at once"
 """In a connection's ``info``: what sends a text as ``_executed`` does, and better than a cursor would."""
+
+TOGETHER = "agno_store sends together"
+"""The same: what sends several texts as one, and returns of each how many rows it has found, and the last id."""
+
+BEGIN, COMMIT = "START TRANSACTION", "COMMIT"
+"""Around statements that are sent together."""
 
 MOST = 1000
 """Texts that are kept. A store has about fifty; more come of sets of columns that are changed together."""
@@ -50,16 +57,42 @@ class Sending:
 
     def __init__(self) -> None:
         self._known: dict[tuple[Statement, Dialect, tuple[str, ...]], _Text] = {}
+        self._joined: dict[tuple[_Text, ...], str] = {}
 
     def send(self, c: Connection, statement: Statement, values: Mapping[str, Any]) -> Answer:
         """Execute a statement with these values, the columns of an INSERT or UPDATE among them."""
+        return self._text(c, statement, values).send(c, values)
+
+    def together(self, c: Connection, *asked: tuple[Statement, Mapping[str, Any]]) -> list[Answer]:
+        """Execute statements without rows as one transaction, in one go, over a connection that ``takes_together``.
+
+        Raises OutcomeUnknown where they are not all answered.
+        """
+        texts = tuple([self._text(c, statement, values) for statement, values in asked])
+        whole = self._joined.get(texts)
+        if whole is None:
+            if len(self._joined) >= MOST:
+                self._joined.clear()
+            whole = self._joined[texts] = _joined(texts)
+        sent = [text.sent(values) for text, (_, values) in zip(texts, asked, strict=True)]
+        named = isinstance(sent[0], dict)
+        values = {name: value for each in sent for name, value in each.items()} if named else sum(sent, ())
+        answers = _handed(c, c.info[TOGETHER], whole, values)
+        if len(answers) != len(asked) + 2:
+            raise OutcomeUnknown(
+                f"{len(answers)} of {len(asked) + 2} statements that were sent together were answered, so nobody knows "
+                "whether they are stored. Is there a proxy in between that takes one at a time?"
+            )
+        return [Answer([], count, last_id) for count, last_id in answers[1:-1]]
+
+    def _text(self, c: Connection, statement: Statement, values: Mapping[str, Any]) -> _Text:
         key = statement, c.dialect, tuple(values)
         text = self._known.get(key)
         if text is None:
             if len(self._known) >= MOST:
                 self._known.clear()
             text = self._known[key] = _Text(statement, c.dialect, key[2])
-        return text.send(c, values)
+        return text
 
     def named(self, c: Connection, statement: Statement, values: Mapping[str, Any]) -> Iterator[Row]:
         """Give the rows that a statement of listings brings, in which a list of values may be any long."""
@@ -88,9 +121,9 @@ class _Text:
         self._statement = statement
         compiled: Any = statement.compile(dialect=dialect, column_keys=list(names))
         state = compiled.construct_expanded_state(dict.fromkeys(names))
-        self._text: str = state.statement
+        self.text: str = state.statement
         self._is_positional: bool = compiled.positional
-        self._takes = [
+        self.takes = [
             (name, *_taken(name, names, compiled, state, dialect))
             for name in (state.parameters if state.positiontup is None else state.positiontup)
         ]
@@ -107,16 +140,18 @@ class _Text:
     def send(self, c: Connection, values: Mapping[str, Any]) -> Answer:
         if _is_not_all(c):
             return self._as_usual(c, values)
+        rows, count, last_id = _executed(c, self.text, self.sent(values), self._has_rows)
+        return Answer(self._read(rows), count, last_id)
+
+    def sent(self, values: Mapping[str, Any]) -> Any:
+        """Return values as the driver gets them: a tuple, or a dictionary."""
         found: list[Any] = []
-        for name, is_given, constant, process in self._takes:
+        for name, is_given, constant, process in self.takes:
             value = values[name] if is_given else constant
             found.append(process(value) if process is not None and value is not None else value)
         if self._is_positional:
-            sent: Any = tuple(found)
-        else:
-            sent = {take[0]: value for take, value in zip(self._takes, found, strict=True)}
-        rows, count, last_id = _executed(c, self._text, sent, self._has_rows)
-        return Answer(self._read(rows), count, last_id)
+            return tuple(found)
+        return {take[0]: value for take, value in zip(self.takes, found, strict=True)}
 
     def _as_usual(self, c: Connection, values: Mapping[str, Any]) -> Answer:
         result = c.execute(self._statement, values)
@@ -134,6 +169,14 @@ class _Text:
                 if value is not None and not (only_escaped and escapes.ESCAPE not in value):
                     row[name] = process(value)
         return named
+
+
+def _joined(texts: Iterable[_Text]) -> str:
+    constants: dict[str, Any] = {}
+    for name, is_given, constant, _ in (take for text in texts for take in text.takes):
+        if constants.setdefault(name, is_given or constant) != (is_given or constant):
+            raise ValueError(f"{name} is one thing in one of these statements and another in the other")
+    return ";".join([BEGIN, *(text.text for text in texts), COMMIT])
 
 
 def _taken(
@@ -184,23 +227,35 @@ def _executed(c: Connection, text: str, values: Any, has_rows: bool) -> tuple[Se
         return found, result.rowcount, result.lastrowid if gives_id else None
     driver, cursor = c.connection, None
     at_once = driver.info.get(AT_ONCE)
+    if at_once is not None:
+        return _handed(c, at_once, text, values, has_rows)  # type: ignore[no-any-return]
     try:
-        if at_once is not None:
-            return at_once(text, values, has_rows)  # type: ignore[no-any-return]
         cursor = driver.cursor()  # fails where a connection is known to be closed
         cursor.execute(text, values)
         found = cursor.fetchall() if has_rows else ()
         answer = found, cursor.rowcount, cursor.lastrowid if gives_id else None
-    except BaseException as error:
-        if isinstance(error, Exception) and not isinstance(error, c.dialect.loaded_dbapi.Error):
-            if cursor is not None:
-                cursor.close()
-            raise
-        # What a connection does with its driver's error, and with an interrupt in the middle of a statement, which
-        # leaves nothing to be used: only SQLAlchemy's own method does all of it.
-        c._handle_dbapi_exception(error, text, values, cursor, None)
+    except BaseException as error:  # noqa: BLE001 - it is raised
+        _raise(c, error, text, values, cursor)
     cursor.close()
     return answer
+
+
+def _handed(c: Connection, send: Callable[..., Any], text: str, values: Any, *rest: Any) -> Any:
+    """Have a text sent by a way of a driver's own."""
+    try:
+        return send(text, values, *rest)
+    except BaseException as error:  # noqa: BLE001 - it is raised
+        _raise(c, error, text, values, None)
+
+
+def _raise(c: Connection, error: BaseException, text: str, values: Any, cursor: Any) -> NoReturn:
+    if isinstance(error, Exception) and not isinstance(error, c.dialect.loaded_dbapi.Error):
+        if cursor is not None:
+            cursor.close()
+        raise error
+    # What a connection does with its driver's error, and with an interrupt in the middle of a statement, which
+    # leaves nothing to be used: only SQLAlchemy's own method does all of it.
+    c._handle_dbapi_exception(error, text, values, cursor, None)
 
 
 def _is_not_all(c: Connection) -> bool:
@@ -208,6 +263,16 @@ def _is_not_all(c: Connection) -> bool:
     if "schema_translate_map" in c.get_execution_options():
         return True
     return (c._has_events or c.engine._has_events) and bool(c.dispatch.before_execute or c.dispatch.after_execute)
+
+
+def takes_together(c: Connection) -> bool:
+    """Whether each statement of a connection is committed by itself, unless they are sent together."""
+    return TOGETHER in c.info
+
+
+def has_listeners(engine: Any) -> bool:
+    """Whether somebody listens to an engine's statements, or has them logged."""
+    return bool(engine._has_events or engine.dialect._has_events or engine._should_log_info())
 
 
 def _is_watched(c: Connection) -> bool:

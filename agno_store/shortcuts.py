@@ -14,10 +14,10 @@ from sqlalchemy.engine import Connection
 
 from agno_store import apart, dialects, rows
 from agno_store.clock import now
-from agno_store.quick import RUN, Quick
+from agno_store.quick import RUN, TOLD, Quick
 from agno_store.records import Receipt
 from agno_store.saving import SessionSave
-from agno_store.sending import Answer, Row, Sending
+from agno_store.sending import Answer, Row, Sending, takes_together
 from agno_store.statements import Statements
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class Shortcuts:
     def __init__(self, sql: Statements, sending: Sending) -> None:
         self._insert_run = sql.insert_run
         self._quick = Quick(sql)
-        self._ask = sending.send
+        self._ask, self._together = sending.send, sending.together
         self._seen: dict[tuple[str, str | None], None] = {}
         self.note: Callable[..., None] | None = None
         """What is to be told of a run that was inserted, here or with a look, or was there."""
@@ -75,7 +75,8 @@ class Shortcuts:
         return _changed(read, changes) if self._ask(c, statement, _conditions(read) | _set(changes)).matched else None
 
     def _add_run(self, c: Connection, run: Mapping[str, Any]) -> Receipt | None:
-        values = {"key": run["session_id"], "s_updated_at": run["updated_at"]}
+        moment = now() if takes_together(c) else run["updated_at"]  # that of this attempt, by which it is told
+        values = {"key": run["session_id"], "s_updated_at": moment}
         if run["user_id"] is not None:
             values["owner"] = run["user_id"]
         place = self._placed(c, run, ("updated_at",), values, as_read=False)
@@ -93,33 +94,56 @@ class Shortcuts:
         self, c: Connection, run: Mapping[str, Any], columns: tuple[str, ...], values: dict[str, Any], *, as_read: bool
     ) -> int | None:
         """Give a run its place and insert it; return that, or None where the session is not as it has to be."""
-        dialect, has = dialects.of(c.engine), {"owned": "owner" in values, "as_read": as_read}
+        dialect, quick = dialects.of(c.engine), self._quick
         values["run_key"] = run["run_id"]
         dialect.refuse_too_large(c, run)
         if dialect.writes_two_tables:
-            values |= {f"r_{name}": run[name] for name in RUN}
-            row = self._ask(c, self._quick.adding_whole(columns, **has), values).first
-            place = None if row is None else row["run_index"]
+            adding, way = quick.adding_whole, self._at_once
+        elif takes_together(c):
+            adding, way = quick.adding, partial(self._both, as_read)
         elif c.dialect.update_returning:
-            row = self._ask(c, self._quick.adding_returned(columns, **has), values).first
-            place = None if row is None else row["run_index"]
+            adding, way = quick.adding_returned, self._by_row
         elif dialect.tells_count(c):
-            answer = self._ask(c, self._quick.adding(columns, **has), values)
-            place = self._counted(c, answer) if answer.matched else None
+            adding, way = quick.adding, self._by_count
         else:
             return None
+        place = way(c, adding(columns, owned="owner" in values, as_read=as_read), values, run)
         if place is None:
             return None
-        if not dialect.writes_two_tables:
-            self._ask(c, self._insert_run, {**run, "run_index": place})
         self.saw(run["session_id"], run["run_id"])
         if self.note is not None:
             self.note(run, int(place))
         return int(place)
 
-    def _counted(self, c: Connection, answer: Answer) -> Any:
-        if answer.last_id:
-            return answer.last_id - 1
+    def _at_once(self, c: Connection, adding: Any, values: dict[str, Any], run: Mapping[str, Any]) -> Any:
+        row = self._ask(c, adding, values | _run(run)).first
+        return None if row is None else row["run_index"]
+
+    def _both(self, as_read: bool, c: Connection, adding: Any, values: dict[str, Any], run: Mapping[str, Any]) -> Any:
+        if not dialects.of(c.engine).takes(c, {**values, **run}):
+            return None
+        inserting = self._quick.inserting(owned="owner" in values, as_read=as_read)
+        told = {name: values[name] for name in TOLD if name in values}
+        counted, inserted = self._together(c, (adding, values), (inserting, told | _run(run)))
+        return self._count(c, counted) if inserted.matched else None
+
+    def _by_row(self, c: Connection, adding: Any, values: dict[str, Any], run: Mapping[str, Any]) -> Any:
+        row = self._ask(c, adding, values).first
+        return None if row is None else self._inserted(c, run, row["run_index"])
+
+    def _by_count(self, c: Connection, adding: Any, values: dict[str, Any], run: Mapping[str, Any]) -> Any:
+        place = self._count(c, self._ask(c, adding, values))
+        return None if place is None else self._inserted(c, run, place)
+
+    def _inserted(self, c: Connection, run: Mapping[str, Any], place: int) -> int:
+        self._ask(c, self._insert_run, {**run, "run_index": place})
+        return place
+
+    def _count(self, c: Connection, counted: Answer) -> Any:
+        if not counted.matched:
+            return None
+        if counted.last_id:
+            return counted.last_id - 1
         # A trigger that writes to a table with AUTO_INCREMENT takes it out of the answer.
         return self._ask(c, self._quick.counted, {}).rows[0]["run_index"]
 
@@ -137,6 +161,10 @@ def _changed(read: Mapping[str, Any], changes: Mapping[str, Any]) -> Row:
 
 def _set(changes: Mapping[str, Any]) -> dict[str, Any]:
     return {f"s_{name}": value for name, value in changes.items()}
+
+
+def _run(run: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"r_{name}": run[name] for name in RUN}
 
 
 def _conditions(read: Mapping[str, Any]) -> dict[str, Any]:

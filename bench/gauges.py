@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import struct
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from sqlalchemy import event
 from bench.places import Place
 
 BORDERS = re.compile(r"\s*(BEGIN( IMMEDIATE)?|START TRANSACTION|COMMIT|ROLLBACK)[\s;]*", re.I)
+COUNTING = ("mysql", "mariadb")
+KINDS = ("select", "insert", "insert_select", "replace", "update", "delete")
+EXECUTED = f"SHOW GLOBAL STATUS WHERE Variable_name IN {tuple(f'Com_{kind}' for kind in KINDS)}"
 _BYTES_RECEIVED, _SEGMENTS_WITH_DATA = (128, "Q"), (156, "I")  # in Linux' struct tcp_info
 
 
@@ -35,7 +39,10 @@ class Cost:
 
 
 class Sent:
-    """The statements of an engine, or of whoever calls ``note``; borders of transactions do not count."""
+    """The statements of an engine, or of whoever calls ``note``; borders of transactions do not count.
+
+    MySQL and MariaDB count them themselves: who listens to a store there has it send one at a time.
+    """
 
     def __init__(self) -> None:
         self.count = 0
@@ -55,14 +62,15 @@ class Sent:
         def before(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
             self.note(statement)
 
-        def handed_out(driver: Any, *_: Any) -> None:
+        def given_back(driver: Any, *_: Any) -> None:
             own = getattr(driver, "driver_connection", driver)
             self.connections.add(own)
             if isinstance(own, sqlite3.Connection):
                 keep_log(own)
 
-        event.listen(engine, "before_cursor_execute", before)
-        event.listen(engine, "checkout", handed_out)
+        if engine.dialect.name not in COUNTING:
+            event.listen(engine, "before_cursor_execute", before)
+        event.listen(engine, "checkin", given_back)
 
 
 def counted(place: Place, sent: Sent, turn: Callable[[int], object], numbers: range) -> Cost:
@@ -71,14 +79,27 @@ def counted(place: Place, sent: Sent, turn: Callable[[int], object], numbers: ra
         with place.beside().connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     turn(numbers[0])  # the connection is there now
-    start = sent.count, *_traffic(place, sent), written(place)
+    log = written(place)  # which asks SQLAlchemy's questions of a new connection, and they would count
+    start = _statements(place, sent), *_traffic(place, sent), log
     for number in numbers[1:]:
         turn(number)
-    end = sent.count, *_traffic(place, sent), written(place)
+    end = _statements(place, sent), *_traffic(place, sent), written(place)
     each: list[float | None] = []
     for before, after in zip(start, end, strict=True):
         each.append(None if before is None or after is None else (after - before) / (len(numbers) - 1))
     return Cost(*each)
+
+
+def _statements(place: Place, sent: Sent) -> int:
+    if place.backend not in COUNTING:
+        return sent.count
+    import pymysql
+
+    parts = place.parts
+    there = pymysql.connect(host=parts.host, port=parts.port or 3306, user=parts.username, database=parts.database)
+    with closing(there), there.cursor() as cursor:
+        cursor.execute(EXECUTED)
+        return sum(int(number) for _, number in cursor.fetchall())
 
 
 def _traffic(place: Place, sent: Sent) -> tuple[int | None, int | None]:

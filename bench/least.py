@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from agno_store import dialects, engines
 from agno_store.quick import RUN, Quick
-from agno_store.sending import say
+from agno_store.sending import say, takes_together
 from bench.places import Place
 from bench.stores import AsyncStore, Store
 
@@ -27,8 +28,7 @@ COMMIT_EACH: dict[str, Any] = {
     "sqlite": lambda driver, _record: setattr(driver, "isolation_level", None),
     "postgresql": lambda driver, _record: setattr(driver, "autocommit", True),
 }
-"""How a connection is told to begin no transaction by itself, as the raw driver's does not; PyMySQL's pool would not
-know whether one is open after rows, and have each read rolled back."""
+"""How a connection is told to begin no transaction by itself, as the raw driver's does not."""
 
 
 class Hand:
@@ -40,17 +40,16 @@ class Hand:
         name = self.engine.dialect.name
         if name in COMMIT_EACH:
             event.listen(self.engine, "connect", COMMIT_EACH[name])
-        self._sql, self._ask, quick = store.sql, store.ask, Quick(store.sql)
-        self._begins_by_itself = name not in COMMIT_EACH
+        self._sql, self._ask, self._together, quick = store.sql, store.ask, store.sending.together, Quick(store.sql)
+        self._connect = self.engine.connect if name in COMMIT_EACH else partial(dialect.by_statement, self.engine)
         self._at_once = dialect.writes_two_tables
         adding = quick.adding_returned if self.engine.dialect.update_returning else quick.adding
         self._add = (quick.adding_whole if self._at_once else adding)(CHANGED, owned=True, as_read=True)
+        self._insert = quick.inserting(owned=True, as_read=True)
 
     def turn(self, session_id: str, number: int, done: Mapping[str, Any]) -> None:
-        with self.engine.connect() as c:
+        with self._connect() as c:
             row = self._ask(c, self._sql.session_with_marks, {"session_id": session_id}).first
-            if self._begins_by_itself:
-                c.connection.commit()
         data = json.loads(row["session_data"])
         data["session_state"]["turns"] = number + 1
         moment = time.time_ns() // 1000
@@ -62,19 +61,25 @@ class Hand:
             "s_session_data": json.dumps(data, ensure_ascii=False), "s_version": row["version"] + 1,
             "s_updated_at": moment,
         }  # fmt: skip
-        with self.engine.connect() as c:
+        with self._connect() as c:
             if self._at_once:
                 assert self._ask(c, self._add, values | {f"r_{name}": run[name] for name in RUN}).first
-                return
-            if not self._begins_by_itself:
-                say(c, "BEGIN IMMEDIATE")  # SQLite's: PostgreSQL has it all in one statement
-            answer = self._ask(c, self._add, values)
-            place = answer.first["run_index"] if answer.first else answer.last_id - 1
-            self._ask(c, self._sql.insert_run, {"session_id": session_id, "run_index": place, **run})
-            if self._begins_by_itself:
-                c.connection.commit()
+            elif takes_together(c):
+                inserted = {"key": session_id, "owner": row["user_id"], **{f"r_{name}": run[name] for name in RUN}}
+                inserted |= {name: values[name] for name in ("s_updated_at", "s_version")}
+                assert self._together(c, (self._add, values), (self._insert, inserted))[1].matched
             else:
-                say(c, "COMMIT")
+                self._in_turn(c, session_id, values, run)
+
+    def _in_turn(self, c: sa.Connection, session_id: str, values: dict[str, Any], run: dict[str, Any]) -> None:
+        is_begun = c.dialect.name not in COMMIT_EACH  # by the way that connections are had there
+        if not is_begun:
+            say(c, "BEGIN IMMEDIATE")
+        answer = self._ask(c, self._add, values)
+        place = answer.first["run_index"] if answer.first else answer.last_id - 1
+        self._ask(c, self._sql.insert_run, {"session_id": session_id, "run_index": place, **run})
+        if not is_begun:
+            say(c, "COMMIT")
 
 
 class Least(Store):

@@ -1,16 +1,19 @@
-"""Connections of psycopg on which each statement is committed by itself: no BEGIN and COMMIT on their way of their own.
+"""Connections on which each statement is committed by itself: no BEGIN and COMMIT on their way of their own.
 
-One that is given back stays so, since to switch takes psycopg as long as to prepare a statement. Whoever asks the pool
-for a connection otherwise gets one with transactions, as SQLAlchemy's dialect has them.
+One that is given back stays so, since to switch takes long: psycopg as long as to prepare a statement, and others a
+way to the server. Whoever asks the pool for a connection otherwise gets one with transactions, as SQLAlchemy's dialect
+has them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.engine import Connection
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import Pool
 
 from agno_store.dialects.connected import Connected
@@ -23,20 +26,31 @@ OURS = 2
 """Who is asked when a connection is handed out, if nobody but us: ``own.watch_idle``, and this."""
 
 
-def keep(pool: Pool) -> None:
+Switch = Callable[[Any, Any, bool], None]
+"""Has a driver's connection, whose record of the pool comes with it, commit each statement, or not."""
+
+
+def keep(pool: Pool, switch: Switch) -> None:
     """Have the connections of a pool of ours stay as they are, and handed out as they are asked for."""
     event.listen(pool, "connect", _as_made)
-    event.listen(pool, "checkout", _as_asked)
+    event.listen(pool, "checkout", partial(_as_asked, switch))
+
+
+def is_possible(engine: Engine) -> bool:
+    """Whether nobody else is asked as a connection of an engine of ours is handed out, and might begin something."""
+    heard: Any = engine
+    return len(heard.pool.dispatch.checkout) == OURS and not heard.dispatch.engine_connect
 
 
 def _as_made(_driver: object, _record: object) -> None:
     _is_asked_alone()  # whoever listens to that may ask for a connection himself
 
 
-def _as_asked(driver: Any, record: Any, _proxy: object) -> None:
+def _as_asked(switch: Switch, driver: Any, record: Any, _proxy: object) -> None:
     alone = _is_asked_alone()
     if alone is not record.info.get(_IS_ALONE, False):
-        driver.autocommit = record.info[_IS_ALONE] = alone
+        switch(driver, record, alone)
+        record.info[_IS_ALONE] = alone
 
 
 def _is_asked_alone() -> bool:
@@ -54,8 +68,7 @@ class Alone(Connected):
     __slots__ = ("is_asking",)
 
     def __enter__(self) -> Connection:
-        heard: Any = self._engine
-        self.is_asking = len(heard.pool.dispatch.checkout) == OURS and not heard.dispatch.engine_connect
+        self.is_asking = is_possible(self._engine)
         before = _asking.set(self)
         try:
             return super().__enter__()

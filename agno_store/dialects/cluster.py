@@ -32,15 +32,16 @@ LEASE = 10.0
 TOUCH = 2.0
 """Seconds between two touches."""
 
-_IS_CLUSTER = sa.text(
+IS_CLUSTER = (
     "SHOW GLOBAL VARIABLES WHERE (Variable_name = 'wsrep_on' AND Value = 'ON') "
     "OR (Variable_name = 'group_replication_group_name' AND Value <> '')"
 )
+"""Brings a row where other nodes may be written to at the same time."""
 
 
 def is_cluster(connection: Connection) -> bool:
     """Whether other nodes may be written to at the same time."""
-    return connection.execute(_IS_CLUSTER).first() is not None
+    return connection.execute(sa.text(IS_CLUSTER)).first() is not None
 
 
 @contextmanager

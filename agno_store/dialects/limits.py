@@ -33,7 +33,7 @@ class Limit(NamedTuple):
 
     def refuse(self, texts: Mapping[str, str]) -> None:
         """Raise PayloadTooLarge where the texts of one statement are over the limit."""
-        if sum(map(len, texts.values())) * _WIDEST + OVERHEAD <= self.size:
+        if self.is_far(sum(map(len, texts.values()))):
             return
         sizes = {name: self._bytes(text) for name, text in texts.items()}
         size = sum(sizes.values()) + OVERHEAD
@@ -48,6 +48,10 @@ class Limit(NamedTuple):
             size=size,
             limit=self.size,
         )
+
+    def is_far(self, length: int) -> bool:
+        """Whether so many characters are not over the limit, whatever they are."""
+        return length * _WIDEST + OVERHEAD <= self.size
 
     def _bytes(self, text: str) -> int:
         size = len(text.encode("utf-8", "surrogatepass"))

@@ -15,9 +15,10 @@ from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 
-from agno_store.dialects import asyncmy_driver, at_once
+from agno_store.dialects import alone, asyncmy_driver, at_once, beginning, together
 from agno_store.dialects.base import POOL, Dialect, Scope, transactional
 from agno_store.dialects.cluster import Lease, causal, is_cluster
+from agno_store.dialects.connected import Connected
 from agno_store.dialects.limits import Limit
 from agno_store.dialects.own import by_driver, is_own, roll_back_what_is_open, watch_idle
 from agno_store.dialects.waiting import attempts
@@ -25,6 +26,7 @@ from agno_store.errors import ConfigurationError, UpgradeLocked
 from agno_store.listings import Behind
 from agno_store.names import Names
 from agno_store.quick import Counted
+from agno_store.sending import has_listeners
 
 if TYPE_CHECKING:
     from agno_store.dialects.locks import Change
@@ -50,9 +52,6 @@ FULL = frozenset({3, 1021, 1114})
 READ_ONLY = frozenset({1290, 1792, 1836})
 """--read-only and --super-read-only, a transaction that only reads, a read-only mode."""
 
-
-IN_TRANSACTION = 1
-"""SERVER_STATUS_IN_TRANS: https://dev.mysql.com/doc/dev/mysql-server/latest/mysql__com_8h.html"""
 
 CONNECTION_ERROR = 2003
 """https://dev.mysql.com/doc/mysql-errors/8.4/en/client-error-reference.html"""
@@ -123,13 +122,26 @@ class MySQL(Dialect):
 
     def prepare(self, engine: Engine) -> None:
         watch_idle(engine.pool, engine.dialect)
-        roll_back_what_is_open(engine.pool, _is_open)
+        roll_back_what_is_open(engine.pool, together.is_open)
         at_once.send(engine)
+        # asyncmy's prepared statements are single ones.
+        if engine.dialect.driver in together.DRIVERS and "stmt_cache_size" not in engine.url.query:
+            alone.keep(engine.pool, partial(together.switch, engine.dialect))
+
+    def commits_alone(self, engine: Engine) -> bool:
+        # Who listens to statements is to hear of each.
+        return is_own(engine) and alone.is_possible(engine) and not has_listeners(engine)
+
+    def by_statement(self, engine: Engine) -> AbstractContextManager[Connection]:
+        return by_driver(alone.Alone(engine), beginning.together, self._discard_if_useless)
 
     def transaction(self, engine: Engine, *, writes: bool) -> AbstractContextManager[Connection]:
-        if is_own(engine):
-            return by_driver(engine, self._discard_if_useless, writes=writes)
-        return super().transaction(engine, writes=writes)
+        if not is_own(engine):
+            return super().transaction(engine, writes=writes)
+        is_alone = self.commits_alone(engine)
+        connected = alone.Alone(engine) if is_alone else Connected(engine)
+        writing = beginning.begun if is_alone else beginning.transactional
+        return by_driver(connected, writing if writes else beginning.reading, self._discard_if_useless)
 
     def abandon(self, driver: Any) -> None:
         with suppress(RuntimeError):  # its event loop is closed, and the socket goes with the connection
@@ -321,14 +333,6 @@ def _counted(element: Counted, compiler: Any, **kw: Any) -> str:
 
 
 MYSQL = MySQL()
-
-
-def _is_open(driver: Any) -> bool:
-    """Whether a transaction is open, by the last answer of the server; or perhaps, of a driver that does not tell."""
-    status, last = getattr(driver, "server_status", None), getattr(driver, "_result", None)
-    if not isinstance(status, int) or (last is not None and not last.server_status):
-        return True  # PyMySQL and aiomysql take it from no answer with rows
-    return bool(status & IN_TRANSACTION)
 
 
 def _code(error: DBAPIError) -> Any:

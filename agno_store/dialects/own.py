@@ -17,7 +17,6 @@ from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
 from sqlalchemy.pool import Pool
 
-from agno_store.dialects.base import transactional
 from agno_store.dialects.connected import Connected
 
 MARK = "agno_store_own"
@@ -101,26 +100,27 @@ def roll_back_what_is_open(pool: Pool, is_open: Callable[[Any], bool]) -> None:
 
 @contextmanager
 def by_driver(
-    engine: Engine, discard: Callable[[Connection, DBAPIError], None], *, writes: bool
+    connected: Connected, begin: Callable[[Connection], bool], discard: Callable[[Connection, DBAPIError], None]
 ) -> Iterator[Connection]:
-    """Run a transaction that the driver begins by itself with the first statement, and ends.
+    """Run a transaction that is not SQLAlchemy's, and end it if ``begin`` says that there is one.
 
     SQLAlchemy has one of its own about statements that are sent through it, as all are where somebody listens. What
     is given back with a transaction open is rolled back by its pool. ``discard`` is told of a connection that failed.
     """
-    with Connected(engine) as connection:
-        if writes:
-            transactional(connection)
+    with connected as connection:
         driver: Any = connection.connection
         try:
+            has_begun = begin(connection)
             yield connection
-            if connection.invalidated or connection.connection is not driver:
-                raise InvalidRequestError("The connection was lost in a transaction; nothing was stored. Call again.")
-            _commit(connection)
-        except DBAPIError as error:
-            discard(connection, error)
-            raise
-        except Exception:
+            if has_begun:
+                if connection.invalidated or connection.connection is not driver:
+                    raise InvalidRequestError(
+                        "The connection was lost in a transaction; nothing was stored. Call again."
+                    )
+                _commit(connection)
+        except Exception as error:
+            if isinstance(error, DBAPIError):
+                discard(connection, error)
             _roll_back(connection)
             raise
 

@@ -117,7 +117,7 @@ class PostgreSQL(Dialect):
         at_once.send(engine)
         if is_own(engine) and not isinstance(engine.pool, NullPool):
             watch_idle(engine.pool, engine.dialect)
-            alone.keep(engine.pool)
+            alone.keep(engine.pool, _switch)
 
     def commits_alone(self, engine: Engine) -> bool:
         if not is_own(engine) or engine.dialect.driver not in ("psycopg", "psycopg_async"):
@@ -317,6 +317,10 @@ class PostgreSQL(Dialect):
 
 
 POSTGRESQL = PostgreSQL()
+
+
+def _switch(driver: Any, _record: object, alone: bool) -> None:
+    driver.autocommit = alone
 
 
 def _is_open(driver: Any) -> bool:

@@ -14,6 +14,9 @@ from pymysql.constants import SERVER_STATUS
 from pymysql.constants.CR import CR_SERVER_LOST
 from pymysql.converters import escape_string
 from pymysql.err import OperationalError
+from pymysql.protocol import EOFPacketWrapper
+
+from agno_store.dialects import together
 
 MOST = 100
 """Heads of answers that a connection remembers. A store has about thirty."""
@@ -29,20 +32,34 @@ class Connection(connections.Connection):  # type: ignore[type-arg,unused-ignore
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.heads: dict[bytes, tuple[Any, Any, Any]] = {}
+        self.tells_all = False
+        """Whether ``server_status`` is that of the last answer; of an error there is none."""
         super().__init__(*args, **kwargs)
+
+    def rollback(self) -> None:
+        """Roll back what may be open: SQLAlchemy says so behind each read, where the server has begun nothing."""
+        if together.is_open(self):
+            super().rollback()
 
     def _read_query_result(self, unbuffered: bool = False) -> Any:
         this: Any = self
         plain: Any = super()
+        this.tells_all = False
         if unbuffered:
             return plain._read_query_result(unbuffered=True)
         this._result = None
         result: Any = _Result(this)
         result.read()
         this._result = result
-        if result.server_status is not None:
-            this.server_status = result.server_status
+        this.server_status, this.tells_all = result.server_status, True
         return result.affected_rows
+
+    def _read_ok_packet(self) -> Any:
+        plain: Any = super()
+        self.tells_all = False
+        answer = plain._read_ok_packet()
+        self.tells_all = True
+        return answer
 
     def _escape_string(self, s: str) -> Any:
         this: Any = self
@@ -64,6 +81,13 @@ class _Result(connections.MySQLResult):
     """An answer whose columns are taken apart once: the packets that describe them are the same ones each time."""
 
     connection: Any
+
+    def _check_packet_is_eof(self, packet: Any) -> bool:
+        if not packet.is_eof_packet():
+            return False
+        end: Any = EOFPacketWrapper(packet)
+        self.warning_count, self.has_next, self.server_status = end.warning_count, end.has_next, end.server_status
+        return True
 
     def _get_descriptions(self) -> None:
         connection, count = self.connection, self.field_count

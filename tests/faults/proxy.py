@@ -36,10 +36,12 @@ class Proxy:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self.forwarded = 0
+        self.ways = 0
+        """How often a client has said something, which may be long, since it was answered."""
         self.cuts = 0
         self._last_byte: int | None = None
         self._word: tuple[bytes, bool] | None = None
-        self._frozen = self._refusing = False
+        self._frozen = self._refusing = self._is_asked = False
 
     def through(self, url: str) -> str:
         """Return a URL that leads to the same database, through the proxy."""
@@ -133,6 +135,8 @@ class Proxy:
     def _forward(self, source: socket.socket) -> None:
         try:
             piece = source.recv(PIECE)
+            self.ways += source in self._clients and not self._is_asked
+            self._is_asked = source in self._clients
             if not piece:
                 self._cut(source)
             elif source in self._clients and self._word and self._word[0] in piece:

@@ -1,0 +1,37 @@
+"""How transactions begin on MySQL and MariaDB. Each returns whether there is one to be ended."""
+
+from __future__ import annotations
+
+from sqlalchemy.engine import Connection
+
+from agno_store.dialects import base
+from agno_store.dialects.together import SEVERAL
+from agno_store.sending import TOGETHER, say
+
+
+def together(connection: Connection) -> bool:
+    """Leave it to the statement, or to those that are sent together; where none are taken together, begin."""
+    several = connection.info.get(SEVERAL)
+    if several is None:
+        return begun(connection)
+    connection.info[TOGETHER] = several
+    return reading(connection)
+
+
+def reading(connection: Connection) -> bool:
+    """Begin nothing; the driver does with the first statement, unless each is committed by itself."""
+    return not base.autocommits(connection)
+
+
+def begun(connection: Connection) -> bool:
+    """Begin, where the driver would not."""
+    connection.info.pop(TOGETHER, None)  # it would end this transaction
+    if base.autocommits(connection):
+        say(connection, "BEGIN")
+    return True
+
+
+def transactional(connection: Connection) -> bool:
+    """Have SQLAlchemy leave beginning to the driver, whatever a program has told it."""
+    base.transactional(connection)
+    return True

@@ -1,0 +1,241 @@
+"""A transaction that goes to MySQL and MariaDB in one packet: as whole as one that takes several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+
+from agno_store import AgnoStoreError, DatabaseError
+from agno_store.dialects import together
+from agno_store.dialects.limits import Limit
+from agno_store.dialects.mysql import MySQL
+from agno_store.errors import OutcomeUnknown
+from tests.contract import stores
+from tests.contract.database import statements
+from tests.contract.samples import append, positions, run, run_ids, session
+from tests.contract.test_by_driver import core_engine, still_open
+from tests.faults.proxy import Proxy
+
+pytestmark = [pytest.mark.backends("mysql"), pytest.mark.own_pool]
+
+
+@pytest.fixture
+def proxy(fresh_url: str) -> Iterator[Proxy]:
+    with Proxy(fresh_url) as between:
+        yield between
+
+
+@pytest.fixture
+def there(fresh_url: str, proxy: Proxy) -> Iterator[Any]:
+    """A store with a session of one run, through the proxy, used before."""
+    through = make_url(fresh_url).set(host="127.0.0.1", port=proxy.port)
+    db = stores.open_db(through.render_as_string(hide_password=False))
+    append(db, "s", "first")
+    used(db)
+    yield db
+    db.close()
+
+
+def used(db: Any) -> None:
+    """Have a connection be as it stays from its second use on, and the last runs be known."""
+    for _ in range(3):
+        db.get_session("s", runs_limit=5)
+
+
+def turn(db: Any, run_id: str) -> None:
+    """Read a session, and store it with a run."""
+    found = db.get_session("s", runs_limit=5)
+    db.upsert_session(replace(found, metadata={"last": run_id}), run=run(run_id))
+
+
+def ways(db: Any, proxy: Proxy, call: Callable[[], object]) -> int:
+    """How often a call goes to the server."""
+    before = proxy.ways
+    stores.run(call)
+    return proxy.ways - before
+
+
+CALLS: dict[str, tuple[int, Callable[[Any], object]]] = {
+    "a turn": (2, lambda db: turn(db, "second")),
+    "a session is read": (1, lambda db: db.get_session("s", runs_limit=5)),
+    "none is there": (1, lambda db: db.get_session("nothing")),
+    "a run is read": (1, lambda db: db.get_run("first", session_id="s")),
+    "a run is added": (1, lambda db: db.upsert_run(run("second"), "s")),
+    "a session is saved": (
+        2,
+        lambda db: db.upsert_session(replace(db.get_session("s", runs_limit=5), metadata={"a": 1})),
+    ),
+    "a run is changed": (5, lambda db: db.upsert_run(run("first", content="other"), "s")),
+}
+
+
+@pytest.mark.parametrize(("most", "call"), CALLS.values(), ids=CALLS.keys())
+def test_a_call_goes_to_the_server_as_seldom_as_it_can(
+    there: Any, proxy: Proxy, most: int, call: Callable[[Any], object]
+) -> None:
+    assert ways(there, proxy, lambda: call(there)) == most
+
+
+def test_a_list_of_sessions_takes_one_way(there: Any, proxy: Proxy) -> None:
+    assert ways(there, proxy, lambda: there.get_sessions(include_runs=False, limit=5)) == 1
+
+
+def trigger(db: Any, text: str) -> None:
+    def make() -> None:
+        with db.db_engine.begin() as connection:
+            connection.exec_driver_sql(text)
+
+    stores.run(make)
+
+
+def test_a_run_that_cannot_be_stored_leaves_its_session_as_it_was(there: Any) -> None:
+    runs = there.names.runs
+    trigger(there, f"CREATE TRIGGER no BEFORE INSERT ON {runs} FOR EACH ROW SIGNAL SQLSTATE '45000'")
+    used(there)
+    before = there.get_session("s", deserialize=False)
+    with pytest.raises(DatabaseError):
+        turn(there, "second")
+    assert still_open(there) == []
+    with pytest.raises(DatabaseError):
+        there.upsert_run(run("second"), "s")
+    assert still_open(there) == []
+    assert there.get_session("s", deserialize=False) == before
+
+    trigger(there, "DROP TRIGGER no")
+    turn(there, "second")
+    assert positions(there, "s") == {"first": 0, "second": 1}
+
+
+def test_a_run_is_not_inserted_where_its_session_is_not_as_it_was_read(
+    there: Any, answered: Callable[..., None]
+) -> None:
+    counts: list[list[int]] = []
+
+    def note(answers: Any) -> Any:
+        counts.append([count for count, _ in answers])
+        return answers
+
+    found = there.get_session("s")
+    append(there, "s", "of another")
+    there.upsert_session(replace(there.get_session("s"), metadata={"by": "another"}))
+    answered(note)
+    there.upsert_session(replace(found, metadata={"by": "me"}), run=run("mine"))
+    assert counts == [[0, 0, 0, 0]]
+    assert positions(there, "s") == {"first": 0, "of another": 1, "mine": 2}
+
+
+def test_a_run_is_not_inserted_into_the_session_of_another_user(there: Any) -> None:
+    there.upsert_session(session("adas", user_id="ada"))
+    there.get_session("adas")
+    with pytest.raises(AgnoStoreError):
+        there.upsert_run(run("bobs"), "adas", user_id="bob")
+    assert run_ids(there, "adas") == []
+
+
+@pytest.fixture
+def answered(there: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Any], Any]], None]:
+    """Let a function see, and change, what is answered to statements that are sent together."""
+    usual = together._together
+
+    def install(look: Callable[[Any], Any]) -> None:
+        monkeypatch.setattr(together, "_together", lambda *sent: look(usual(*sent)))
+        stores.run(there.db_engine.dispose)
+        used(there)
+
+    return install
+
+
+def test_too_few_answers_are_no_success(there: Any, answered: Callable[..., None]) -> None:
+    answered(lambda answers: answers[:1])
+    with pytest.raises(OutcomeUnknown, match=r"1 of 4 .* proxy"):
+        turn(there, "second")
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "COM_SET_OPTION", 0x7E)  # no command of a server's
+
+
+def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "IS_CLUSTER", "SELECT 1")
+
+
+@pytest.mark.parametrize("where", [refuse, cluster])
+def test_where_several_are_not_taken_each_goes_by_itself(
+    fresh_url: str, there: Any, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, where: Any
+) -> None:
+    where(monkeypatch)
+    stores.run(there.db_engine.dispose)
+    used(there)
+    assert ways(there, proxy, lambda: turn(there, "second")) == 5
+    assert ways(there, proxy, lambda: there.upsert_run(run("third"), "s")) == 4
+    assert positions(there, "s") == {"first": 0, "second": 1, "third": 2}
+
+
+def test_what_is_too_much_for_one_packet_goes_in_several(
+    there: Any, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MySQL, "largest", lambda *_: Limit(100_000, escapes=True))
+    there.upsert_run(run("second", content="x" * 20_000), "s")
+    assert ways(there, proxy, lambda: there.upsert_run(run("third", content="x" * 8_000), "s")) == 1
+    assert positions(there, "s") == {"first": 0, "second": 1, "third": 2}
+    assert there.get_run("second", session_id="s").content == "x" * 20_000
+
+
+def test_a_program_gets_its_transactions_and_one_statement_at_a_time(there: Any) -> None:
+    engine, runs = there.db_engine, there.names.runs
+
+    def undone() -> None:
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"DELETE FROM {runs}")
+            connection.rollback()
+        with engine.connect() as connection, pytest.raises(sa.exc.ProgrammingError):
+            connection.exec_driver_sql(f"SELECT 1; DELETE FROM {runs}")
+
+    for n in range(2):
+        stores.run(undone)
+        turn(there, f"r{n}")
+    assert run_ids(there, "s") == ["first", "r0", "r1"]
+
+
+def test_who_listens_hears_of_each_statement_and_transaction(there: Any) -> None:
+    engine = core_engine(there)
+    with statements(engine) as sent:
+        turn(there, "second")
+    assert [text.split()[0] for text in sent if "SHOW" not in text] == ["SELECT", "UPDATE", "INSERT"]
+
+    heard: list[str] = []
+    event.listen(engine, "commit", lambda _: heard.append("commit"))
+    turn(there, "third")
+    assert heard == ["commit", "commit"]
+    assert run_ids(there, "s") == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize("level", ["AUTOCOMMIT", "READ COMMITTED"])
+def test_a_level_that_a_program_gives_its_engine_is_no_matter(
+    fresh_url: str, there: Any, opened: Callable[..., Any], level: str
+) -> None:
+    core_engine(there).update_execution_options(isolation_level=level)
+    for n in range(3):
+        turn(there, f"r{n}")
+        there.upsert_run(run(f"added {n}"), "s")
+    there.upsert_session(replace(there.get_session("s"), metadata={"at": "last"}))
+    beside = opened()
+    assert run_ids(beside, "s") == ["first", "r0", "added 0", "r1", "added 1", "r2", "added 2"]
+    assert beside.get_session("s").metadata == {"at": "last"}
+
+
+def test_a_connection_that_was_lost_before_it_was_used_is_replaced(there: Any, proxy: Proxy) -> None:
+    def give_back() -> None:
+        there.db_engine.raw_connection().close()  # as a program has it
+
+    stores.run(give_back)
+    proxy.cut_at(b"SET AUTOCOMMIT", arrives=True)
+    turn(there, "second")
+    assert proxy.cuts == 1
+    assert run_ids(there, "s") == ["first", "second"]
