@@ -66,7 +66,8 @@ class Sending:
     def together(self, c: Connection, *asked: tuple[Statement, Mapping[str, Any]]) -> list[Answer]:
         """Execute statements without rows as one transaction, in one go, over a connection that ``takes_together``.
 
-        Raises OutcomeUnknown where they are not all answered.
+        Returns nothing, with nothing done, where it does not any more. Raises OutcomeUnknown where only some are
+        answered.
         """
         texts = tuple([self._text(c, statement, values) for statement, values in asked])
         whole = self._joined.get(texts)
@@ -78,7 +79,7 @@ class Sending:
         named = isinstance(sent[0], dict)
         values = {name: value for each in sent for name, value in each.items()} if named else sum(sent, ())
         answers = _handed(c, c.info[TOGETHER], whole, values)
-        if len(answers) != len(asked) + 2:
+        if answers and len(answers) != len(asked) + 2:
             raise OutcomeUnknown(
                 f"{len(answers)} of {len(asked) + 2} statements that were sent together were answered, so nobody knows "
                 "whether they are stored. Is there a proxy in between that takes one at a time?"

@@ -124,8 +124,8 @@ class Shortcuts:
             return None
         inserting = self._quick.inserting(owned="owner" in values, as_read=as_read)
         told = {name: values[name] for name in TOLD if name in values}
-        counted, inserted = self._together(c, (adding, values), (inserting, told | _run(run)))
-        return self._count(c, counted) if inserted.matched else None
+        answers = self._together(c, (adding, values), (inserting, told | _run(run)))
+        return self._count(c, answers[0]) if answers and answers[1].matched else None
 
     def _by_row(self, c: Connection, adding: Any, values: dict[str, Any], run: Mapping[str, Any]) -> Any:
         row = self._ask(c, adding, values).first

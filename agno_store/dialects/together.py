@@ -28,6 +28,9 @@ SEVERAL = "agno_store may send together"
 COM_SET_OPTION, ON, OFF = 0x1B, b"\0\0", b"\1\0"
 """https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_set_option.html"""
 
+PARSE_ERROR = 1064
+"""What a server says of several that it does not take: https://dev.mysql.com/doc/mysql-errors/8.4/en/"""
+
 IN_TRANSACTION, AUTOCOMMIT = 1, 2
 """Of a server's status: https://dev.mysql.com/doc/dev/mysql-server/latest/mysql__com_8h.html"""
 
@@ -42,7 +45,7 @@ def switch(sql_dialect: SqlDialect, driver: Any, record: Any, alone: bool) -> No
     try:
         driver.autocommit(alone)
         if _takes_several(sql_dialect, driver, alone):
-            record.info[SEVERAL] = partial(_together, driver)
+            record.info[SEVERAL] = partial(_together, driver, record)
     except sql_dialect.loaded_dbapi.Error as error:
         raise DisconnectionError("it was lost before it was used") from error
 
@@ -94,11 +97,24 @@ async def _let_async(own: Any, option: bytes) -> None:
     await (own.read_packet if hasattr(own, "read_packet") else own._read_packet)()
 
 
-def _together(driver: Any, text: str, values: Any) -> Sequence[tuple[int, Any]]:
-    """Send statements without rows, and return of each how many rows it has found, and the last id."""
+def _together(driver: Any, record: Any, text: str, values: Any) -> Sequence[tuple[int, Any]]:
+    """Send statements without rows, and return of each how many rows it has found, and the last id.
+
+    Returns nothing, with nothing done, where the server at the other end of a proxy has not been asked to take several.
+    """
+    try:
+        return _answers(driver, text, values)
+    except Exception as error:
+        if error.args[:1] != (PARSE_ERROR,):
+            raise
+        del record.info[SEVERAL]
+        return ()
+
+
+def _answers(driver: Any, text: str, values: Any) -> Sequence[tuple[int, Any]]:
     if hasattr(driver, "driver_connection"):
         try:
-            answers: Sequence[tuple[int, Any]] = await_only(_together_async(driver.driver_connection, text, values))
+            answers: Sequence[tuple[int, Any]] = await_only(_answers_async(driver.driver_connection, text, values))
         except Exception as error:
             driver._handle_exception(error)
             raise
@@ -111,7 +127,7 @@ def _together(driver: Any, text: str, values: Any) -> Sequence[tuple[int, Any]]:
     return found
 
 
-async def _together_async(connection: Any, text: str, values: Any) -> Sequence[tuple[int, Any]]:
+async def _answers_async(connection: Any, text: str, values: Any) -> Sequence[tuple[int, Any]]:
     async with connection.cursor() as cursor:
         await cursor.execute(text, values)
         found = [(cursor.rowcount, cursor.lastrowid)]

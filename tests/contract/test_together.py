@@ -75,6 +75,7 @@ CALLS: dict[str, tuple[int, Callable[[Any], object]]] = {
 }
 
 
+@pytest.mark.backends("postgresql", "mysql")
 @pytest.mark.parametrize(("most", "call"), CALLS.values(), ids=CALLS.keys())
 def test_a_call_goes_to_the_server_as_seldom_as_it_can(
     there: Any, proxy: Proxy, most: int, call: Callable[[Any], object]
@@ -82,6 +83,7 @@ def test_a_call_goes_to_the_server_as_seldom_as_it_can(
     assert ways(there, proxy, lambda: call(there)) == most
 
 
+@pytest.mark.backends("postgresql", "mysql")
 def test_a_list_of_sessions_takes_one_way(there: Any, proxy: Proxy) -> None:
     assert ways(there, proxy, lambda: there.get_sessions(include_runs=False, limit=5)) == 1
 
@@ -165,16 +167,21 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(together, "IS_CLUSTER", "SELECT 1")
 
 
-@pytest.mark.parametrize("where", [refuse, cluster])
+def forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(together, "ON", together.OFF)  # as if a proxy sent what follows to another server
+
+
+@pytest.mark.parametrize("where", [refuse, cluster, forget])
 def test_where_several_are_not_taken_each_goes_by_itself(
     fresh_url: str, there: Any, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, where: Any
 ) -> None:
     where(monkeypatch)
     stores.run(there.db_engine.dispose)
     used(there)
-    assert ways(there, proxy, lambda: turn(there, "second")) == 5
-    assert ways(there, proxy, lambda: there.upsert_run(run("third"), "s")) == 4
-    assert positions(there, "s") == {"first": 0, "second": 1, "third": 2}
+    turn(there, "second")
+    assert ways(there, proxy, lambda: turn(there, "third")) == 5
+    assert ways(there, proxy, lambda: there.upsert_run(run("fourth"), "s")) == 4
+    assert positions(there, "s") == {"first": 0, "second": 1, "third": 2, "fourth": 3}
 
 
 def test_what_is_too_much_for_one_packet_goes_in_several(
