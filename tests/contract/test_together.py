@@ -246,3 +246,55 @@ def test_a_connection_that_was_lost_before_it_was_used_is_replaced(there: Any, p
     turn(there, "second")
     assert proxy.cuts == 1
     assert run_ids(there, "s") == ["first", "second"]
+
+
+HALF = "CREATE PROCEDURE half() BEGIN INSERT INTO beside VALUES (2); SIGNAL SQLSTATE '45000'; END"
+TWICE = "INSERT INTO beside VALUES (1)"
+
+
+@pytest.fixture
+def beside(there: Any, fresh_url: str) -> Callable[[str], list[Any]]:
+    """Send a statement over a connection of its own, which waits for nobody; there is a table for it with a 1 in it."""
+    trigger(there, "CREATE TABLE beside (id INT PRIMARY KEY) ENGINE=InnoDB")
+    trigger(there, TWICE)
+    trigger(there, HALF)
+    engine = sa.create_engine(fresh_url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+
+    def send(text: str) -> list[Any]:
+        with engine.connect() as connection:
+            connection.exec_driver_sql("SET innodb_lock_wait_timeout = 1, lock_wait_timeout = 1")
+            result = connection.exec_driver_sql(text)
+            return list(result.scalars()) if result.returns_rows else []
+
+    return send
+
+
+@pytest.mark.parametrize("text", ["CALL half()", TWICE], ids=["half of a procedure", "a lock"])
+def test_nothing_is_left_of_a_programs_transaction_whose_first_statement_fails(
+    there: Any, beside: Callable[[str], list[Any]], text: str
+) -> None:
+    used(there)
+    with pytest.raises(sa.exc.DBAPIError):
+        trigger(there, text)  # within engine.begin()
+    beside("UPDATE beside SET id = id + 10")
+    used(there)
+    assert beside("SELECT id FROM beside") == [11]
+
+
+def test_nothing_is_left_of_a_call_whose_first_statement_fails(there: Any, beside: Callable[[str], list[Any]]) -> None:
+    sessions = there.names.sessions
+    trigger(there, f"CREATE TRIGGER no BEFORE UPDATE ON {sessions} FOR EACH ROW SIGNAL SQLSTATE '45000'")
+    event.listen(core_engine(there), "before_cursor_execute", lambda *_: None)
+    used(there)
+    with pytest.raises(DatabaseError):
+        there.upsert_run(run("second"), "s")
+    assert beside(f"SELECT session_id FROM {sessions} FOR UPDATE") == ["s"]
+
+
+def test_several_statements_that_a_url_asks_for_are_still_taken(fresh_url: str) -> None:
+    url = make_url(fresh_url).update_query_dict({"client_flag": str(1 << 16)})
+    db = stores.open_db(url.render_as_string(hide_password=False))
+    append(db, "s", "first")
+    used(db)
+    trigger(db, "SELECT 1; SELECT 2")
+    db.close()
