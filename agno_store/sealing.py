@@ -49,7 +49,10 @@ class Sealing(Sending):
 
     def together(self, c: Connection, *asked: tuple[Statement, Mapping[str, Any]]) -> list[Answer]:
         """Execute statements as one transaction; raises PayloadTooLarge, too."""
-        return self._inner.together(c, *((statement, self._fitting(c, values)) for statement, values in asked))
+        sealed = [(statement, self._fitting(c, values)) for statement, values in asked]
+        if not dialects.of(c.engine).takes(c, *(values for _, values in sealed)):
+            return []
+        return self._inner.together(c, *sealed)
 
     def _fitting(self, c: Connection, values: Mapping[str, Any]) -> Mapping[str, Any]:
         sealed = self.sealed(values)

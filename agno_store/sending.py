@@ -82,7 +82,8 @@ class Sending:
         if answers and len(answers) != len(asked) + 2:
             raise OutcomeUnknown(
                 f"{len(answers)} of {len(asked) + 2} statements that were sent together were answered, so nobody knows "
-                "whether they are stored. Is there a proxy in between that takes one at a time?"
+                "whether they are stored. Look for it, and repeat the call if it is not there. Is there a proxy in "
+                "between that passes on one statement of several?"
             )
         return [Answer([], count, last_id) for count, last_id in answers[1:-1]]
 

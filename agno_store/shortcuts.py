@@ -120,11 +120,11 @@ class Shortcuts:
         return None if row is None else row["run_index"]
 
     def _both(self, as_read: bool, c: Connection, adding: Any, values: dict[str, Any], run: Mapping[str, Any]) -> Any:
-        if not dialects.of(c.engine).takes(c, {**values, **run}):
+        told = {name: values[name] for name in TOLD if name in values} | _run(run)
+        if not dialects.of(c.engine).takes(c, values, told):
             return None
         inserting = self._quick.inserting(owned="owner" in values, as_read=as_read)
-        told = {name: values[name] for name in TOLD if name in values}
-        answers = self._together(c, (adding, values), (inserting, told | _run(run)))
+        answers = self._together(c, (adding, values), (inserting, told))
         return self._count(c, answers[0]) if answers and answers[1].matched else None
 
     def _by_row(self, c: Connection, adding: Any, values: dict[str, Any], run: Mapping[str, Any]) -> Any:

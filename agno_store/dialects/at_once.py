@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.util import await_only
 
 from agno_store.sending import AT_ONCE
+
+T = TypeVar("T")
 
 
 def send(engine: Engine) -> None:
@@ -24,12 +26,18 @@ def _note(driver: Any, record: Any) -> None:
 
 
 def _in_one_go(driver: Any, text: str, values: Any, has_rows: bool) -> tuple[Sequence[Any], int, Any]:
+    return awaited(driver, _sent(driver.driver_connection, text, values, has_rows))
+
+
+def awaited(driver: Any, sent: Coroutine[Any, Any, T]) -> T:
+    """Await what one of SQLAlchemy's connections was asked for, and have it say of errors what it always says."""
     try:
-        answer: tuple[Sequence[Any], int, Any] = await_only(_sent(driver.driver_connection, text, values, has_rows))
+        return await_only(sent)
     except Exception as error:
-        driver._handle_exception(error)
+        tell = getattr(driver, "_handle_exception", None)  # SQLAlchemy 2.0.30 has none for asyncmy
+        if tell is not None:
+            tell(error)
         raise
-    return answer
 
 
 async def _sent(connection: Any, text: str, values: Any, has_rows: bool) -> tuple[Sequence[Any], int, Any]:

@@ -227,11 +227,10 @@ class Dialect(abc.ABC):
         if sum([len(value) for value in values.values() if type(value) is str]) > SMALL:
             self.largest(connection).refuse({name: text for name, text in values.items() if isinstance(text, str)})
 
-    def takes(self, connection: Connection, values: Mapping[str, Any]) -> bool:
+    def takes(self, connection: Connection, *sent: Mapping[str, Any]) -> bool:
         """Whether statements with these values that are sent together are certainly not over that."""
-        length = sum([len(value) for value in values.values() if type(value) is str])
-        # Twice, for what a codec makes of them.
-        return length <= SMALL or self.largest(connection).is_far(2 * length)
+        length = sum([len(value) for values in sent for value in values.values() if isinstance(value, str)])
+        return length <= SMALL or self.largest(connection).is_far(length)
 
     # -- rights -------------------------------------------------------------------------------
 

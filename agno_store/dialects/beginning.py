@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy.engine import Connection
 
 from agno_store.dialects import base
-from agno_store.dialects.together import SEVERAL
+from agno_store.dialects.together import SEVERAL, is_open
 from agno_store.sending import TOGETHER, say
 
 
-def together(connection: Connection) -> bool:
+def by_itself(connection: Connection) -> bool:
     """Leave it to the statement, or to those that are sent together; where none are taken together, begin."""
     several = connection.info.get(SEVERAL)
     if several is None:
@@ -19,8 +21,12 @@ def together(connection: Connection) -> bool:
 
 
 def reading(connection: Connection) -> bool:
-    """Begin nothing; the driver does with the first statement, unless each is committed by itself."""
-    return not base.autocommits(connection)
+    """Begin nothing; the driver does with the first statement, unless each is committed by itself.
+
+    Where COMMIT begins the next transaction (``completion_type``), there is one all the same.
+    """
+    driver: Any = connection.connection.driver_connection
+    return not base.autocommits(connection) or is_open(driver)
 
 
 def begun(connection: Connection) -> bool:

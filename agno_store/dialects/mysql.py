@@ -133,7 +133,7 @@ class MySQL(Dialect):
         return is_own(engine) and alone.is_possible(engine) and not has_listeners(engine)
 
     def by_statement(self, engine: Engine) -> AbstractContextManager[Connection]:
-        return by_driver(alone.Alone(engine), beginning.together, self._discard_if_useless)
+        return by_driver(alone.Alone(engine), beginning.by_itself, self._discard_if_useless)
 
     def transaction(self, engine: Engine, *, writes: bool) -> AbstractContextManager[Connection]:
         if not is_own(engine):

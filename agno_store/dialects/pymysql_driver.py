@@ -33,12 +33,14 @@ class Connection(connections.Connection):  # type: ignore[type-arg,unused-ignore
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.heads: dict[bytes, tuple[Any, Any, Any]] = {}
         self.tells_all = False
-        """Whether ``server_status`` is that of the last answer; of an error there is none."""
+        """Whether ``server_status`` is that of the last answer, behind which no other one comes; an error has none."""
+        self.is_ours = False
+        """Whether a store's own call has it, and nobody else."""
         super().__init__(*args, **kwargs)
 
     def rollback(self) -> None:
-        """Roll back what may be open: SQLAlchemy says so behind each read, where the server has begun nothing."""
-        if together.is_open(self):
+        """Roll back; but not behind each read of a store's own, as SQLAlchemy does, where nothing has begun."""
+        if not self.is_ours or together.is_open(self):
             super().rollback()
 
     def _read_query_result(self, unbuffered: bool = False) -> Any:
@@ -51,7 +53,7 @@ class Connection(connections.Connection):  # type: ignore[type-arg,unused-ignore
         result: Any = _Result(this)
         result.read()
         this._result = result
-        this.server_status, this.tells_all = result.server_status, True
+        this.server_status, this.tells_all = result.server_status, not result.has_next
         return result.affected_rows
 
     def _read_ok_packet(self) -> Any:

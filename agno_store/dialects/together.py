@@ -1,7 +1,8 @@
 """Statements that go to MySQL and MariaDB together: a whole transaction in one packet, not a packet for each border.
 
 The server carries them out in their order, answers each, and leaves out all behind one that fails. It takes several
-only over a connection that has asked for it; a store's own calls have theirs ask, and nobody else gets one that has.
+only over a connection that has asked for it. asyncmy and aiomysql ask as they connect; PyMySQL does not, and only for
+as long as a store's own calls have a connection ours do.
 
 Not on a cluster: what another node has committed may undo a transaction between two of its statements, which a node of
 Galera tells with the next packet only, so that COMMIT would be answered well for nothing.
@@ -15,8 +16,8 @@ from typing import Any
 
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.util import await_only
 
+from agno_store.dialects.at_once import awaited
 from agno_store.dialects.cluster import IS_CLUSTER
 from agno_store.sending import TOGETHER
 
@@ -25,7 +26,7 @@ DRIVERS = ("pymysql", "asyncmy", "aiomysql")
 SEVERAL = "agno_store may send together"
 """In a connection's ``info``: what sends several statements, for ``sending.TOGETHER``."""
 
-COM_SET_OPTION, ON, OFF = 0x1B, b"\0\0", b"\1\0"
+MULTI_STATEMENTS, COM_SET_OPTION, ON, OFF = 1 << 16, 0x1B, b"\0\0", b"\1\0"
 """https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_com_set_option.html"""
 
 PARSE_ERROR = 1064
@@ -33,6 +34,8 @@ PARSE_ERROR = 1064
 
 IN_TRANSACTION, AUTOCOMMIT = 1, 2
 """Of a server's status: https://dev.mysql.com/doc/dev/mysql-server/latest/mysql__com_8h.html"""
+
+_IS_OF_CLUSTER = "agno_store asked whether its server is one of a cluster"
 
 
 def switch(sql_dialect: SqlDialect, driver: Any, record: Any, alone: bool) -> None:
@@ -44,18 +47,23 @@ def switch(sql_dialect: SqlDialect, driver: Any, record: Any, alone: bool) -> No
         record.info.pop(key, None)
     try:
         driver.autocommit(alone)
-        if _takes_several(sql_dialect, driver, alone):
+        if _takes_several(sql_dialect, driver, record, alone):
             record.info[SEVERAL] = partial(_together, driver, record)
     except sql_dialect.loaded_dbapi.Error as error:
         raise DisconnectionError("it was lost before it was used") from error
+    if hasattr(driver, "is_ours"):
+        driver.is_ours = alone
 
 
-def _takes_several(sql_dialect: SqlDialect, driver: Any, several: bool) -> bool:
+def _takes_several(sql_dialect: SqlDialect, driver: Any, record: Any, several: bool) -> bool:
     """Have a connection take several statements or not; returns whether it does, which a proxy may refuse."""
-    if several and _is_of_cluster(driver):
+    if _is_of_cluster(driver, record):
         return False
+    if getattr(driver, "client_flag", MULTI_STATEMENTS) & MULTI_STATEMENTS:
+        return several
     try:
-        _let(driver, ON if several else OFF)
+        driver._execute_command(COM_SET_OPTION, ON if several else OFF)
+        driver._read_packet()
     except sql_dialect.loaded_dbapi.Error:
         if not sql_dialect.do_ping(driver):
             raise
@@ -63,12 +71,14 @@ def _takes_several(sql_dialect: SqlDialect, driver: Any, several: bool) -> bool:
     return several
 
 
-def _is_of_cluster(driver: Any) -> bool:
-    cursor = driver.cursor()
-    cursor.execute(IS_CLUSTER)
-    found = cursor.fetchall()
-    cursor.close()
-    return bool(found)
+def _is_of_cluster(driver: Any, record: Any) -> bool:
+    known: bool | None = record.info.get(_IS_OF_CLUSTER)
+    if known is None:
+        cursor = driver.cursor()
+        cursor.execute(IS_CLUSTER)
+        known = record.info[_IS_OF_CLUSTER] = bool(cursor.fetchall())
+        cursor.close()
+    return known
 
 
 def is_open(driver: Any) -> bool:
@@ -76,25 +86,10 @@ def is_open(driver: Any) -> bool:
     status, last = getattr(driver, "server_status", None), getattr(driver, "_result", None)
     if not isinstance(status, int):
         return True
-    if status & AUTOCOMMIT or getattr(driver, "tells_all", False):
-        return bool(status & IN_TRANSACTION)  # with AUTOCOMMIT it takes a BEGIN, whose answer tells
-    if last is not None and not last.server_status:  # aiomysql takes it from no answer with rows
-        return True
-    return bool(status & IN_TRANSACTION)
-
-
-def _let(driver: Any, option: bytes) -> None:
-    own = getattr(driver, "driver_connection", driver)
-    if own is not driver:
-        await_only(_let_async(own, option))
-        return
-    own._execute_command(COM_SET_OPTION, option)
-    own._read_packet()
-
-
-async def _let_async(own: Any, option: bytes) -> None:
-    await own._execute_command(COM_SET_OPTION, option)
-    await (own.read_packet if hasattr(own, "read_packet") else own._read_packet)()
+    told = getattr(driver, "tells_all", None)  # by PyMySQL's connections of ours
+    if told is None:  # aiomysql takes the status from no answer with rows; with AUTOCOMMIT these begin nothing
+        told = status & AUTOCOMMIT or last is None or last.server_status
+    return not told or bool(status & IN_TRANSACTION)
 
 
 def _together(driver: Any, record: Any, text: str, values: Any) -> Sequence[tuple[int, Any]]:
@@ -102,35 +97,43 @@ def _together(driver: Any, record: Any, text: str, values: Any) -> Sequence[tupl
 
     Returns nothing, with nothing done, where the server at the other end of a proxy has not been asked to take several.
     """
-    try:
-        return _answers(driver, text, values)
-    except Exception as error:
-        if error.args[:1] != (PARSE_ERROR,):
-            raise
-        del record.info[SEVERAL]
-        return ()
-
-
-def _answers(driver: Any, text: str, values: Any) -> Sequence[tuple[int, Any]]:
     if hasattr(driver, "driver_connection"):
+        found = awaited(driver, _answers_async(driver.driver_connection, text, values))
+    else:
+        found = _answers(driver, text, values)
+    if not found:
+        del record.info[SEVERAL]
+    return found
+
+
+def _answers(connection: Any, text: str, values: Any) -> list[tuple[int, Any]]:
+    with connection.cursor() as cursor:
         try:
-            answers: Sequence[tuple[int, Any]] = await_only(_answers_async(driver.driver_connection, text, values))
+            cursor.execute(text, values)
         except Exception as error:
-            driver._handle_exception(error)
+            if _is_not_taken(error):
+                return []
             raise
-        return answers
-    with driver.cursor() as cursor:
-        cursor.execute(text, values)
         found = [(cursor.rowcount, cursor.lastrowid)]
         while cursor.nextset():
             found.append((cursor.rowcount, cursor.lastrowid))
     return found
 
 
-async def _answers_async(connection: Any, text: str, values: Any) -> Sequence[tuple[int, Any]]:
+async def _answers_async(connection: Any, text: str, values: Any) -> list[tuple[int, Any]]:
     async with connection.cursor() as cursor:
-        await cursor.execute(text, values)
+        try:
+            await cursor.execute(text, values)
+        except Exception as error:
+            if _is_not_taken(error):
+                return []
+            raise
         found = [(cursor.rowcount, cursor.lastrowid)]
         while await cursor.nextset():
             found.append((cursor.rowcount, cursor.lastrowid))
     return found
+
+
+def _is_not_taken(error: Exception) -> bool:
+    """Whether this is said of several statements as such; of the first by itself, START TRANSACTION, it is not."""
+    return error.args[:1] == (PARSE_ERROR,)
