@@ -124,8 +124,7 @@ class MySQL(Dialect):
         watch_idle(engine.pool, engine.dialect)
         roll_back_what_is_open(engine.pool, together.is_open)
         at_once.send(engine)
-        # asyncmy's prepared statements are single ones.
-        if engine.dialect.driver in together.DRIVERS and "stmt_cache_size" not in engine.url.query:
+        if engine.dialect.driver in together.DRIVERS:
             alone.keep(engine.pool, partial(together.switch, engine.dialect))
 
     def commits_alone(self, engine: Engine) -> bool:

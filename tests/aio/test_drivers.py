@@ -49,6 +49,19 @@ def test_a_server_that_takes_a_connection_and_says_nothing_is_given_up(scheme: s
 
 
 @pytest.mark.backends("mysql")
+def test_statements_that_asyncmy_prepares_go_one_at_a_time(url: URL) -> None:
+    prepared = url.set(drivername="mysql+asyncmy").update_query_dict({"stmt_cache_size": "10"})
+
+    async def work() -> list[int]:
+        db = open_async_db(prepared)
+        await append(db, *(f"r{n}" for n in range(5)))
+        await db.close()
+        return await positions(open_async_db(url.set(drivername="mysql+asyncmy")))
+
+    assert asyncio.run(work()) == list(range(5))
+
+
+@pytest.mark.backends("mysql")
 @pytest.mark.parametrize("driver", ["asyncmy", "aiomysql"])
 def test_a_turn_makes_no_task_and_no_cursor_of_sqlalchemys(
     url: URL, driver: str, monkeypatch: pytest.MonkeyPatch

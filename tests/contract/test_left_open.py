@@ -77,10 +77,15 @@ def test_what_is_told_as_stored_is_where_transactions_follow_each_other(
     db.close()
 
 
-def test_what_follows_rows_that_nobody_has_read_is_rolled_back(there: Any, beside: Callable[[str], list[Any]]) -> None:
-    with there.db_engine.connect() as connection:
-        _unread = connection.exec_driver_sql("CALL told()")
-        connection.rollback()
+@pytest.mark.parametrize("says", [True, False], ids=["said", "given back"])
+def test_what_follows_rows_that_nobody_has_read_is_rolled_back(
+    there: Any, beside: Callable[[str], list[Any]], says: bool
+) -> None:
+    raw = there.db_engine.raw_connection()
+    raw.cursor().execute("CALL told()")
+    if says:
+        raw.rollback()
+    raw.close()
     used(there)
     assert beside("SELECT id FROM beside") == []
 

@@ -178,6 +178,20 @@ def test_too_few_answers_are_no_success(there: Any, answered: Callable[..., None
         turn(there, "second")
 
 
+def test_an_attempt_tells_its_own_from_an_earlier_one_that_was_not_answered(there: Any, proxy: Proxy) -> None:
+    def two() -> None:
+        for connection in [there.db_engine.raw_connection() for _ in range(2)]:
+            connection.close()
+
+    stores.run(two)
+    for _ in range(2):
+        used(there)
+    proxy.cut_at(b"INSERT INTO", arrives=True)
+    there.upsert_run(run("second"), "s")
+    assert proxy.cuts == 1
+    assert positions(there, "s") == {"first": 0, "second": 1}
+
+
 def test_a_run_that_was_not_inserted_is_stored_in_another_way(
     there: Any, proxy: Proxy, answered: Callable[..., None]
 ) -> None:
@@ -252,6 +266,7 @@ def test_a_program_gets_its_transactions_and_statements_as_its_driver_has_them(t
 
 def test_who_listens_hears_of_each_statement_and_transaction(there: Any) -> None:
     engine = core_engine(there)
+    turn(there, "before")
     with statements(engine) as sent:
         turn(there, "second")
     assert [text.split()[0] for text in sent if "SHOW" not in text] == ["SELECT", "UPDATE", "INSERT"]
@@ -260,7 +275,7 @@ def test_who_listens_hears_of_each_statement_and_transaction(there: Any) -> None
     event.listen(engine, "commit", lambda _: heard.append("commit"))
     turn(there, "third")
     assert heard == ["commit", "commit"]
-    assert run_ids(there, "s") == ["first", "second", "third"]
+    assert run_ids(there, "s") == ["first", "before", "second", "third"]
 
 
 @pytest.mark.parametrize("level", ["AUTOCOMMIT", "READ COMMITTED"])
