@@ -148,6 +148,19 @@ def test_a_session_that_was_saved_in_the_same_microsecond_is_told_from_ones_own(
     assert positions(there, "s") == {"first": 0, "mine-s": 1}
 
 
+def test_a_session_that_was_saved_in_the_same_microsecond_does_not_give_the_place_of_a_deleted_run(
+    there: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append(there, "s", "deleted")
+    there.delete_run("deleted", session_id="s")
+    used(there)
+    monkeypatch.setattr(shortcuts, "now", lambda: 4_000_000_000_000_000)
+    found = there.get_session("s")
+    there.upsert_session(replace(there.get_session("s"), metadata={"by": "another"}))
+    there.upsert_session(replace(found, session_data={"by": "me"}), run=run("mine"))
+    assert positions(there, "s") == {"first": 0, "mine": 2}
+
+
 def test_a_run_is_not_inserted_into_the_session_of_another_user(there: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     there.upsert_session(session("adas", user_id="ada"))
     there.upsert_run(run("hers"), "adas", user_id="ada")
@@ -352,4 +365,18 @@ def test_several_statements_that_a_url_asks_for_are_still_taken(fresh_url: str) 
     append(db, "s", "first")
     used(db)
     trigger(db, "SELECT 1; SELECT 2")
+    db.close()
+
+
+def test_a_server_in_oracles_mode_is_written_to(fresh_url: str) -> None:
+    with sa.create_engine(fresh_url, poolclass=sa.NullPool).connect() as connection:
+        if "MariaDB" not in str(connection.exec_driver_sql("SELECT version()").scalar()):
+            return
+    url = make_url(fresh_url).update_query_dict({"init_command": "SET SESSION sql_mode = 'ORACLE,STRICT_ALL_TABLES'"})
+    db = stores.open_db(url.render_as_string(hide_password=False))
+    append(db, "s", "first")
+    used(db)
+    turn(db, "second")
+    db.upsert_run(run("first", content="other"), "s")
+    assert run_ids(db, "s") == ["first", "second"]
     db.close()
