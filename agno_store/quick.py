@@ -23,10 +23,6 @@ RUN = (
 """The columns of a run besides its session and its place, which the database knows."""
 
 
-TOLD = ("key", "owner", "s_updated_at", "s_version")
-"""Of the values of ``adding`` those that ``inserting`` tells by what it has done."""
-
-
 class Counted(FunctionElement[int]):
     """A counter and one; a dialect may say it so that the answer tells what the counter was."""
 
@@ -73,13 +69,14 @@ class Quick:
         """The same, and the run with it, where one statement can write two tables."""
         return self._once(("whole", columns, owned, as_read), lambda: self._whole(columns, owned, as_read))
 
-    def inserting(self, *, owned: bool, as_read: bool) -> Any:
+    @property
+    def inserting(self) -> Any:
         """Insert the run that ``adding`` has counted before it in the same transaction, if it has.
 
-        That is told by what it has left in the session, its time of a microsecond above all. ROW_COUNT() would not do:
-        MariaDB forgets it where a client is gone, and carries on.
+        LAST_INSERT_ID() tells that, once it was 0. ROW_COUNT() would not do: MariaDB forgets it where a client is gone,
+        and carries on. And to select from the session would forbid triggers on runs to write to it.
         """
-        return self._once(("inserting", owned, as_read), lambda: self._inserting(owned, as_read))
+        return self._once(("inserting",), self._inserting)
 
     def _run(self) -> dict[str, Any]:
         return {name: sa.bindparam(f"r_{name}", type_=self._sql.runs.c[name].type) for name in RUN}
@@ -117,12 +114,11 @@ class Quick:
         counted = self._update(columns).values(next_run_index=Counted(s.next_run_index))
         return counted.where(*conditions, ~this.exists())
 
-    def _inserting(self, owned: bool, as_read: bool) -> Any:
-        s, run = self._sql.sessions.c, self._run()
-        conditions = [s.session_id == sa.bindparam("key"), s.updated_at == sa.bindparam("s_updated_at")]
-        conditions += [s.version == sa.bindparam("s_version")] if as_read else []
-        conditions += [s.next_run_index > sa.literal_column("0"), self._owner(owned, as_read)]
-        rows = sa.select(s.session_id, self._place, *run.values()).where(*conditions)
+    def _inserting(self) -> Any:
+        last = sa.func.last_insert_id(type_=sa.BigInteger)
+        key = sa.bindparam("key", type_=self._sql.runs.c.session_id.type)
+        counted = sa.select(key, last - sa.literal_column("1"), *self._run().values())
+        rows = counted.select_from(sa.text("DUAL")).where(last > sa.literal_column("0"))
         return sa.insert(self._sql.runs).from_select(["session_id", "run_index", *RUN], rows)
 
     def _whole(self, columns: tuple[str, ...], owned: bool, as_read: bool) -> Any:

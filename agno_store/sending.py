@@ -32,7 +32,12 @@ TOGETHER = "agno_store sends together"
 """The same: what sends several texts as one, and returns of each how many rows it has found, and the last id."""
 
 BEGIN, COMMIT = "START TRANSACTION", "COMMIT"
-"""Around statements that are sent together."""
+
+NOTHING_COUNTED = "DO LAST_INSERT_ID(0)"
+"""Before statements that are sent together: what one of them counts is what another one finds."""
+
+AROUND = 3
+"""Answers besides those to the statements themselves."""
 
 MOST = 1000
 """Texts that are kept. A store has about fifty; more come of sets of columns that are changed together."""
@@ -78,14 +83,15 @@ class Sending:
         sent = [text.sent(values) for text, (_, values) in zip(texts, asked, strict=True)]
         named = isinstance(sent[0], dict)
         values = {name: value for each in sent for name, value in each.items()} if named else sum(sent, ())
-        answers = _handed(c, c.info[TOGETHER], whole, values)
-        if answers and len(answers) != len(asked) + 2:
+        count = len(asked) + AROUND
+        answers = _handed(c, c.info[TOGETHER], whole, values, count)
+        if answers and len(answers) != count:
             raise OutcomeUnknown(
-                f"{len(answers)} of {len(asked) + 2} statements that were sent together were answered, so nobody knows "
+                f"{len(answers)} of {count} statements that were sent together were answered, so nobody knows "
                 "whether they are stored. Look for it, and repeat the call if it is not there. Is there a proxy in "
                 "between that passes on one statement of several?"
             )
-        return [Answer([], count, last_id) for count, last_id in answers[1:-1]]
+        return [Answer([], count, last_id) for count, last_id in answers[2:-1]]
 
     def _text(self, c: Connection, statement: Statement, values: Mapping[str, Any]) -> _Text:
         key = statement, c.dialect, tuple(values)
@@ -178,7 +184,7 @@ def _joined(texts: Iterable[_Text]) -> str:
     for name, is_given, constant, _ in (take for text in texts for take in text.takes):
         if constants.setdefault(name, is_given or constant) != (is_given or constant):
             raise ValueError(f"{name} is one thing in one of these statements and another in the other")
-    return ";".join([BEGIN, *(text.text for text in texts), COMMIT])
+    return ";".join([BEGIN, NOTHING_COUNTED, *(text.text for text in texts), COMMIT])
 
 
 def _taken(

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from agno_store import apart, dialects, rows
 from agno_store.clock import now
-from agno_store.quick import RUN, TOLD, Quick
+from agno_store.quick import RUN, Quick
 from agno_store.records import Receipt
 from agno_store.saving import SessionSave
 from agno_store.sending import Answer, Row, Sending, takes_together
@@ -75,8 +75,7 @@ class Shortcuts:
         return _changed(read, changes) if self._ask(c, statement, _conditions(read) | _set(changes)).matched else None
 
     def _add_run(self, c: Connection, run: Mapping[str, Any]) -> Receipt | None:
-        moment = now() if takes_together(c) else run["updated_at"]  # that of this attempt, by which it is told
-        values = {"key": run["session_id"], "s_updated_at": moment}
+        values = {"key": run["session_id"], "s_updated_at": run["updated_at"]}
         if run["user_id"] is not None:
             values["owner"] = run["user_id"]
         place = self._placed(c, run, ("updated_at",), values, as_read=False)
@@ -100,7 +99,7 @@ class Shortcuts:
         if dialect.writes_two_tables:
             adding, way = quick.adding_whole, self._at_once
         elif takes_together(c):
-            adding, way = quick.adding, partial(self._both, as_read)
+            adding, way = quick.adding, self._both
         elif c.dialect.update_returning:
             adding, way = quick.adding_returned, self._by_row
         elif dialect.tells_count(c):
@@ -119,12 +118,11 @@ class Shortcuts:
         row = self._ask(c, adding, values | _run(run)).first
         return None if row is None else row["run_index"]
 
-    def _both(self, as_read: bool, c: Connection, adding: Any, values: dict[str, Any], run: Mapping[str, Any]) -> Any:
-        told = {name: values[name] for name in TOLD if name in values} | _run(run)
-        if not dialects.of(c.engine).takes(c, values, told):
+    def _both(self, c: Connection, adding: Any, values: dict[str, Any], run: Mapping[str, Any]) -> Any:
+        inserted = {"key": values["key"], **_run(run)}
+        if not dialects.of(c.engine).takes(c, values, inserted):
             return None
-        inserting = self._quick.inserting(owned="owner" in values, as_read=as_read)
-        answers = self._together(c, (adding, values), (inserting, told))
+        answers = self._together(c, (adding, values), (self._quick.inserting, inserted))
         return self._count(c, answers[0]) if answers and answers[1].matched else None
 
     def _by_row(self, c: Connection, adding: Any, values: dict[str, Any], run: Mapping[str, Any]) -> Any:

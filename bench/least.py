@@ -45,7 +45,7 @@ class Hand:
         self._at_once = dialect.writes_two_tables
         adding = quick.adding_returned if self.engine.dialect.update_returning else quick.adding
         self._add = (quick.adding_whole if self._at_once else adding)(CHANGED, owned=True, as_read=True)
-        self._insert = quick.inserting(owned=True, as_read=True)
+        self._insert = quick.inserting
 
     def turn(self, session_id: str, number: int, done: Mapping[str, Any]) -> None:
         with self._connect() as c:
@@ -65,8 +65,7 @@ class Hand:
             if self._at_once:
                 assert self._ask(c, self._add, values | {f"r_{name}": run[name] for name in RUN}).first
             elif takes_together(c):
-                inserted = {"key": session_id, "owner": row["user_id"], **{f"r_{name}": run[name] for name in RUN}}
-                inserted |= {name: values[name] for name in ("s_updated_at", "s_version")}
+                inserted = {"key": session_id, **{f"r_{name}": run[name] for name in RUN}}
                 assert self._together(c, (self._add, values), (self._insert, inserted))[1].matched
             else:
                 self._in_turn(c, session_id, values, run)

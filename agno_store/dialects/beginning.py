@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 
 from agno_store.dialects import base
 from agno_store.dialects.together import SEVERAL, is_open
-from agno_store.sending import TOGETHER, say
+from agno_store.sending import BEGIN, TOGETHER, say
 
 
 def by_itself(connection: Connection) -> bool:
@@ -33,7 +33,7 @@ def begun(connection: Connection) -> bool:
     """Begin, where the driver would not."""
     connection.info.pop(TOGETHER, None)  # it would end this transaction
     if base.autocommits(connection):
-        say(connection, "BEGIN")
+        say(connection, BEGIN)  # MariaDB takes BEGIN for something else in Oracle's mode
     return True
 
 

@@ -57,7 +57,8 @@ def switch(sql_dialect: SqlDialect, driver: Any, record: Any, alone: bool) -> No
 
 def _takes_several(sql_dialect: SqlDialect, driver: Any, record: Any, several: bool) -> bool:
     """Have a connection take several statements or not; returns whether it does, which a proxy may refuse."""
-    if _is_of_cluster(driver, record):
+    # aiomysql waits without an end, and a query that is killed between two statements is not answered.
+    if _is_of_cluster(driver, record) or sql_dialect.driver == "aiomysql":
         return False
     if getattr(driver, "client_flag", MULTI_STATEMENTS) & MULTI_STATEMENTS:
         return several
@@ -92,8 +93,8 @@ def is_open(driver: Any) -> bool:
     return not told or bool(status & IN_TRANSACTION)
 
 
-def _together(driver: Any, record: Any, text: str, values: Any) -> Sequence[tuple[int, Any]]:
-    """Send statements without rows, and return of each how many rows it has found, and the last id.
+def _together(driver: Any, record: Any, text: str, values: Any, count: int) -> Sequence[tuple[int, Any]]:
+    """Send ``count`` statements without rows, and return of each how many rows it has found, and the last id.
 
     Returns nothing, with nothing done, where the server at the other end of a proxy has not been asked to take several,
     and where asyncmy prepares statements, which have to be single ones.
@@ -102,7 +103,7 @@ def _together(driver: Any, record: Any, text: str, values: Any) -> Sequence[tupl
         found = awaited(driver, _answers_async(driver.driver_connection, text, values))
     else:
         found = _answers(driver, text, values)
-    if not found:
+    if len(found) != count:
         del record.info[SEVERAL]
     return found
 

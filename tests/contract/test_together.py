@@ -130,7 +130,7 @@ def test_a_run_is_not_inserted_where_its_session_is_not_as_it_was_read(
     there.upsert_session(replace(there.get_session("s"), metadata={"by": "another"}))
     answered(note)
     there.upsert_session(replace(found, metadata={"by": "me"}), run=run("mine"))
-    assert counts == [[0, 0, 0, 0]]
+    assert counts == [[0, 0, 0, 0, 0]]
     assert positions(there, "s") == {"first": 0, "of another": 1, "mine": 2}
 
 
@@ -187,7 +187,7 @@ def answered(there: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[
 
 def test_too_few_answers_are_no_success(there: Any, answered: Callable[..., None]) -> None:
     answered(lambda answers: answers[:1])
-    with pytest.raises(OutcomeUnknown, match=r"1 of 4 .* proxy"):
+    with pytest.raises(OutcomeUnknown, match=r"1 of 5 .* proxy"):
         turn(there, "second")
 
 
@@ -208,7 +208,7 @@ def test_an_attempt_tells_its_own_from_an_earlier_one_that_was_not_answered(ther
 def test_a_run_that_was_not_inserted_is_stored_in_another_way(
     there: Any, proxy: Proxy, answered: Callable[..., None]
 ) -> None:
-    answered(lambda answers: [*answers[:2], (0, 0), *answers[3:]])
+    answered(lambda answers: [*answers[:3], (0, 0), *answers[4:]])
     assert ways(there, proxy, lambda: turn(there, "second")) > 3
     assert positions(there, "s") == {"first": 0, "second": 1}
 
