@@ -274,7 +274,7 @@ def _is_not_all(c: Connection) -> bool:
 
 
 def takes_together(c: Connection) -> bool:
-    """Whether each statement of a connection is committed by itself, unless they are sent together."""
+    """Whether statements go together over a connection now, of which each would be committed by itself."""
     return TOGETHER in c.info
 
 

@@ -78,7 +78,7 @@ class Alone(Connected):
 
 
 class WithoutTransaction:
-    """Have each statement of a connection committed by itself."""
+    """Have each statement of a connection of psycopg's committed by itself."""
 
     __slots__ = ("_connection", "_driver", "_switched")
 

@@ -21,7 +21,7 @@ def by_itself(connection: Connection) -> bool:
 
 
 def reading(connection: Connection) -> bool:
-    """Begin nothing; the driver does with the first statement, unless each is committed by itself.
+    """Begin nothing for a single statement; the driver does with the first, unless each is committed by itself.
 
     Where COMMIT begins the next transaction (``completion_type``), there is one all the same.
     """
