@@ -34,9 +34,12 @@ def awaited(driver: Any, sent: Coroutine[Any, Any, T]) -> T:
     try:
         return await_only(sent)
     except Exception as error:
-        tell = getattr(driver, "_handle_exception", None)  # SQLAlchemy 2.0.30 has none for asyncmy
+        tell = getattr(driver, "_handle_exception", None)
         if tell is not None:
             tell(error)
+        elif isinstance(error, AttributeError):  # of a connection that asyncmy has closed by itself; SQLAlchemy 2.0.30
+            # knows one that is lost by these words
+            raise driver.dbapi.InternalError("network operation failed: the connection is closed") from error
         raise
 
 
