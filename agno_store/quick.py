@@ -96,18 +96,15 @@ class Quick:
     def _as_read(self, owned: bool) -> list[ColumnElement[bool]]:
         s = self._sql.sessions.c
         read = [s.version == sa.bindparam("was"), s.created_at == sa.bindparam("made")]
-        return [*read, s.updated_at == sa.bindparam("touched"), self._owner(owned, as_read=True)]
-
-    def _owner(self, owned: bool, as_read: bool) -> ColumnElement[bool]:
-        s = self._sql.sessions.c
-        if as_read:
-            return s.user_id == sa.bindparam("owner") if owned else s.user_id.is_(None)
-        fits = s.user_id == sa.bindparam("owner") if owned else s.user_id != owners.GONE
-        return sa.or_(s.user_id.is_(None), fits)
+        owner = s.user_id == sa.bindparam("owner") if owned else s.user_id.is_(None)
+        return [*read, s.updated_at == sa.bindparam("touched"), owner]
 
     def _adding(self, columns: tuple[str, ...], owned: bool, as_read: bool) -> sa.Update:
         s, r = self._sql.sessions.c, self._sql.runs.c
-        conditions = self._as_read(owned) if as_read else [self._owner(owned, as_read)]
+        conditions = self._as_read(owned) if as_read else []
+        if not as_read:
+            fits = s.user_id == sa.bindparam("owner") if owned else s.user_id != owners.GONE
+            conditions.append(sa.or_(s.user_id.is_(None), fits))
         # Its session twice, as in ``Statements.lock_session_for_run``.
         of_session = sa.and_(r.session_id == s.session_id, r.session_id == sa.bindparam("key"))
         this = sa.select(r.run_id).where(of_session, r.run_id == sa.bindparam("run_key")).correlate(self._sql.sessions)

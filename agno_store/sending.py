@@ -20,6 +20,7 @@ from sqlalchemy.types import TypeEngine
 
 from agno_store import escapes, types
 from agno_store.errors import OutcomeUnknown
+from agno_store.urls import redacted
 
 Row = dict[str, Any]
 Statement = sa.Select[Any] | UpdateBase
@@ -87,9 +88,9 @@ class Sending:
         answers = _handed(c, c.info[TOGETHER], whole, values, count)
         if answers and len(answers) != count:
             raise OutcomeUnknown(
-                f"{len(answers)} of {count} statements that were sent together were answered, so nobody knows "
-                "whether they are stored. Look for it, and repeat the call if it is not there. Is there a proxy in "
-                "between that passes on one statement of several?"
+                f"{redacted(c.engine.url)}: {len(answers)} of {count} statements that were sent together were "
+                "answered, so nobody knows whether they are stored. Look for it, and repeat the call if it is not. "
+                "Is there a proxy in between that passes on one statement of several?"
             )
         return [Answer([], count, last_id) for count, last_id in answers[2:-1]]
 

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
 from sqlalchemy.pool import Pool
 
 from agno_store.dialects.connected import Connected
+from agno_store.urls import redacted
 
 MARK = "agno_store_own"
 """The execution option of an engine of ours."""
@@ -115,7 +116,8 @@ def by_driver(
             if has_begun:
                 if connection.invalidated or connection.connection is not driver:
                     raise InvalidRequestError(
-                        "The connection was lost in a transaction; nothing was stored. Call again."
+                        f"{redacted(connection.engine.url)}: the connection was lost in a transaction; nothing was "
+                        "stored. Call again."
                     )
                 _commit(connection)
         except Exception as error:

@@ -96,8 +96,7 @@ def is_open(driver: Any) -> bool:
 def _together(driver: Any, record: Any, text: str, values: Any, count: int) -> Sequence[tuple[int, Any]]:
     """Send ``count`` statements without rows, and return of each how many rows it has found, and the last id.
 
-    Returns nothing, with nothing done, where the server at the other end of a proxy has not been asked to take several,
-    and where asyncmy prepares statements, which have to be single ones.
+    Returns nothing, with nothing done, where the server at the other end of a proxy has not been asked to take several.
     """
     if hasattr(driver, "driver_connection"):
         found = awaited(driver, _answers_async(driver.driver_connection, text, values))

@@ -49,7 +49,7 @@ def test_a_server_that_takes_a_connection_and_says_nothing_is_given_up(scheme: s
 
 
 @pytest.mark.backends("mysql")
-def test_statements_that_asyncmy_prepares_go_one_at_a_time(url: URL) -> None:
+def test_runs_are_stored_where_asyncmy_prepares_statements(url: URL) -> None:
     prepared = url.set(drivername="mysql+asyncmy").update_query_dict({"stmt_cache_size": "10"})
 
     async def work() -> list[int]:

@@ -191,7 +191,7 @@ def test_too_few_answers_are_no_success(there: Any, answered: Callable[..., None
         turn(there, "second")
 
 
-def test_an_attempt_tells_its_own_from_an_earlier_one_that_was_not_answered(there: Any, proxy: Proxy) -> None:
+def test_a_run_of_which_no_answer_came_is_stored_once(there: Any, proxy: Proxy) -> None:
     def two() -> None:
         for connection in [there.db_engine.raw_connection() for _ in range(2)]:
             connection.close()

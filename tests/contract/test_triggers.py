@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -46,7 +47,8 @@ def used(db: Any) -> None:
 
 @pytest.mark.backends("mysql")
 @pytest.mark.own_pool
-def test_a_trigger_on_runs_may_write_to_their_session(db: Any) -> None:
+def test_a_trigger_on_runs_may_write_to_their_session(opened: Callable[..., Any]) -> None:
+    db = opened()
     append(db, "s", "r")
     sessions, runs = db.names.sessions, db.names.runs
     with db.db_engine.begin() as c:
@@ -63,7 +65,8 @@ def test_a_trigger_on_runs_may_write_to_their_session(db: Any) -> None:
 
 @pytest.mark.backends("mysql")
 @pytest.mark.own_pool
-def test_a_trigger_that_marks_sessions_with_its_own_time_leaves_no_gap(db: Any) -> None:
+def test_a_trigger_that_marks_sessions_with_its_own_time_leaves_no_gap(opened: Callable[..., Any]) -> None:
+    db = opened()
     append(db, "s", "r")
     with db.db_engine.begin() as c:
         c.exec_driver_sql(
