@@ -23,8 +23,18 @@ MOST = 100
 
 LOST = "Lost connection to MySQL server during query"
 
+NULL = 251
+"""What stands for a value that is NULL in the place of its length, if that is in one byte."""
+
+BYTES_OF_LENGTH = {252: 2, 253: 3, 254: 8}
+"""In how many bytes it stands behind another one."""
+
 LONG = 200
 """Letters from which on a text is escaped one character after the other: a seventh of what PyMySQL's table takes."""
+
+
+Converter = tuple[str | None, Any]
+"""In which encoding a column's values come, if they are text, and what makes of one what it is."""
 
 
 class Connection(connections.Connection):  # type: ignore[type-arg,unused-ignore]
@@ -83,6 +93,7 @@ class _Result(connections.MySQLResult):
     """An answer whose columns are taken apart once: the packets that describe them are the same ones each time."""
 
     connection: Any
+    converters: Sequence[Converter]
 
     def _check_packet_is_eof(self, packet: Any) -> bool:
         if not packet.is_eof_packet():
@@ -90,6 +101,21 @@ class _Result(connections.MySQLResult):
         end: Any = EOFPacketWrapper(packet)
         self.warning_count, self.has_next, self.server_status = end.warning_count, end.has_next, end.server_status
         return True
+
+    def _read_rowdata_packet(self) -> None:
+        plain: Any = super()
+        connection, rows = self.connection, []
+        while True:
+            found, length = _rows(_arrived(connection), connection._next_seq_id, self.converters)
+            if found:
+                connection._read_bytes(length)
+                connection._next_seq_id = (connection._next_seq_id + len(found)) % 256
+                rows += found
+            packet = connection._read_packet()
+            if self._check_packet_is_eof(packet):
+                break
+            rows.append(plain._read_row_from_packet(packet))
+        self.affected_rows, self.rows = len(rows), tuple(rows)
 
     def _get_descriptions(self) -> None:
         connection, count = self.connection, self.field_count
@@ -106,6 +132,53 @@ class _Result(connections.MySQLResult):
             if len(connection.heads) >= MOST:
                 connection.heads.clear()
             connection.heads[head] = self.fields, self.converters, self.description
+
+
+def _rows(there: bytes, number: int, converters: Sequence[Converter]) -> tuple[list[tuple[Any, ...]], int]:
+    """Return the rows that have arrived whole, of which ``number`` is the first one's, and how many bytes they take.
+
+    What is not as it has to be is left, for PyMySQL to say what is wrong with it: also what ends rows, and an error.
+    """
+    rows: list[tuple[Any, ...]] = []
+    start, room = 0, len(there) - 4
+    while start < room and there[start + 3] == (number + len(rows)) % 256:
+        end = start + 4 + int.from_bytes(there[start : start + 3], "little")
+        row = _row(there, start + 4, end, converters)
+        if row is None:
+            break
+        rows.append(row)
+        start = end
+    return rows, start
+
+
+def _row(data: bytes, position: int, end: int, converters: Sequence[Converter]) -> tuple[Any, ...] | None:
+    """Return the values of a row, or None where they do not end at ``end``.
+
+    PyMySQL calls three functions for each of them. The protocol: https://mariadb.com/kb/en/resultset-row/
+    """
+    row: list[Any] = []
+    if end > len(data):
+        return None
+    try:
+        for encoding, converter in converters:
+            length = data[position]
+            position += 1
+            if length == NULL:
+                row.append(None)
+                continue
+            if length > NULL:
+                start, position = position, position + BYTES_OF_LENGTH[length]
+                length = int.from_bytes(data[start:position], "little")
+            start, position = position, position + length
+            if position > end:
+                return None
+            value: Any = data[start:position]
+            if encoding is not None:
+                value = value.decode(encoding)
+            row.append(value if converter is None else converter(value))
+    except (IndexError, KeyError):
+        return None
+    return tuple(row) if position == end else None
 
 
 def _head(there: bytes, count: int) -> bytes:

@@ -109,6 +109,60 @@ def test_only_columns_that_end_as_they_should_are_a_head() -> None:
         assert pymysql_driver._head(column + other, 1) == b""
 
 
+ROWS = {
+    "lengths": "SELECT " + ", ".join(f"REPEAT('x', {n})" for n in (0, 1, 250, 251, 252, 255, 65_535, 65_536, 70_000)),
+    "a null first": "SELECT NULL, 'a' UNION ALL SELECT 'b', NULL UNION ALL SELECT NULL, NULL UNION ALL SELECT '', ''",
+    "letters": "SELECT 'é', '😀', _binary 'é', REPEAT('é', 200)",
+    "kinds": "SELECT 1, -1, 1.5, 1e300, CAST(1 AS DECIMAL(30, 10)), DATE '2026-01-02', TIME '01:02:03', b'101', "
+    "TIMESTAMP '2026-01-02 03:04:05', x'00FF', JSON_OBJECT('a', 1), 18446744073709551615",
+    "more rows than packets have numbers": "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE "
+    "i < 900) SELECT i, REPEAT('x', i % 300), IF(i % 3 = 0, NULL, i) FROM n",
+    "none": "SELECT 1, 'a' FROM DUAL WHERE 1 = 0",
+}
+
+
+@pytest.mark.parametrize("arrived", [None, 0, 1, 3, 4, 5, 7, 40, 300, 5000])
+@pytest.mark.parametrize("statement", ROWS.values(), ids=ROWS.keys())
+def test_rows_are_those_that_the_driver_reads(
+    opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, statement: str, arrived: int | None
+) -> None:
+    db, whole = opened(), pymysql_driver._arrived
+    monkeypatch.setattr(pymysql_driver, "_arrived", lambda connection: whole(connection)[:arrived])
+    with db.db_engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        usual = plain.Connection(
+            host=driver.host, port=driver.port, user=driver.user, password=driver.password, charset="utf8mb4"
+        )
+        with usual, usual.cursor() as expected, driver.cursor() as found:
+            for _ in range(2):
+                count = expected.execute(statement)
+                assert found.execute(statement) == count
+                rows = expected.fetchall()
+                assert found.fetchall() == rows
+                assert [list(map(type, row)) for row in found._rows] == [list(map(type, row)) for row in rows]
+                assert found.rowcount == expected.rowcount
+
+
+def packet(number: int, content: bytes) -> bytes:
+    return len(content).to_bytes(3, "little") + bytes([number]) + content
+
+
+def test_only_what_is_a_row_is_read_as_one() -> None:
+    columns = [("utf8", None), ("ascii", int)]
+    row, end = b"\x01a\x0212", b"\xfe\x00\x00\x02\x00"
+    first, second = packet(255, row), packet(0, b"\xfb\x011")
+    assert pymysql_driver._rows(first + second + packet(1, end), 255, columns) == (
+        [("a", 12), (None, 1)],
+        len(first + second),
+    )
+    assert pymysql_driver._rows(packet(255, b"\xfc\x01\x00a\xfd\x02\x00\x0012"), 255, columns)[0] == [("a", 12)]
+
+    cut_short = [first + second[:n] for n in range(len(second))]
+    no_rows = [end, b"\xff\x00\x00#HY000no", b"", row[:-1], row[:2], row + b"\x00", b"\x01a\xff1", b"\x01a\xfe"]
+    for there in [*cut_short, *(first + packet(0, content) + second for content in no_rows), first + packet(1, row)]:
+        assert pymysql_driver._rows(there, 255, columns) == ([("a", 12)], len(first)), there
+
+
 class Failing:
     """An answer of which what is behind cannot be had."""
 
