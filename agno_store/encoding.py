@@ -28,8 +28,8 @@ from uuid import UUID
 
 from agno_store import apart, escapes
 from agno_store.errors import EncodingError
+from agno_store.plain import LONG, TAG, by_json, writer
 
-TAG = "$agno_store"
 _TAGGED = f'"{TAG}"'
 _raw_decode = json.JSONDecoder().raw_decode
 
@@ -38,10 +38,6 @@ UNSTORABLE, CORRUPT = "unstorable", "corrupt"
 
 DEEPEST = 250
 """Levels of nesting; json's own encoder and decoder need Python's stack."""
-
-_LONG = 1_000
-"""Bits of an integer: MySQL reads no number over 1.8e308, and Python may be set up to print 640 digits at the most.
-https://docs.python.org/3/library/stdtypes.html#integer-string-conversion-length-limitation"""
 
 LEFT = "It was left as it is."
 """How a message about what cannot be read ends, and a mark of it is told from whatever else looks like one."""
@@ -60,22 +56,17 @@ def encode(value: Any, path: str, marks: list[str] | None = None) -> str:
     ``marks`` a mark is written in its place instead, and the place and the reason are added to the list.
     """
     try:
-        if _is_plain(value, DEEPEST):
-            return escapes.protect(_written(value))
+        write = writer(value, DEEPEST)
+        if write is not None:
+            return escapes.protect(write(value))
     except (RuntimeError, TypeError, ValueError):
         # Deeper than the stack, or changed by another thread while it was looked at: what follows takes a copy.
         pass
     try:
         [plain] = _Plain(marks).each([(path, value)], DEEPEST + 1)
-        return escapes.protect(_written(plain))
+        return escapes.protect(by_json(plain))
     except RecursionError as error:
         raise EncodingError(f"{path} is nested too deeply for what is left of Python's stack.", path=path) from error
-
-
-# What contains itself is found before.
-_written: Callable[[Any], str] = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
-).encode
 
 
 def decode(text: str) -> Any:
@@ -96,40 +87,6 @@ def decode(text: str) -> Any:
 
 
 # -- values that JSON cannot say -----------------------------------------------------------------------
-
-
-def _is_plain(value: Any, levels: int) -> bool:
-    """Whether json writes ``value`` in a way that reads back equal."""
-    rest = [(value, levels)]  # the last one first: what contains itself twice ends as soon as it is too deep
-    while rest:
-        value, levels = rest.pop()
-        kind = type(value)
-        if kind is dict or kind is list:
-            if levels <= 0:
-                return False
-            if kind is dict:
-                for key in value:
-                    if type(key) is not str:
-                        return False
-                if TAG in value:
-                    return False
-                value = value.values()
-            # What is most of a payload is passed over at once.
-            for item in value:
-                kind = type(item)
-                if kind is str or kind is bool or item is None or (kind is int and item.bit_length() < _LONG):
-                    continue
-                if kind is not float or not math.isfinite(item):
-                    rest.append((item, levels - 1))
-        elif kind is float:
-            if not math.isfinite(value):
-                return False
-        elif kind is int:
-            if value.bit_length() >= _LONG:
-                return False
-        elif kind is not str and kind is not bool and value is not None:
-            return False
-    return True
 
 
 class _Unstorable(Exception):
@@ -162,7 +119,7 @@ class _Plain:
         if isinstance(value, str):
             return str.__str__(value)
         if isinstance(value, int):
-            return int(value) if value.bit_length() < _LONG else _tagged("int", hex(value))
+            return int(value) if value.bit_length() < LONG else _tagged("int", hex(value))
         if isinstance(value, float):
             return float(value) if math.isfinite(value) else _tagged("float", repr(float(value)))
         for kind, name, rewrite in _SCALARS:
@@ -226,7 +183,7 @@ def _sequence(name: str, items: list[Any]) -> Any:
     if name == "list":
         return items
     # A set in one order, so that one that was not changed has the text it had.
-    return _tagged(name, items if name == "tuple" else sorted(items, key=_written))
+    return _tagged(name, items if name == "tuple" else sorted(items, key=by_json))
 
 
 def _can_be_names(keys: list[Any]) -> bool:
@@ -285,7 +242,7 @@ def corrupt(what: str) -> dict[str, Any]:
 
 def is_corrupt(value: Any) -> bool:
     """Whether a value is what ``corrupt`` made, whatever was put into it since, and not just looks like a tag."""
-    return type(value) is dict and _says_corrupt(value.get(TAG), value.get("value"))
+    return type(value) is dict and TAG in value and _says_corrupt(value[TAG], value.get("value"))
 
 
 def _says_corrupt(kind: Any, what: Any) -> bool:

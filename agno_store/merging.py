@@ -12,7 +12,7 @@ import json
 from typing import Any
 
 from agno_store import envelope
-from agno_store.encoding import TAG
+from agno_store.plain import TAG
 
 _ABSENT = object()
 

@@ -19,6 +19,7 @@ from agno_store.cli.application import Application
 from agno_store.cli.options import App, Codec, Json, Pooler, SchemaName, TableName, Tenant, Url, Versions, among, opened
 from agno_store.cli.render import Output
 from agno_store.names import DEFAULT
+from agno_store.plain import TAG
 from agno_store.schema import MISSING
 
 Lines = Annotated[bool, typer.Option("--jsonl", help="Answer with one JSON document in each line.")]
@@ -166,7 +167,7 @@ def plain(value: Any) -> Any:
     """Return a payload as JSON can say it: what JSON lacks as it is stored, {"$agno_store": "set", ...}; marks, too."""
     if encoding.is_corrupt(value):
         return value
-    if isinstance(value, dict) and encoding.TAG not in value and all(isinstance(key, str) for key in value):
+    if isinstance(value, dict) and TAG not in value and all(isinstance(key, str) for key in value):
         return {key: plain(inside) for key, inside in value.items()}
     return json.loads(escapes.unprotect(encoding.encode(value, "payload", [])))
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from agno_store.encoding import CORRUPT, TAG, UNSTORABLE
+from agno_store.encoding import CORRUPT, UNSTORABLE
+from agno_store.plain import TAG
 
 EMOJI = "🎉 👩‍👩‍👧‍👦 é e\u0301 \u202e עברית"
 NASTY_TEXTS = {

@@ -11,7 +11,7 @@ import pytest
 from tests.package.source import FILES, PACKAGE, REVISIONS, ROOT, SCRIPTS, Import, imports, module_name, tree
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "urls", "release", "clock", "escapes", "legacy", "apart"}),
+    frozenset({"errors", "urls", "release", "clock", "escapes", "legacy", "apart", "plain"}),
     frozenset({"names", "encoding", "owners", "folding", "envelope", "hooks", "media"}),
     frozenset({"undecoded"}),
     frozenset({"records"}),
@@ -112,7 +112,7 @@ def test_the_lowest_modules_know_hardly_any() -> None:
     assert lowest == {
         "names": {"errors"},
         "records": {"undecoded", "errors"},
-        "encoding": {"errors", "escapes", "apart"},
+        "encoding": {"errors", "escapes", "apart", "plain"},
     }
     assert {whom for who, whom, _ in internal() if who == "undecoded"} == {"encoding"}
     assert {whom for who, whom, _ in internal() if who == "types"} == {"escapes", "errors"}

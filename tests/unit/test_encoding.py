@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import enum
 import json
+import math
+import subprocess
 import sys
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 
-from agno_store import EncodingError
-from agno_store.encoding import DEEPEST, TAG, decode, encode
+from agno_store import EncodingError, escapes, plain
+from agno_store.encoding import DEEPEST, decode, encode
 from agno_store.escapes import escape, unescape
+from agno_store.plain import TAG
 from tests.contract.values import NASTY_TEXTS, ODD_NUMBERS, exact, nested, texts, values
 
 quickly = settings(max_examples=300)
@@ -88,6 +92,39 @@ def test_nasty_texts_come_back_from_every_place(text: str, shape: Any) -> None:
 @pytest.mark.parametrize("number", ODD_NUMBERS, ids=repr)
 def test_numbers_come_back_to_the_last_bit(number: float) -> None:
     assert exact(decode(encode([number, {"n": number}], "v"))) == exact([number, {"n": number}])
+
+
+def near(number: float) -> list[float]:
+    return [sign * beside for beside in (math.nextafter(number, 0), number, number * 1.5) for sign in (1, -1)]
+
+
+WRITTEN_ALIKE = [
+    *([number] for number in ODD_NUMBERS),
+    *([power] for exponent in range(-25, 25) for power in near(10.0**exponent)),
+    *(json.loads(f"[{number}]") for number in (2**53, 2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1)),
+    *({text: [text]} for text in NASTY_TEXTS.values() if text != TAG),
+    [0.0, -0.0, 1.0, 1e-4, 123456.789e3],
+]
+
+
+@quickly
+@given(values)
+def test_orjson_writes_what_json_writes(value: Any) -> None:
+    with_orjson = encode(value, "v")
+    with mock.patch.object(plain, "fastest", plain.by_json):
+        assert with_orjson == encode(value, "v")
+
+
+@pytest.mark.parametrize("value", WRITTEN_ALIKE, ids=repr)
+def test_orjson_writes_what_json_writes_at_the_borders(value: Any) -> None:
+    assert plain.fastest is not plain.by_json, "orjson is not installed"
+    assert encode(value, "v") == escapes.protect(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def test_orjson_may_be_missing() -> None:
+    code = "import sys; sys.modules['orjson'] = None; from agno_store import encoding as e; print(e.encode([1.5], 'v'))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[1.5]\n"
 
 
 @pytest.mark.parametrize(

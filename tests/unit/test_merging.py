@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agno_store.encoding import DEEPEST, TAG, decode, encode
+from agno_store.encoding import DEEPEST, decode, encode
 from agno_store.merging import merge, merged, same
+from agno_store.plain import TAG
 
 KEYS = st.sampled_from(["a", "b", "c", "d"])
 LEAVES = st.one_of(

@@ -1,0 +1,73 @@
+"""Values that JSON says by itself, and what writes them: orjson where it is there, and json.
+
+Both write the same letters, so that a value is known as unchanged by its text whoever has written that.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+try:
+    import orjson
+except ImportError:  # the extra "fast"
+    orjson = None  # type: ignore[assignment]
+
+TAG = "$agno_store"
+"""The key of a dictionary that stands for a value which JSON cannot say."""
+
+_SMALL, _LARGE = 1e-4, 1e16
+"""Between these orjson writes a float as json does."""
+
+LONG = 1_000
+"""Bits of an integer: MySQL reads no number over 1.8e308, and Python may be set up to print 640 digits at the most.
+https://docs.python.org/3/library/stdtypes.html#integer-string-conversion-length-limitation"""
+
+# What contains itself is found before.
+by_json: Callable[[Any], str] = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+).encode
+
+
+# The same letters in a fraction of the time. Raises TypeError for integers of more than 64 bits and lone surrogates.
+fastest: Callable[[Any], str] = by_json if orjson is None else lambda value: orjson.dumps(value).decode()
+
+
+def writer(value: Any, levels: int) -> Callable[[Any], str] | None:
+    """Return what writes ``value`` in a way that reads back equal, or None where json does not."""
+    writes = fastest
+    rest = [(value, levels)]  # the last one first: what contains itself twice ends as soon as it is too deep
+    while rest:
+        value, levels = rest.pop()
+        kind = type(value)
+        if kind is dict or kind is list:
+            if levels <= 0:
+                return None
+            if kind is dict:
+                for key in value:
+                    if type(key) is not str:
+                        return None
+                if TAG in value:
+                    return None
+                value = value.values()
+            # What is most of a payload is passed over at once.
+            for item in value:
+                kind = type(item)
+                if kind is str or kind is bool or item is None or (kind is int and item.bit_length() < LONG):
+                    continue
+                if kind is float and (_SMALL <= item < _LARGE or -_LARGE < item <= -_SMALL or item == 0):
+                    continue
+                rest.append((item, levels - 1))
+        elif kind is float:
+            if not math.isfinite(value):
+                return None
+            if value and not _SMALL <= abs(value) < _LARGE:
+                writes = by_json
+        elif kind is int:
+            if value.bit_length() >= LONG:
+                return None
+        elif kind is not str and kind is not bool and value is not None:
+            return None
+    return writes
