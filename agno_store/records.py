@@ -103,7 +103,8 @@ class Run(Undecoded):
         entries = _entries(value, "run")
         if entries.get("run_id") is None:
             raise InvalidArgument("A run must have a run_id.")
-        if isinstance(entries.get("run_data"), Mapping):
+        payload = entries.get("run_data")
+        if payload is not None and isinstance(payload, Mapping):
             return cls(**{f.name: entries[f.name] for f in fields(cls) if f.name in entries})
         status = entries.get("status")
         found = {name: entries.get(name) for name in _OF_RUN}
@@ -265,7 +266,7 @@ def stand_in(row: Mapping[str, Any], mark: Any) -> dict[str, Any]:
 
 def name_of(session_data: Any) -> str | None:
     """Return the name of a session in its data."""
-    name = session_data.get("session_name") if isinstance(session_data, Mapping) else None
+    name = session_data.get("session_name") if isinstance(session_data, (dict, Mapping)) else None
     # By its type, which cannot answer for itself. The text of any other object may hold a secret, and an address.
     return str(name) if issubclass(type(name), (str, int, float)) else None
 
@@ -284,6 +285,8 @@ _FIELDS = frozenset(f.name for f in fields(Session))
 
 def checked_type(value: Any) -> str:
     """Return a session type, given as one or as agno's enum."""
+    if type(value) is str and value in TYPES:
+        return value
     kind = getattr(value, "value", value)
     if kind not in TYPES:
         raise InvalidArgument(f"session_type={value!r} is not one of {', '.join(TYPES)}.")
@@ -304,7 +307,7 @@ def type_by_component(entries: Mapping[str, Any]) -> str:
 
 
 def _entries(value: Any, what: str) -> Mapping[str, Any]:
-    if isinstance(value, Mapping):
+    if isinstance(value, (dict, Mapping)):  # a dict is known as one without a look at what else is a Mapping
         return value
     to_dict = getattr(value, "to_dict", None)
     if not callable(to_dict):

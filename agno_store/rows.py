@@ -108,6 +108,8 @@ def microseconds(value: Any, name: str, now: int) -> int:
     """
     if value is None:
         return now
+    if type(value) is int and -_LATEST < value < _LATEST:
+        return value * SECOND
     if isinstance(value, datetime):
         # A naive datetime is local time, as everywhere in Python.
         value = value.timestamp()
@@ -367,7 +369,8 @@ def _decoded(
         return None
     try:
         # A dict may come back as a list of pairs, so that its text is what tells.
-        if (kind is dict and not text.lstrip().startswith("{")) or (kind is None and envelope.is_closed(text, column)):
+        is_dict = text[:1] == "{" or text.lstrip().startswith("{")
+        if (kind is dict and not is_dict) or (kind is None and envelope.is_closed(text, column)):
             raise envelope.unread(text, column)
         return encoding.decode(text)
     except encoding.UNREADABLE as error:

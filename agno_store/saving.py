@@ -112,7 +112,7 @@ class SessionSave:
     @property
     def payloads(self) -> dict[str, str | None]:
         """The payloads to write: those that differ from what was read."""
-        given = {name: text for name, text in self.columns.items() if name in SESSION_PAYLOADS}
+        given = {name: self.columns[name] for name in SESSION_PAYLOADS if name in self.columns}
         if not self.merges or self.base is None:
             return given
         return {name: text for name, text in given.items() if text != self.base.payloads.get(name)}

@@ -38,14 +38,13 @@ def _marks(value: Any, unstorable: str | None) -> list[str] | None:
     return [] if unstorable == MARK or (unstorable is None and bridge.is_agnos(value)) else None
 
 
-def _tell_marked(where: str, marks: list[str] | None) -> None:
-    if marks:
-        log.warning(
-            "%s is stored with a mark in the place of what cannot be stored: %s. Keep that outside the session, give "
-            "its class a to_dict() method, or have it refused with unstorable='raise'.",
-            where,
-            _some(marks),
-        )
+def _tell_marked(where: str, marks: Sequence[str]) -> None:
+    log.warning(
+        "%s is stored with a mark in the place of what cannot be stored: %s. Keep that outside the session, give "
+        "its class a to_dict() method, or have it refused with unstorable='raise'.",
+        where,
+        _some(marks),
+    )
 
 
 def _some(places: Sequence[str]) -> str:
@@ -58,8 +57,10 @@ def storable(value: Any, path: str, unstorable: str | None) -> Any:
     if marks is None:
         return value
     text = encoding.encode(value, path, marks)
+    if not marks:
+        return value
     _tell_marked(path, marks)
-    return encoding.decode(text) if marks else value
+    return encoding.decode(text)
 
 
 def prepared(
@@ -75,7 +76,7 @@ def prepared(
 ) -> SessionSave:
     """Return a session ready to be stored, with what its caller had read of it."""
     record: Session = bridge.session_record(session)
-    bridge.check_runs(runs_of(session))
+    runs = bridge.checked_runs(runs_of(session))
     marks = _marks(session, unstorable)
     left = rows.unreadable_payloads(record)
     columns = rows.session_columns(record, given(session).difference(left), marks)
@@ -84,8 +85,9 @@ def prepared(
         columns = filtering.session(before_write, columns)
         summary = summary and filtering.summary(before_write, summary, columns["session_id"], columns["user_id"])
     base, version = _as_read(bridge.snapshot_of(session), record.version, store, columns["session_id"])
-    runs = runs_of(session) or () if bridge.brings_runs(session) else None
-    brought = None if runs is None else prepared_runs(runs, record, now, unstorable, before_write, media_over)
+    brought = None
+    if bridge.brings_runs(session):
+        brought = prepared_runs(runs or (), record, now, unstorable, before_write, media_over)
     digests = None if brought is None else rows.run_digests(brought)
     entries: dict[str, Any] = {
         "store": store,
@@ -99,8 +101,7 @@ def prepared(
         "runs": [] if digests is None else _changed(brought or [], digests, base, media_over),
         "run_digests": digests,
     }
-    _tell_marked(f"session {record.session_id!r}", marks)
-    _tell_left(record, left)
+    _tell_of(record.session_id, left, marks)
     return whole(SessionSave, entries)
 
 
@@ -119,16 +120,19 @@ def _prepared_summary(summary: Summary, marks: list[str] | None) -> dict[str, An
     return None if encoding.is_corrupt(summary.topics) else rows.summary_columns(summary, marks)
 
 
-def _tell_left(record: Session, left: Sequence[str]) -> None:
+def _tell_of(session_id: str, left: Sequence[str], marks: Sequence[str] | None) -> None:
+    if marks:
+        _tell_marked(f"session {session_id!r}", marks)
     if left:
-        log.warning("session %r: %s could not be read and is left as it is stored", record.session_id, ", ".join(left))
+        log.warning("session %r: %s could not be read and is left as it is stored", session_id, ", ".join(left))
 
 
 def prepared_summary(session_id: Any, summary: Any, unstorable: str | None) -> dict[str, Any]:
     """Return a summary's columns."""
     marks = _marks(summary, unstorable)
     columns = rows.summary_columns(Summary.of(summary), marks)
-    _tell_marked(f"summary of session {session_id!r}", marks)
+    if marks:
+        _tell_marked(f"summary of session {session_id!r}", marks)
     return columns
 
 
@@ -148,7 +152,8 @@ def prepared_run(
     record: Run = bridge.run_record(run)
     marks = _marks(run, unstorable)
     columns = rows.run_columns(record, session_id, user_id, now, marks)
-    _tell_marked(f"run {record.run_id!r} of session {session_id!r}", marks)
+    if marks:
+        _tell_marked(f"run {record.run_id!r} of session {session_id!r}", marks)
     kept: dict[str, Any] | None = columns if before_write is None else filtering.run(before_write, columns)
     return None if kept is None else {**kept, "run_data": apart.parted(kept["run_data"], media_over)}
 
@@ -206,6 +211,8 @@ def prepared_all(
 
 def runs_of(session: Any) -> Any:
     """Return the runs that a session comes with. They are given back, and only those of agno 2 are stored."""
+    if type(session) is Session:
+        return session.runs
     return session.get("runs") if isinstance(session, Mapping) else getattr(session, "runs", None)
 
 

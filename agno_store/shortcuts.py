@@ -56,7 +56,8 @@ class Shortcuts:
 
     def for_session(self, save: SessionSave) -> Way[Row]:
         """Change a session that nobody has written to since it was read, and return its row."""
-        return None if save.read is None else partial(self._save_session, save=save, read=save.read)
+        read = save.read
+        return None if read is None else partial(self._save_session, save=save, read=read)
 
     def for_run(self, run: Mapping[str, Any]) -> Way[Receipt]:
         """Insert a run that its session has not yet, behind all others."""
@@ -64,9 +65,10 @@ class Shortcuts:
 
     def for_turn(self, save: SessionSave, run: Mapping[str, Any]) -> Way[tuple[Row, Receipt]]:
         """Do both for one session, and return its row and where the run is."""
-        if save.read is None or not self._may_be_new(run):
+        read = save.read
+        if read is None or not self._may_be_new(run):
             return None
-        return partial(self._save_turn, save=save, read=save.read, run=run)
+        return partial(self._save_turn, save=save, read=read, run=run)
 
     def _save_session(self, c: Connection, save: SessionSave, read: Mapping[str, Any]) -> Row | None:
         changes = _changes(save, read)
@@ -148,8 +150,7 @@ class Shortcuts:
 
 def _changes(save: SessionSave, read: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns that a save changes, and what a session that is written to is marked with."""
-    unknown = object()
-    changes = {name: value for name, value in save.changes.items() if value != read.get(name, unknown)}
+    changes = {name: value for name, value in save.changes.items() if name not in read or value != read[name]}
     return {**changes, "version": read["version"] + 1, "updated_at": now()}
 
 

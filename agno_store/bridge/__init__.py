@@ -71,7 +71,7 @@ _RUNS = {
 
 def session_record(value: Any) -> Session:
     """Return what a caller saves, whichever form it has, as a record."""
-    return Session.of(value, session_kind(value))
+    return value if type(value) is Session else Session.of(value, session_kind(value))
 
 
 def session_kind(value: Any) -> str | None:
@@ -100,7 +100,7 @@ def runs_are_brought() -> bool:
 
 def brings_runs(session: Any) -> bool:
     """Whether the runs of a session are to be saved with it."""
-    return runs_are_brought() and session_kind(session) is not None
+    return type(session) not in _PLAIN and runs_are_brought() and session_kind(session) is not None
 
 
 def run_as_read(kind: str, run_data: dict[str, Any]) -> dict[str, Any] | None:
@@ -137,6 +137,8 @@ def remember(session: Any, snapshot: Callable[[], Snapshot]) -> None:
 
 _PLAIN = frozenset({dict, Session, Run, Summary})
 """What is none of agno's, and is saved most where a program does not use it."""
+
+_PLAIN_RUNS = frozenset({dict, Run})
 
 
 def _kind(value: Any, classes: dict[str, tuple[str, str]]) -> str | None:
@@ -311,18 +313,19 @@ def run_update(outcome: RunUpdate) -> Any:
     return _class("agno.run.status_persist", "RunPersistOutcome")(outcome.value)
 
 
-def check_runs(runs: Any) -> None:
-    """Raise InvalidArgument for what cannot be the runs that a session comes with."""
+def checked_runs(runs: Any) -> Any:
+    """Return the runs that a session comes with. Raises InvalidArgument for what cannot be runs."""
     if runs is None:
-        return
+        return None
     if not isinstance(runs, (list, tuple)):
         raise InvalidArgument(f"The runs of a session must be a list, not {type(runs).__name__}.")
-    kinds = set(map(type, added(runs)))
+    kinds = set(map(type, added(runs))) - _PLAIN_RUNS
     if all(issubclass(kind, dict) or callable(getattr(kind, "to_dict", None)) for kind in kinds):
-        return
+        return runs
     for run in runs:
         if not isinstance(run, dict) and not callable(getattr(run, "to_dict", None)):
             raise InvalidArgument(f"The runs of a session must be runs, and {run!r} is none.")
+    return runs
 
 
 def run_dictionaries(runs: Any) -> list[dict[str, Any]] | None:

@@ -59,7 +59,7 @@ def _use_write_ahead_log(cursor: sqlite3.Cursor) -> None:
 
 def own(connection: Connection) -> Any:
     """Return sqlite3's own connection, which aiosqlite keeps in a thread: to be looked at, not to be used."""
-    return own_of(connection.connection.driver_connection)
+    return own_of(connection.connection.dbapi_connection)
 
 
 def own_of(driver: Any) -> Any:
