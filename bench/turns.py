@@ -12,7 +12,7 @@ from typing import Any
 from bench.clock import Task, Times, interleaved
 from bench.floors import Objects, RawAsync
 from bench.gauges import Cost, counted
-from bench.least import Least, LeastAsync
+from bench.least import Least, LeastAsync, Straight, StraightAsync
 from bench.payloads import run
 from bench.places import Place
 from bench.raw import Raw, RawAtOnce
@@ -22,6 +22,10 @@ from bench.stores import AgnosOwn, AsyncStore, Contract, Store
 
 COUNTED = 20
 """Turns of which the average cost is taken."""
+
+FLOORS: tuple[type[Least], ...] = (Least, Straight)
+FLOORS_ASYNC: tuple[type[LeastAsync], ...] = (LeastAsync, StraightAsync)
+"""What stands beside a turn through our own API."""
 
 OWN = {"sqlite": 1.5, "postgresql": 1.2, "mysql": 1.2}
 CONTRACT = {"sqlite": (2.5, 8.0), "postgresql": (3.5, 25.0), "mysql": (3.2, 100.0)}
@@ -98,17 +102,17 @@ def own(place: Place, size: Size) -> Result:
         raw, store = systems[Raw.name], systems[Store.name]
         raw.make()
         store.make()
-        beside: dict[Any, Any] = {Least: store, RawAsync: raw, AsyncStore: store, LeastAsync: store}
+        beside: dict[Any, Any] = {RawAsync: raw, **dict.fromkeys((*FLOORS, AsyncStore, *FLOORS_ASYNC), store)}
         fill = {**systems, **{cls.name: filler for cls, filler in beside.items()}}
         for cls in beside:
             systems[cls.name] = stack.enter_context(opened(cls, place))
         for runs, pause, words in paces(size):
             found = timed(systems, fill, runs, size, pause)
             what, goal = f"a turn {words}", OWN[place.backend]
-            for ours, least, theirs in ((Store, Least, Raw), (AsyncStore, LeastAsync, RawAsync)):
-                floor = found[theirs.name]
-                measured, most = found[ours.name].over(floor), found[least.name].over(floor)
-                note = f"{ours.name}, over the {theirs.name}; {least.name}: {most:.3g} ×"
+            for ours, floors, theirs in ((Store, FLOORS, Raw), (AsyncStore, FLOORS_ASYNC, RawAsync)):
+                raws, measured = found[theirs.name], found[ours.name].over(found[theirs.name])
+                note = "".join(f"; {cls.name}: {found[cls.name].over(raws):.3g} ×" for cls in floors)
+                note = f"{ours.name}, over the {theirs.name}{note}"
                 result.lines.append(Line("turn", what, place.title, goal, measured, note=note))
             result.details += [Detail("turn", what, place.title, name, times) for name, times in found.items()]
         for cls in kinds:
@@ -179,28 +183,31 @@ def _growth(place: Place, size: Size, cls: Any, how: str) -> Result:
 
 def threads(place: Place, size: Size) -> Result:
     """Turns of 16 threads on sessions of their own, against as many connections of the driver."""
-    kinds = (Raw, Store, Least)
+    kinds: list[Any] = [Raw, Store, *FLOORS]
     rates: dict[str, list[tuple[float, float]]] = {cls.name: [] for cls in kinds}
     lost = 0
-    with opened(Raw, place) as raw, opened(Store, place) as store, opened(Least, place) as least:
+    with ExitStack() as whole:
+        systems = {cls: whole.enter_context(opened(cls, place)) for cls in kinds}
+        raw, store = systems[Raw], systems[Store]
         raw.make()
         store.make()
         for number in range(max(3, size.rounds // 3)):
             with ExitStack() as stack:
-                for cls, filler in ((Raw, raw), (Store, store), (Least, store)):
+                for cls in kinds:
                     ids = [f"{cls.__name__}-{number}-{thread}" for thread in range(size.threads)]
-                    filler.fill(ids, 0)
+                    (raw if cls is Raw else store).fill(ids, 0)
                     if cls is Raw:
                         hands = [stack.enter_context(opened(Raw, place)) for _ in ids]
                     else:
-                        hands = [least if cls is Least else store] * len(ids)
+                        hands = [systems[cls]] * len(ids)
                     rates[cls.name].append(_rate([hand.turn for hand in hands], ids, size.turns))
-                    if filler is store:
+                    if cls is not Raw:
                         lost += sum(size.turns - len(store.db.get_session(one).runs) for one in ids)
-    ratio, most = (_times(rates[cls.name], rates[Raw.name]) for cls in (Store, Least))
+    over: dict[Any, float] = {cls: _times(rates[cls.name], rates[Raw.name]) for cls in kinds[1:]}
     what = f"{size.threads} threads, {size.turns} turns each"
-    note = f"throughput over the raw driver's; {Least.name}: {most:.3g} ×; {lost} runs lost"
-    line = Line("threads", what, place.title, 0.8, ratio, at_least=True, note=note)
+    note = "; ".join(f"{cls.name}: {over[cls]:.3g} ×" for cls in FLOORS)
+    note = f"throughput over the raw driver's; {note}; {lost} runs lost"
+    line = Line("threads", what, place.title, 0.8, over[Store], at_least=True, note=note)
     details = [
         Detail("threads", what, place.title, name, more={"turns_per_second": median(rate), "cpu_ms": median(cpu)})
         for name, found in rates.items()
