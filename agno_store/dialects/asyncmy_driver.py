@@ -25,11 +25,11 @@ def wait_by_timer(connection: Any) -> None:
         return
     this, usual = weakref.ref(protocol), type(protocol).wait_for_data
 
-    async def wait_for_data(need: int) -> None:
+    async def wait_for_data(*need: int) -> None:  # 0.2.13 and 0.2.14 do not say how much
         waiting: Any = this()
         timer = asyncio.get_running_loop().call_later(seconds, _give_up, waiting, seconds)
         try:
-            await usual(waiting, need)
+            await usual(waiting, *need)
         finally:
             timer.cancel()
 
