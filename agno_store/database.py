@@ -329,38 +329,39 @@ class Database(Shown, Operations):
         return self._run(True, True, lambda connection: work(connection, *args), quick)
 
     def _run(self, changes: bool, repeatable: bool, work: Callable[[Connection], T], quick: Way[T] = None) -> T:
-        self._refuse_to_wait_for_itself()
-        self._ensure()
+        if self._busy:
+            self._refuse_to_wait_for_itself()
+        if not self._ready:
+            self._ensure()
         attempts = Attempts(self.names, self.dialect, self._recycle, repeatable=repeatable)
-        with failures.translated(self, attempts):
-            try:
-                return attempts.run(lambda: self._once(attempts, changes, work, quick))
-            finally:
-                if changes:
-                    writes.add()  # even if it failed: the connection may have been lost after the commit
-                if attempts.surprised:  # the tables may have been downgraded or dropped: look before the next
-                    self._ready = False
+        try:
+            return attempts.run(lambda: self._once(attempts, changes, work, quick))
+        except failures.MET as error:
+            failures.tell(self, error, attempts)
+            raise
+        finally:
+            if changes:
+                writes.add()  # even if it failed: the connection may have been lost after the commit
+            if attempts.surprised:  # the tables may have been downgraded or dropped: look before the next
+                self._ready = False
 
     def _once(self, attempts: Attempts, changes: bool, work: Callable[[Connection], T], quick: Way[T]) -> T:
         try:
-            return self._transaction(attempts, changes, work, quick)
+            with tenants.acting_for(self.tenant_id):
+                if quick is not None and attempts.repeatable and self.dialect.commits_alone(self._engine):
+                    with self.dialect.by_statement(self._engine) as connection:
+                        attempts.committing = True  # with the statement
+                        done = quick(connection)
+                    if done is not None:
+                        return done
+                    attempts.committing, quick = False, None  # it has written nothing
+                with self.dialect.transaction(self._engine, writes=changes) as connection:
+                    done = None if quick is None else quick(connection)
+                    result = work(connection) if done is None else done
+                    attempts.committing = changes
         except Vanished as vanished:  # a new transaction tells whether a row still names it
             with vanished.known():
                 return self._once(attempts, changes, work, quick)
-
-    def _transaction(self, attempts: Attempts, changes: bool, work: Callable[[Connection], T], quick: Way[T]) -> T:
-        with tenants.acting_for(self.tenant_id):
-            if quick is not None and attempts.repeatable and self.dialect.commits_alone(self._engine):
-                with self.dialect.by_statement(self._engine) as connection:
-                    attempts.committing = True  # with the statement
-                    done = quick(connection)
-                if done is not None:
-                    return done
-                attempts.committing, quick = False, None  # it has written nothing
-            with self.dialect.transaction(self._engine, writes=changes) as connection:
-                done = None if quick is None else quick(connection)
-                result = work(connection) if done is None else done
-                attempts.committing = changes
         if changes and self._store.objects is not None:
             self._store.objects.left(connection)
         return result

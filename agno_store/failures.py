@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from agno_store.database import Database
 
 
+MET: tuple[type[Exception], ...] = (SQLAlchemyError, DatabaseUnreachable, UnicodeError)
+"""What the driver and the pool raise."""
+
+
 class translated:
     """Turn what the driver and the pool raise into DatabaseError; ``attempts`` tells how often it was tried."""
 
@@ -31,15 +35,18 @@ class translated:
         return None
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, (SQLAlchemyError, DatabaseUnreachable, UnicodeError)):
-            meant = _translated(self._db, error, self._attempts)
-            if meant is not error:
-                raise meant from error
+        if isinstance(error, MET):
+            tell(self._db, error, self._attempts)
 
 
-def _translated(
-    db: Database, error: SQLAlchemyError | DatabaseUnreachable | UnicodeError, attempts: Attempts | None
-) -> Exception:
+def tell(db: Database, error: Exception, attempts: Attempts | None) -> None:
+    """Raise what one of ``MET`` means, if that is not the error itself."""
+    meant = _translated(db, error, attempts)
+    if meant is not error:
+        raise meant from error
+
+
+def _translated(db: Database, error: Exception, attempts: Attempts | None) -> Exception:
     where = _where(db)
     if isinstance(error, DBAPIError):
         _hide_conversations(error)

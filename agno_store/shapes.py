@@ -346,5 +346,6 @@ def saved(row: Any, session: Any, store: str, deserialize: bool | None) -> Any:
         return stored
     unreadable: rows.Unreadable = []
     entries = rows.session_dict(row, unreadable)
-    _tell_unreadable(unreadable)
+    if unreadable:
+        _tell_unreadable(unreadable)
     return bridge.session_of_records(entries, runs, rows.snapshot(row, store))

@@ -320,7 +320,7 @@ def checked_runs(runs: Any) -> Any:
     if not isinstance(runs, (list, tuple)):
         raise InvalidArgument(f"The runs of a session must be a list, not {type(runs).__name__}.")
     kinds = set(map(type, added(runs))) - _PLAIN_RUNS
-    if all(issubclass(kind, dict) or callable(getattr(kind, "to_dict", None)) for kind in kinds):
+    if not kinds or all(issubclass(kind, dict) or callable(getattr(kind, "to_dict", None)) for kind in kinds):
         return runs
     for run in runs:
         if not isinstance(run, dict) and not callable(getattr(run, "to_dict", None)):

@@ -75,23 +75,3 @@ class Alone(Connected):
         finally:
             self.is_asking = False  # a task that was begun meanwhile has the same context for as long as it lives
             _asking.reset(before)
-
-
-class WithoutTransaction:
-    """Have each statement of a connection of psycopg's committed by itself."""
-
-    __slots__ = ("_connection", "_driver", "_switched")
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._driver: Any = connection.connection.dbapi_connection
-
-    def __enter__(self) -> None:
-        # Neither way asks the server: psycopg only stops to send a BEGIN before the first statement.
-        self._switched = not self._driver.autocommit
-        if self._switched:
-            self._driver.autocommit = True
-
-    def __exit__(self, *_: object) -> None:
-        if self._switched and not self._connection.invalidated:
-            self._driver.autocommit = False

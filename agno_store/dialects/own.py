@@ -26,8 +26,7 @@ MARK = "agno_store_own"
 
 def is_own(connected: Connection | Engine) -> bool:
     """Whether an engine, or that of a connection, is one of ours."""
-    engine = connected.engine
-    return MARK in engine.get_execution_options()
+    return MARK in connected.get_execution_options()  # a connection has those of its engine
 
 
 def has_to_begin(engine: Engine) -> bool:

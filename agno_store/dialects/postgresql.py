@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from agno_store.dialects import alone, answers, at_once
+from agno_store.dialects import alone, answers, at_once, psycopg_driver
 from agno_store.dialects.base import POOL, Dialect, Scope, autocommits, refuse_to_join, transactional
 from agno_store.dialects.limits import Limit
 from agno_store.dialects.own import has_to_begin, is_own, roll_back_what_is_open, watch_idle
@@ -37,9 +37,6 @@ READ_ONLY, DISK_FULL = "25006", "53100"
 
 FOREIGN_TEXT = ("22P05", "22021")
 """A character that the database's encoding lacks."""
-
-IDLE = 0
-"""PQTRANS_IDLE: https://www.postgresql.org/docs/current/libpq-status.html"""
 
 _HOLDER = sa.text(
     "SELECT l.pid, a.application_name, a.backend_start FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid) "
@@ -113,29 +110,20 @@ class PostgreSQL(Dialect):
 
     def prepare(self, engine: Engine) -> None:
         event.listen(engine.pool, "connect", answers.bound)
-        roll_back_what_is_open(engine.pool, _is_open)
+        roll_back_what_is_open(engine.pool, psycopg_driver.is_open)
         at_once.send(engine)
         if is_own(engine) and not isinstance(engine.pool, NullPool):
             watch_idle(engine.pool, engine.dialect)
             alone.keep(engine.pool, _switch)
+            psycopg_driver.keep_cursors(engine)
 
     def commits_alone(self, engine: Engine) -> bool:
         if not is_own(engine) or engine.dialect.driver not in ("psycopg", "psycopg_async"):
             return False
         return not has_to_begin(engine)
 
-    @contextmanager
-    def by_statement(self, engine: Engine) -> Iterator[Connection]:
-        with alone.Alone(engine) as connection:
-            driver: Any = connection.connection.driver_connection
-            # Begun by a program as it was handed out, perhaps to set something: that is its transaction's, and holds.
-            is_begun = driver.pgconn.transaction_status != IDLE
-            with connection.begin() if is_begun else alone.WithoutTransaction(connection):
-                try:
-                    yield connection
-                except DBAPIError as error:
-                    self._discard_if_useless(connection, error)
-                    raise
+    def by_statement(self, engine: Engine) -> AbstractContextManager[Connection]:
+        return psycopg_driver.ByStatement(engine, self._discard_if_useless)
 
     def transaction(self, engine: Engine, *, writes: bool) -> AbstractContextManager[Connection]:
         # Each statement that only reads sees what was committed when it began, in a transaction or without.
@@ -321,12 +309,6 @@ POSTGRESQL = PostgreSQL()
 
 def _switch(driver: Any, _record: object, alone: bool) -> None:
     driver.autocommit = alone
-
-
-def _is_open(driver: Any) -> bool:
-    """Whether a transaction is open; or perhaps, of a driver that does not tell."""
-    pgconn = getattr(driver, "pgconn", None)
-    return pgconn is None or bool(pgconn.transaction_status != IDLE)
 
 
 @contextmanager
