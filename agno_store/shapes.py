@@ -254,7 +254,7 @@ def session(
     entries = rows.session_dict(row, unreadable)
     decoded = None if runs is None else [rows.run_dict(run, unreadable) for run in runs]
     if deserialize:
-        snapshot = rows.snapshot(row, store, runs if bridge.runs_are_brought() else None)
+        snapshot = rows.snapshot(row, store, runs if runs is not None and bridge.runs_are_brought() else None)
         return bridge.session_object({**entries, "runs": decoded}, session_type, snapshot, unreadable)
     entries["runs"] = None if decoded is None else [run["run_data"] for run in decoded]
     return entries
