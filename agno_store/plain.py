@@ -21,6 +21,10 @@ TAG = "$agno_store"
 _SMALL, _LARGE = 1e-4, 1e16
 """Between these orjson writes a float as json does."""
 
+_SHALLOW = 32
+"""Levels of nesting that orjson is given: of more than 64 it writes the ends past its buffer, which kills the process.
+https://github.com/advisories/GHSA-hx9q-6w63-j58v says that 3.11.6 does not; of lists up to 3.11.9 do."""
+
 LONG = 1_000
 """Bits of an integer: MySQL reads no number over 1.8e308, and Python may be set up to print 640 digits at the most.
 https://docs.python.org/3/library/stdtypes.html#integer-string-conversion-length-limitation"""
@@ -37,12 +41,14 @@ fastest: Callable[[Any], str] = by_json if orjson is None else lambda value: orj
 
 def writer(value: Any, levels: int) -> Callable[[Any], str] | None:
     """Return what writes ``value`` in a way that reads back equal, or None where json does not."""
-    writes = fastest
+    writes, deep = fastest, levels - _SHALLOW
     rest = [(value, levels)]  # the last one first: what contains itself twice ends as soon as it is too deep
     while rest:
         value, levels = rest.pop()
         kind = type(value)
         if kind is dict or kind is list:
+            if levels <= deep:
+                writes = by_json
             if levels <= 0:
                 return None
             if kind is dict:

@@ -121,6 +121,14 @@ def test_orjson_writes_what_json_writes_at_the_borders(value: Any) -> None:
     assert encode(value, "v") == escapes.protect(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
+@pytest.mark.parametrize(("depth", "writes"), [(1, plain.fastest), (32, plain.fastest), (33, plain.by_json)])
+def test_orjson_is_given_nothing_deep(depth: int, writes: Any) -> None:
+    """Releases of it up to 3.11 write beyond their buffer there, and the process ends."""
+    beside = [1.5] * 50
+    for value in (nested(depth), [nested(depth - 1), beside], [beside, nested(depth - 1)]):
+        assert plain.writer(value, DEEPEST) is writes
+
+
 def test_orjson_may_be_missing() -> None:
     code = "import sys; sys.modules['orjson'] = None; from agno_store import encoding as e; print(e.encode([1.5], 'v'))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -76,13 +76,12 @@ def test_what_can_be_stored_is_written_alike_with_and_without_marks(value: Any) 
 def test_what_little_is_left_of_the_stack_costs_no_value_at_the_top(frames: int, leaf: Any) -> None:
     """Agents call from the inside of frameworks: a deep value cannot be walked through there, and a shallow one can."""
 
-    def from_below(levels: int) -> tuple[str, Any]:
+    def from_below(levels: int) -> tuple[Any, Any]:
         if levels:
             return from_below(levels - 1)
-        return encode({"content": "kept", "deep": nested(200, leaf)}, "p", []), refusal(nested(200, leaf))
+        return decode(encode({"content": "kept", "deep": nested(200, leaf)}, "p", [])), refusal(nested(200, leaf))
 
-    text, refused = from_below(sys.getrecursionlimit() - len(inspect.stack(0)) - frames)
-    read = decode(text)
+    read, refused = from_below(sys.getrecursionlimit() - len(inspect.stack(0)) - frames)
     assert read["content"] == "kept"
     assert (refused is None) == (read["deep"] == nested(200, leaf))
 
