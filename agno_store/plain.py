@@ -35,8 +35,21 @@ by_json: Callable[[Any], str] = json.JSONEncoder(
 ).encode
 
 
-# The same letters in a fraction of the time. Raises TypeError for integers of more than 64 bits and lone surrogates.
-fastest: Callable[[Any], str] = by_json if orjson is None else lambda value: orjson.dumps(value).decode()
+def by_orjson(value: Any) -> str:
+    """Return the same letters in a fraction of the time; by json where orjson refuses what json does not.
+
+    That is an integer of more than 64 bits, a lone surrogate, and what another thread has put in after the look at it.
+    """
+    try:
+        return str(orjson.dumps(value, None, _AS_STRICT), "utf-8")
+    except TypeError:
+        return by_json(value)
+
+
+if orjson is not None:
+    _AS_STRICT = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+
+fastest: Callable[[Any], str] = by_json if orjson is None else by_orjson
 
 
 def writer(value: Any, levels: int) -> Callable[[Any], str] | None:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
+from datetime import date, datetime, time, timezone
 from typing import Any
 from unittest import mock
 
 import pytest
 from hypothesis import given, settings
 
-from agno_store import EncodingError, escapes, plain
+from agno_store import EncodingError, encoding, escapes, plain
 from agno_store.encoding import DEEPEST, decode, encode
 from agno_store.escapes import escape, unescape
 from agno_store.plain import TAG
@@ -119,6 +122,43 @@ def test_orjson_writes_what_json_writes(value: Any) -> None:
 def test_orjson_writes_what_json_writes_at_the_borders(value: Any) -> None:
     assert plain.fastest is not plain.by_json, "orjson is not installed"
     assert encode(value, "v") == escapes.protect(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+@dataclasses.dataclass
+class Odd:
+    one: int = 1
+
+
+class Letters(str): ...
+
+
+class Items(list[Any]): ...
+
+
+class Entries(dict[str, Any]): ...
+
+
+ODD: list[Any] = [
+    datetime(2026, 1, 2, tzinfo=timezone.utc), date(2026, 1, 2), time(1, 2), Odd(), Letters("a"), Items([1]),
+    Entries(a=1), {1}, b"a", {1: 1}, (1,), 2**64, -(2**63) - 1, "\ud83d", "\ud83d\ude00", {"\ude00": 1},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+def test_what_was_put_in_after_the_look_at_it_is_written_as_json_does(value: Any) -> None:
+    def written(by: Callable[[Any], str]) -> Any:
+        try:
+            return by([value, 1.5])
+        except TypeError as error:
+            return str(error)
+
+    assert written(plain.fastest) == written(plain.by_json)
+
+
+@pytest.mark.parametrize("value", [2**64, "\ud83d"], ids=repr)
+def test_what_orjson_refuses_is_not_copied(value: Any) -> None:
+    with mock.patch.object(encoding, "_Plain", None):
+        assert decode(encode({"v": [value]}, "v")) == {"v": [value]}
 
 
 @pytest.mark.parametrize(("depth", "writes"), [(1, plain.fastest), (32, plain.fastest), (33, plain.by_json)])
