@@ -1,7 +1,8 @@
 """Floors that go the way of a store: our tables and statements, a connection out of SQLAlchemy's pool for each call.
 
-The least has JSON besides, and nothing else: no value is looked at, no error told, no object made, no transaction tried
-again. What it takes beyond the raw driver's is what tables, indexes and a pool cost anybody.
+The least has JSON besides, by what ours writes it with, and nothing else: no value is looked at, no error told, no
+object made, no transaction tried again. What it takes beyond the raw driver's is what tables, indexes and a pool cost
+anybody.
 
 The straight line does what a store is for, with this package's own records and checks, one after the other and in one
 place: no hook, no tenant, no second attempt, no error that says what to do, no other way where a session is not as it
@@ -23,6 +24,7 @@ from sqlalchemy.util import greenlet_spawn
 from agno_store import bridge, dialects, engines, rows, shapes
 from agno_store.clock import now
 from agno_store.history import Latest, Marks, Seen
+from agno_store.plain import fastest
 from agno_store.quick import RUN, Quick
 from agno_store.records import SESSION_PAYLOADS, Run, Session
 from agno_store.sending import say, takes_together
@@ -64,10 +66,10 @@ class Hand:
         run = {**dict.fromkeys(RUN), **{name: done[name] for name in RUN if name in done}}
         run |= {
             "run_type": "agent",
-            "run_data": json.dumps(done, ensure_ascii=False),
+            "run_data": fastest(done),
             "updated_at": time.time_ns() // 1000,
         }
-        self._write(row, session_id, json.dumps(data, ensure_ascii=False), run)
+        self._write(row, session_id, fastest(data), run)
 
     def _read(self, session_id: str) -> dict[str, Any]:
         with self._connect() as c:
