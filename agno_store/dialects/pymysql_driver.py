@@ -76,13 +76,16 @@ class Connection(connections.Connection):  # type: ignore[type-arg,unused-ignore
     def _escape_string(self, s: str) -> Any:
         this: Any = self
         plain: Any = super()
+        usual = getattr(plain, "_escape_string", None) or plain.escape_string
         unlike = type(s) is not str or this.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES
         if len(s) < LONG or unlike:  # a text of a kind of its own may replace otherwise, as that of markup does
-            return plain._escape_string(s)
+            return usual(s)
         for character, escaped in _escapes():
             if character in s:
                 s = s.replace(character, escaped)
         return s
+
+    escape_string = _escape_string  # its name up to PyMySQL 1.2.0
 
     def _create_ssl_ctx(self, sslp: Any) -> ssl.SSLContext:
         plain: Any = super()
