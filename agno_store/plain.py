@@ -21,9 +21,12 @@ TAG = "$agno_store"
 _SMALL, _LARGE = 1e-4, 1e16
 """Between these orjson writes a float as json does."""
 
+_OLDEST = (3, 12)
+"""The first orjson that is used: of what is nested deeply those before it write past their buffer, which kills the
+process. https://github.com/advisories/GHSA-hx9q-6w63-j58v says that 3.11.6 does not; it does of lists."""
+
 _SHALLOW = 32
-"""Levels of nesting that orjson is given: of more than 64 it writes the ends past its buffer, which kills the process.
-https://github.com/advisories/GHSA-hx9q-6w63-j58v says that 3.11.6 does not; of lists up to 3.11.9 do."""
+"""Levels of nesting that orjson is given all the same: what json has no stack for it refuses before it is stored."""
 
 LONG = 1_000
 """Bits of an integer: MySQL reads no number over 1.8e308, and Python may be set up to print 640 digits at the most.
@@ -46,10 +49,16 @@ def by_orjson(value: Any) -> str:
         return by_json(value)
 
 
+def _fastest() -> Callable[[Any], str]:
+    if orjson is None or tuple(map(int, orjson.__version__.split(".")[:2])) < _OLDEST:
+        return by_json
+    return by_orjson
+
+
 if orjson is not None:
     _AS_STRICT = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
-fastest: Callable[[Any], str] = by_json if orjson is None else by_orjson
+fastest = _fastest()
 
 
 def writer(value: Any, levels: int) -> Callable[[Any], str] | None:

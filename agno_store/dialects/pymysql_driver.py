@@ -53,6 +53,26 @@ class Connection(connections.Connection):  # type: ignore[type-arg,unused-ignore
         if not self.is_ours or together.is_open(self):
             super().rollback()
 
+    def rest(self) -> list[tuple[int, int]]:
+        """Return of each answer that is left how many rows it has found, and the last id; none has rows itself."""
+        this: Any = self
+        found: list[tuple[int, int]] = []
+        has_next = this._result.has_next
+        while has_next:
+            arrived, length, status = _answers(_arrived(this), this._next_seq_id)
+            if arrived:
+                this._read_bytes(length)
+                this._next_seq_id = (this._next_seq_id + len(arrived)) % 256
+                found += arrived
+                has_next = bool(status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS)
+                if not has_next:
+                    this._result, this.server_status, this.tells_all = None, status, True
+            else:  # not yet whole, or an error
+                this.next_result()
+                found.append((this._result.affected_rows, this._result.insert_id))
+                has_next = this._result.has_next
+        return found
+
     def _read_query_result(self, unbuffered: bool = False) -> Any:
         this: Any = self
         plain: Any = super()
@@ -182,6 +202,32 @@ def _row(data: bytes, position: int, end: int, converters: Sequence[Converter]) 
     except (IndexError, KeyError):
         return None
     return tuple(row) if position == end else None
+
+
+def _answers(there: bytes, number: int) -> tuple[list[tuple[int, int]], int, int]:
+    """Return what answers without rows say that have arrived whole, how many bytes that is, and the last status.
+
+    The first one is packet ``number``. https://dev.mysql.com/doc/dev/mysql-server/latest/page_protocol_basic_ok_packet.html
+    """
+    found: list[tuple[int, int]] = []
+    start, status, more = 0, 0, SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS
+    while not found or status & more:
+        end = start + 4 + int.from_bytes(there[start : start + 3], "little")
+        if not start + 11 <= end <= len(there) or there[start + 3] != (number + len(found)) % 256 or there[start + 4]:
+            break
+        count, position = _integer(there, start + 5)
+        last_id, position = _integer(there, position)
+        status = int.from_bytes(there[position : position + 2], "little")
+        found.append((count, last_id))
+        start = end
+    return found, start, status
+
+
+def _integer(data: bytes, position: int) -> tuple[int, int]:
+    """Return a number in as many bytes as it needs, and where it ends."""
+    first, position = data[position], position + 1
+    end = position + BYTES_OF_LENGTH.get(first, 0)
+    return (first if end == position else int.from_bytes(data[position:end], "little")), end
 
 
 def _head(there: bytes, count: int) -> bytes:

@@ -115,7 +115,9 @@ def _answers(connection: Any, text: str, values: Any) -> list[tuple[int, Any]]:
             if _is_not_taken(error):
                 return []
             raise
-        found = [(cursor.rowcount, cursor.lastrowid)]
+        found: list[tuple[int, Any]] = [(cursor.rowcount, cursor.lastrowid)]
+        if hasattr(connection, "rest"):  # one of ours, unless somebody has put his own in PyMySQL's place
+            found += connection.rest()
         while cursor.nextset():
             found.append((cursor.rowcount, cursor.lastrowid))
     return found

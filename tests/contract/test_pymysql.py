@@ -18,7 +18,7 @@ from agno_store import open_db
 from agno_store.dialects import pymysql_driver
 from agno_store.errors import DatabaseUnreachable
 from agno_store.sending import _executed
-from tests.contract.samples import append, run_ids
+from tests.contract.samples import append, positions, run, run_ids
 from tests.contract.test_by_driver import fail, still_open, transaction
 
 COLOURS = ("sync",)
@@ -161,6 +161,44 @@ def test_only_what_is_a_row_is_read_as_one() -> None:
     no_rows = [end, b"\xff\x00\x00#HY000no", b"", row[:-1], row[:2], row + b"\x00", b"\x01a\xff1", b"\x01a\xfe"]
     for there in [*cut_short, *(first + packet(0, content) + second for content in no_rows), first + packet(1, row)]:
         assert pymysql_driver._rows(there, 255, columns) == ([("a", 12)], len(first)), there
+
+
+def counted(number: int, count: bytes, last_id: bytes, status: int) -> bytes:
+    return packet(number, b"\0" + count + last_id + status.to_bytes(2, "little") + b"\0\0")
+
+
+def test_only_what_says_how_many_rows_there_were_is_read_as_that() -> None:
+    more, last = 0x0A, 0x02
+    first, second = counted(255, b"\x01", b"\xfc\xfb\x00", more), counted(0, b"\xfd\x01\x00\x01", b"\x00", last)
+    third = counted(1, b"\x00", b"\xfe\x01\x00\x00\x00\x00\x00\x00\x80", more)
+    answered, length = [(1, 251), (65537, 0)], len(first + second)
+    assert pymysql_driver._answers(first + second + third, 255) == (answered, length, last)
+    assert pymysql_driver._answers(third, 1) == ([(0, 2**63 + 1)], len(third), more)
+
+    others = [b"\xff\x00\x00#HY000no", b"\x01", b"\xfe\x00\x00\x02\x00", b"", b"\0\0\0\x02\0\0"]
+    for there in [*(second[:n] for n in range(len(second))), *(packet(0, other) for other in others), third]:
+        assert pymysql_driver._answers(first + there, 255) == ([(1, 251)], len(first), more), there
+        assert pymysql_driver._answers(there, 0) == ([], 0, 0), there
+
+
+@pytest.mark.parametrize("arrived", [None, 0, 1, 10, 11, 12, 21, 22, 23, 33])
+def test_answers_to_several_statements_are_all_read(
+    opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, arrived: int | None
+) -> None:
+    db, whole = opened(), pymysql_driver._arrived
+    append(db, "s", "0")
+    monkeypatch.setattr(pymysql_driver, "_arrived", lambda connection: whole(connection)[:arrived])
+    count = 12 if arrived else 300
+    for n in range(1, count):
+        found = db.get_session("s", runs_limit=1)
+        db.upsert_session(found, run=run(str(n)))
+
+    assert positions(db, "s") == {str(n): n for n in range(count)}
+    with db.db_engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        with driver.cursor() as cursor:
+            cursor.execute("SET @a = 1")
+            assert driver.rest() == []
 
 
 class Failing:

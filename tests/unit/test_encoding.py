@@ -169,10 +169,11 @@ def test_orjson_is_given_nothing_deep(depth: int, writes: Any) -> None:
         assert plain.writer(value, DEEPEST) is writes
 
 
-def test_orjson_may_be_missing() -> None:
-    code = "import sys; sys.modules['orjson'] = None; from agno_store import encoding as e; print(e.encode([1.5], 'v'))"
+@pytest.mark.parametrize("there", ["sys.modules['orjson'] = None", "import orjson; orjson.__version__ = '3.11.9'"])
+def test_orjson_may_be_missing_or_too_old(there: str) -> None:
+    code = f"import sys; {there}; from agno_store import plain; print(plain.writer([1.5], 9) is plain.by_json)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout == "[1.5]\n"
+    assert found.stdout == "True\n"
 
 
 @pytest.mark.parametrize(
