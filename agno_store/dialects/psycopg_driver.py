@@ -22,6 +22,9 @@ EMPTIED_BY = ("_reset", "_tx")
 MOST = 20
 """Cursors that a connection keeps."""
 
+ENCODING = b"client_encoding"
+"""What a program may have set since, and what a cursor has looked up once."""
+
 
 class ByStatement(Alone):
     """A connection on which each statement is committed by itself; ``discard`` is told of one that failed.
@@ -105,21 +108,22 @@ def _note(driver: Any, record: Any) -> None:
 
 
 class _Cursors:
-    """The cursors of a connection, by the texts that they have sent; without what they have read."""
+    """The cursors of a connection, by their texts and in which encoding they send them; without what they have read."""
 
     __slots__ = ("_driver", "_kept")
 
     def __init__(self, driver: Any) -> None:
         self._driver = driver
-        self._kept: dict[str, Any] = {}
+        self._kept: dict[tuple[str, bytes | None], Any] = {}
 
     def send(self, text: str, values: Any, has_rows: bool) -> tuple[Sequence[Any], int, None]:
-        cursor = self._kept.pop(text, None) or self._driver.cursor()
+        key = text, self._driver.pgconn.parameter_status(ENCODING)  # the server has told it: nobody is asked
+        cursor = self._kept.pop(key, None) or self._driver.cursor()
         cursor.execute(text, values)
         answer = cursor.fetchall() if has_rows else (), cursor.rowcount, None
         cursor._reset()
         cursor._tx.set_pgresult(None, set_loaders=False)
         if len(self._kept) >= MOST:
             self._kept.clear()
-        self._kept[text] = cursor
+        self._kept[key] = cursor
         return answer

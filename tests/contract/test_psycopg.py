@@ -74,6 +74,21 @@ def test_a_cursor_that_failed_is_not_used_again(opened: Callable[..., Any]) -> N
         assert _executed(connection, "SELECT 2", (), has_rows=True)[0] == [(2,)]
 
 
+def test_a_text_is_sent_in_the_encoding_that_a_program_has_set(opened: Callable[..., Any]) -> None:
+    db = opened()
+    append(db, "s", "é0")
+    for encoding in ("latin1", "utf8", "latin1"):
+        with db.db_engine.begin() as connection:
+            connection.exec_driver_sql(f"SET client_encoding TO {encoding}")
+        count = len(run_ids(db, "s"))
+        append(db, "s", f"é{count}")
+        assert run_ids(db, "s") == [f"é{n}" for n in range(count + 1)]
+
+    with db.db_engine.connect() as connection:
+        of_two_letters = f"SELECT count(*) FROM {db.names.runs} WHERE char_length(run_id) = 2"
+        assert connection.scalar(sa.text(of_two_letters)) == 4
+
+
 def test_who_brings_an_engine_has_cursors_of_his_own(fresh_url: str) -> None:
     url = sa.make_url(fresh_url)
     theirs = PostgresDb(db_engine=sa.create_engine(url.set(drivername="postgresql+psycopg")))
