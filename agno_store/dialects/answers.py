@@ -36,11 +36,11 @@ def bound(driver: Any, record: Any) -> None:
     if not isinstance(driver, (psycopg.Connection, psycopg.AsyncConnection)):
         return
     patched: Any = driver
-    this, info = weakref.ref(driver), record.info
+    this, borne = weakref.ref(driver), _borne(record.info)  # not all that is there, in which the connection may be
 
     def wait(answer: Generator[Any, Any, Any], *args: Any, **kwargs: Any) -> Any:
         connection: Any = this()
-        patience = info.get(_PATIENCE) or _Patience(LONGEST)
+        patience = borne[-1]
         if patience.seconds is not None:
             answer = _watched(answer, connection, patience, patience.seconds)
         return type(connection).wait(connection, answer, *args, **kwargs)
@@ -54,8 +54,8 @@ def within(connection: Connection, seconds: float | None) -> Iterator[None]:
 
     Raises DatabaseUnreachable where that time is over; the connection is closed then.
     """
-    info, patience = connection.info, _Patience(seconds)
-    before, info[_PATIENCE] = info.get(_PATIENCE), patience
+    borne, patience = _borne(connection.info), _Patience(seconds)
+    borne.append(patience)
     try:
         yield
     except DBAPIError as error:
@@ -63,7 +63,13 @@ def within(connection: Connection, seconds: float | None) -> Iterator[None]:
             raise DatabaseUnreachable(f"it has not answered within {seconds:g} seconds") from error
         raise
     finally:
-        info[_PATIENCE] = before
+        borne.pop()
+
+
+def _borne(info: dict[Any, Any]) -> list[_Patience]:
+    """Return what is borne of a connection; the last one is in force."""
+    found: list[_Patience] = info.setdefault(_PATIENCE, [_Patience(LONGEST)])
+    return found
 
 
 def _watched(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -87,6 +89,21 @@ def test_a_text_is_sent_in_the_encoding_that_a_program_has_set(opened: Callable[
     with db.db_engine.connect() as connection:
         of_two_letters = f"SELECT count(*) FROM {db.names.runs} WHERE char_length(run_id) = 2"
         assert connection.scalar(sa.text(of_two_letters)) == 4
+
+
+def test_a_connection_that_was_closed_is_gone_at_once(opened: Callable[..., Any]) -> None:
+    db = opened()
+    append(db, "s", "r")
+    with db.db_engine.connect() as connection:
+        assert kept(connection)
+        driver = weakref.ref(connection.connection.driver_connection)
+    gc.collect()  # what ours is not
+    gc.disable()
+    try:
+        db.close()
+        assert driver() is None
+    finally:
+        gc.enable()
 
 
 def test_who_brings_an_engine_has_cursors_of_his_own(fresh_url: str) -> None:
