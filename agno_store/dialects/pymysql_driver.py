@@ -61,12 +61,13 @@ class Connection(connections.Connection):  # type: ignore[type-arg,unused-ignore
         while has_next:
             arrived, length, status = _answers(_arrived(this), this._next_seq_id)
             if arrived:
+                this._result = None  # before: a signal's handler may raise, and what comes next would wait for more
                 this._read_bytes(length)
                 this._next_seq_id = (this._next_seq_id + len(arrived)) % 256
                 found += arrived
                 has_next = bool(status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS)
                 if not has_next:
-                    this._result, this.server_status, this.tells_all = None, status, True
+                    this.server_status, this.tells_all = status, True
             else:  # not yet whole, or an error
                 this.next_result()
                 found.append((this._result.affected_rows, this._result.insert_id))

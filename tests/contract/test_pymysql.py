@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from pymysql.converters import escape_string
 from pymysql.err import OperationalError
 
 from agno_store import open_db
-from agno_store.dialects import pymysql_driver
+from agno_store.dialects import pymysql_driver, together
 from agno_store.errors import DatabaseUnreachable
 from agno_store.sending import _executed
 from tests.contract.samples import append, positions, run, run_ids
@@ -199,6 +200,30 @@ def test_answers_to_several_statements_are_all_read(
         with driver.cursor() as cursor:
             cursor.execute("SET @a = 1")
             assert driver.rest() == []
+
+
+def test_who_is_interrupted_when_all_answers_are_read_waits_for_no_more(
+    opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened().db_engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        usual, driver._read_timeout = driver._read_bytes, 2
+        driver._execute_command(together.COM_SET_OPTION, together.ON)
+        driver._read_packet()
+
+        def interrupted(count: int) -> None:
+            usual(count)
+            raise TimeoutError
+
+        with driver.cursor() as cursor:
+            cursor.execute("SET @a = 1; SET @a = 2; SET @a = 3")
+            time.sleep(0.1)  # all is there
+            with monkeypatch.context() as patched:
+                patched.setattr(driver, "_read_bytes", interrupted)
+                with pytest.raises(TimeoutError):
+                    driver.rest()
+        driver.rollback()
+        assert connection.exec_driver_sql("SELECT @a").scalar() == 3
 
 
 class Failing:
