@@ -87,8 +87,12 @@ class _Autocommit:
         # Neither way asks the server: psycopg only stops to send a BEGIN before the first statement.
         self._driver.autocommit = True
 
-    def __exit__(self, *_: object) -> None:
-        if not self._connection.invalidated:
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self._connection.invalidated:
+            return
+        if kind is not None and is_open(getattr(self._driver, "driver_connection", self._driver)):
+            self._connection.invalidate()  # a signal's handler has raised in the middle of an answer
+        else:
             self._driver.autocommit = False
 
 

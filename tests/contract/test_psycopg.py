@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import signal
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.exc import ProgrammingError
 
 from agno_store import PostgresDb
@@ -104,6 +106,25 @@ def test_a_connection_that_was_closed_is_gone_at_once(opened: Callable[..., Any]
         assert driver() is None
     finally:
         gc.enable()
+
+
+def test_what_a_handler_of_signals_raises_is_what_is_met(opened: Callable[..., Any]) -> None:
+    db = opened()
+    event.listen(db.db_engine, "checkout", lambda *_: None)  # connections are handed out with transactions, then
+
+    def ring(*_: object) -> None:
+        raise TimeoutError("it takes too long")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(TimeoutError, match="too long"), db.dialect.by_statement(db.db_engine) as connection:
+            _executed(connection, "SELECT pg_sleep(5)", (), has_rows=True)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    append(db, "s", "r")
+    assert run_ids(db, "s") == ["r"]
 
 
 def test_who_brings_an_engine_has_cursors_of_his_own(fresh_url: str) -> None:
