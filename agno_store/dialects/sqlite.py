@@ -168,9 +168,8 @@ class SQLite(Dialect):
         return writer(connection)
 
     def largest(self, connection: Connection) -> Limit:
-        if not hasattr(sqlite3.Connection, "getlimit"):  # Python 3.11 has it
-            return LARGEST
-        return Limit(asked(connection, lambda driver: driver.getlimit(sqlite3.SQLITE_LIMIT_LENGTH)))
+        length = getattr(sqlite3, "SQLITE_LIMIT_LENGTH", None)  # Python 3.11 has it, and getlimit()
+        return LARGEST if length is None else Limit(asked(connection, lambda driver: driver.getlimit(length)))
 
     @property
     def rights(self) -> Rights:

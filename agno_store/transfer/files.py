@@ -43,7 +43,7 @@ _URL = re.compile(r"[a-z][a-z0-9+]+:/")  # a Path has made one slash of two
 File = str | Path | IO[bytes]
 
 
-def _refuse_no_file(file: File) -> None:
+def _refuse_no_file(file: object) -> None:
     """Raise InvalidArgument for a database's URL, in a message without its password, and for a stream of text."""
     if isinstance(file, (str, Path)) and _URL.match(str(file)):
         raise InvalidArgument(

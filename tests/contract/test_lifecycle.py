@@ -124,7 +124,7 @@ def test_what_a_program_leaves_open_on_a_connection_of_ours_is_rolled_back(
     run_in_colour(leave_open)
     other = create_engine(fresh_url, poolclass=NullPool)
     with run_in_colour(other.connect) as connection:
-        assert run_in_colour(connection.exec_driver_sql, f"{lock} NOWAIT").all() == [("s",)]
+        assert run_in_colour(connection.exec_driver_sql, f"{lock} NOWAIT").one() == ("s",)
         run_in_colour(connection.rollback)
 
 
