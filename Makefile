@@ -37,8 +37,9 @@ lint: $(STAMP) ## Check style, format and what the revisions do
 	$(BIN)/ruff format --check .
 	$(BIN)/agno-store lint
 
-types: $(STAMP) ## Check types
-	$(BIN)/mypy
+types: $(STAMP) ## Check types, as the oldest and the newest Python see them
+	$(BIN)/mypy --python-version 3.10
+	$(BIN)/mypy --python-version 3.14
 
 servers: $(STAMP) ## Install the servers that the tests lack, if any
 	$(BIN)/python -m tests.servers.install
