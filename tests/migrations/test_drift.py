@@ -83,9 +83,10 @@ def test_drift_finds(fresh: Any, migrator: Migrator, backend: str, change: str) 
 
 @pytest.mark.parametrize("change", SERVER_CHANGES)
 def test_drift_finds_what_only_servers_can_alter(fresh: Any, migrator: Migrator, backend: str, change: str) -> None:
-    if backend == "sqlite":  # has no such ALTER: what it cannot do it need not find
-        with pytest.raises(sa.exc.OperationalError):
-            run(fresh, SERVER_CHANGES[change]["postgresql"])
+    spelled = SERVER_CHANGES[change]
+    try:
+        run(fresh, spelled.get(backend, spelled["postgresql"]))
+    except sa.exc.OperationalError:  # SQLite learns to alter, release by release: what it cannot do need not be found
+        assert backend == "sqlite"
         return
-    run(fresh, SERVER_CHANGES[change][backend])
     assert len(migrator.drift()) == 1
