@@ -78,7 +78,8 @@ def _in_one_go(driver: Any, text: str, values: Any, has_rows: bool) -> tuple[Seq
 
     inner = driver.driver_connection
     try:
-        answer: tuple[Sequence[Any], int, None] = await_only(inner._execute(lambda: send(inner._conn)))
+        # Read here, as aiosqlite itself does: what it says of a closed one then, SQLAlchemy 2.0 knows as well.
+        answer: tuple[Sequence[Any], int, None] = await_only(inner._execute(send, inner._conn))
         return answer
     except (sqlite3.Error, ValueError) as error:
         driver._handle_exception(error)
