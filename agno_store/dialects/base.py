@@ -25,12 +25,6 @@ if TYPE_CHECKING:
     from agno_store.dialects.rights import Rights
     from agno_store.dialects.standby import Standbys
 
-POOL: Mapping[str, int] = MappingProxyType({"pool_size": 15, "max_overflow": 0, "pool_timeout": 30})
-"""Connections of one engine at the most, and how many seconds a call waits for one to come back.
-
-All of them are kept: one too many would be closed when it comes back, and a new one takes longer than several turns.
-"""
-
 
 class Scope(enum.Enum):
     """What one transaction of an upgrade holds."""

@@ -15,8 +15,8 @@ from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 
-from agno_store.dialects import alone, asyncmy_driver, at_once, beginning, together
-from agno_store.dialects.base import POOL, Dialect, Scope, transactional
+from agno_store.dialects import alone, asyncmy_driver, at_once, beginning, pool, together
+from agno_store.dialects.base import Dialect, Scope, transactional
 from agno_store.dialects.cluster import Lease, causal, is_cluster
 from agno_store.dialects.connected import Connected
 from agno_store.dialects.limits import Limit
@@ -117,7 +117,7 @@ class MySQL(Dialect):
             "pool_reset_on_return": None,
             "pool_recycle": 1800,
             **options,
-            **POOL,
+            **pool.options(url),
         }
 
     def prepare(self, engine: Engine) -> None:

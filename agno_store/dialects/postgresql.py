@@ -13,8 +13,8 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from agno_store.dialects import alone, answers, at_once, psycopg_driver
-from agno_store.dialects.base import POOL, Dialect, Scope, autocommits, refuse_to_join, transactional
+from agno_store.dialects import alone, answers, at_once, pool, psycopg_driver
+from agno_store.dialects.base import Dialect, Scope, autocommits, refuse_to_join, transactional
 from agno_store.dialects.limits import Limit
 from agno_store.dialects.own import has_to_begin, is_own, roll_back_what_is_open, watch_idle
 from agno_store.dialects.standby import Standbys
@@ -106,7 +106,7 @@ class PostgreSQL(Dialect):
             # Prepared statements live on a server connection, which such a pooler changes under us.
             arguments["prepare_threshold"] = None
             return {"connect_args": arguments, "pool_reset_on_return": None, "poolclass": NullPool}
-        return {"connect_args": arguments, "pool_reset_on_return": None, **POOL}
+        return {"connect_args": arguments, "pool_reset_on_return": None, **pool.options(url)}
 
     def prepare(self, engine: Engine) -> None:
         event.listen(engine.pool, "connect", answers.bound)

@@ -14,9 +14,10 @@ import sqlalchemy as sa
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
-from sqlalchemy.pool import AsyncAdaptedQueuePool, Pool, QueuePool, StaticPool
+from sqlalchemy.pool import Pool, StaticPool
 
-from agno_store.dialects.base import POOL, Dialect, Scope, refuse_to_join
+from agno_store.dialects import pool
+from agno_store.dialects.base import Dialect, Scope, refuse_to_join
 from agno_store.dialects.limits import Limit
 from agno_store.dialects.own import has_to_begin, is_own, roll_back_what_is_open
 from agno_store.dialects.sqlite_driver import (
@@ -74,8 +75,7 @@ class SQLite(Dialect):
         options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": BUSY_SECONDS}}
         options["pool_reset_on_return"] = None
         if self.shares(url):
-            queue = AsyncAdaptedQueuePool if url.get_dialect().is_async else QueuePool
-            return {**options, "poolclass": queue, **POOL}
+            return {**options, **pool.options(url)}
         return {**options, "poolclass": StaticPool}
 
     def abandon(self, driver: Any) -> None:
