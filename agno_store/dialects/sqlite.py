@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import weakref
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -36,6 +36,7 @@ from agno_store.dialects.sqlite_driver import (
     roll_back,
     set_up,
 )
+from agno_store.dialects.sqlite_line import BUSY_SECONDS, InLine, begin, begin_to_write, waiting
 from agno_store.dialects.waiting import Lock, attempts, in_task, stop_if_asked
 from agno_store.dialects.writer import writer
 from agno_store.errors import DatabaseError, DatabaseUnreachable, SchemaConflict, UpgradeLocked
@@ -46,15 +47,8 @@ if TYPE_CHECKING:
     from agno_store.dialects.locks import Change
     from agno_store.dialects.rights import Rights
 
-BUSY_SECONDS = 30.0
-"""How long a statement waits for another process's write transaction."""
-
-
 LARGEST = Limit(1_000_000_000)
 """Of a value and of a row, where Python does not tell a connection's own: https://www.sqlite.org/limits.html"""
-
-LONGEST_WAIT = 2_000_000.0
-"""Seconds; busy_timeout is a C int of milliseconds."""
 
 
 class SQLite(Dialect):
@@ -72,8 +66,9 @@ class SQLite(Dialect):
         self._turns: weakref.WeakKeyDictionary[Pool, Lock] = weakref.WeakKeyDictionary()
 
     def engine_options(self, url: URL, *, pooled: bool) -> dict[str, Any]:
-        options: dict[str, Any] = {"connect_args": {"check_same_thread": False, "timeout": BUSY_SECONDS}}
-        options["pool_reset_on_return"] = None
+        arguments = {"check_same_thread": False, "timeout": BUSY_SECONDS}
+        arguments = {name: value for name, value in arguments.items() if name not in url.query}
+        options: dict[str, Any] = {"connect_args": arguments, "pool_reset_on_return": None}
         if self.shares(url):
             return {**options, **pool.options(url)}
         return {**options, "poolclass": StaticPool}
@@ -130,10 +125,8 @@ class SQLite(Dialect):
     @contextmanager
     def _begun_by_hand(self, engine: Engine, writes: bool) -> Iterator[Connection]:
         by_hand = quietly_by_hand if is_own(engine) else begun_by_hand
-        with self.connected(engine) as connection, by_hand(connection):
-            # IMMEDIATE takes the write lock at once: a transaction that first reads and then
-            # writes could not wait for another writer, only fail.
-            say(connection, "BEGIN IMMEDIATE" if writes else "BEGIN")
+        with self._turn(engine, writes) as begun, self.connected(engine) as connection, by_hand(connection):
+            begun(connection)
             try:
                 yield connection
                 stop_if_asked()
@@ -141,6 +134,11 @@ class SQLite(Dialect):
             except BaseException:
                 roll_back(connection)
                 raise
+
+    def _turn(self, engine: Engine, writes: bool) -> AbstractContextManager[Callable[[Connection], None]]:
+        if writes and is_own(engine) and not isinstance(engine.pool, StaticPool):
+            return InLine(engine)
+        return nullcontext(begin_to_write if writes else begin)
 
     def refuse_lookalike(self, connection: Connection, names: Names) -> None:
         # SQLite finds a table whatever the case of its ASCII letters.
@@ -196,9 +194,9 @@ class SQLite(Dialect):
         # exclusive and all or nothing. Foreign keys are off meanwhile, because the DROP TABLE of a
         # batch rebuild would delete the children of every row it moves; SQLite ignores the switch
         # inside a transaction, so it comes before BEGIN.
-        with begun_by_hand(connection):
+        with begun_by_hand(connection), waiting(connection, 0 if in_task() else timeout):
             run = connection.exec_driver_sql
-            waited, enforced = _wait(connection, 0 if in_task() else timeout), run("PRAGMA foreign_keys").scalar()
+            enforced = run("PRAGMA foreign_keys").scalar()
             run("PRAGMA foreign_keys = OFF")
             try:
                 _take_write_lock(connection, names, timeout)
@@ -213,7 +211,6 @@ class SQLite(Dialect):
             finally:
                 if not connection.invalidated:  # as it is after Ctrl-C, and then it is closed
                     run(f"PRAGMA foreign_keys = {enforced}")
-                    run(f"PRAGMA busy_timeout = {waited}")
 
     client = "sqlite3 agents.db < upgrade.sql"
     records_scripts = True
@@ -305,26 +302,16 @@ def _is_uri(url: URL) -> bool:
     return str(url.database).startswith("file:")
 
 
-def _wait(connection: Connection, seconds: float) -> int:
-    """Let statements wait so long for another writer, and return the milliseconds of before."""
-    before = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
-    connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(min(seconds, LONGEST_WAIT) * 1000)}")
-    return int(before or 0)
-
-
 def _join(connection: Connection, names: Names, timeout: float) -> None:
     """Take the write lock in the caller's transaction, begun where sqlite3 would do so only before it writes rows."""
-    waited = _wait(connection, timeout)
     driver = own(connection)
-    try:
+    with waiting(connection, timeout):
         if driver.in_transaction:
             _become_writer(connection, names)
         elif driver.isolation_level is None or getattr(driver, "autocommit", None) is True:
             raise refuse_to_join(names)
         else:
             _take_write_lock(connection, names, timeout)
-    finally:
-        connection.exec_driver_sql(f"PRAGMA busy_timeout = {waited}")
 
 
 def _become_writer(connection: Connection, names: Names) -> None:

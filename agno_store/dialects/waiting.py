@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, TimeoutError
 from typing import Any, TypeVar
 
 from sqlalchemy.util import await_only, greenlet_spawn
@@ -152,6 +152,49 @@ def beside(work: Callable[[], None], name: str) -> Callable[[], None]:
     return thread.join
 
 
+class Line:
+    """A place that one has at a time, threads and tasks in the order they come."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._is_taken = False
+        self._queue: deque[Future[None]] = deque()
+
+    def take(self, patience: float | None = None) -> bool:
+        """Take the place when it is one's turn; returns whether that came within ``patience`` seconds."""
+        with self._guard:
+            if not self._is_taken:
+                self._is_taken = True
+                return True
+            turn: Future[None] = Future()
+            self._queue.append(turn)
+        try:
+            if in_task():
+                await_only(asyncio.wait_for(asyncio.wrap_future(turn), patience))
+            else:
+                turn.result(patience)
+        except BaseException as error:
+            with self._guard:
+                was_given_up = turn.cancel()
+            is_over = isinstance(error, (TimeoutError, asyncio.TimeoutError))  # two classes up to Python 3.10
+            if is_over:
+                return not was_given_up  # it may have been handed over at the same moment
+            if not was_given_up:
+                self.leave()
+            raise
+        return True
+
+    def leave(self) -> None:
+        """Leave the place to the next."""
+        with self._guard:
+            while self._queue:
+                turn = self._queue.popleft()
+                if turn.set_running_or_notify_cancel():
+                    turn.set_result(None)
+                    return
+            self._is_taken = False
+
+
 class Lock:
     """A lock that threads and tasks take in the order they come, and its holder as often as it likes.
 
@@ -159,41 +202,19 @@ class Lock:
     """
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._line = Line()
         self._holder: object = None
         self._depth = 0
-        self._queue: deque[tuple[object, Future[None]]] = deque()
 
     def __enter__(self) -> None:
         me = caller()
-        with self._guard:
-            if self._holder in (None, me):
-                self._holder, self._depth = me, self._depth + 1
-                return
-            turn: Future[None] = Future()
-            self._queue.append((me, turn))
-        try:
-            if in_task():
-                await_only(asyncio.wrap_future(turn))
-            else:
-                turn.result()
-        except BaseException:
-            with self._guard:
-                given_up = turn.cancel()
-            if not given_up:  # it was handed over at the same moment
-                self.__exit__()
-            raise
+        if self._holder != me:  # nobody else can say that it is
+            self._line.take()
+            self._holder = me
+        self._depth += 1
 
     def __exit__(self, *_: object) -> None:
-        with self._guard:
-            self._depth -= 1
-            if not self._depth:
-                self._hand_over()
-
-    def _hand_over(self) -> None:
-        self._holder = None
-        while self._queue and self._holder is None:
-            next_one, turn = self._queue.popleft()
-            if turn.set_running_or_notify_cancel():
-                self._holder, self._depth = next_one, 1
-                turn.set_result(None)
+        self._depth -= 1
+        if not self._depth:
+            self._holder = None
+            self._line.leave()

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from agno_store import SqliteDb
 from agno_store.dialects import health_sqlite
 from agno_store.dialects.health_sqlite import SQLiteHealth
-from agno_store.dialects.sqlite import BUSY_SECONDS
+from agno_store.dialects.sqlite_line import BUSY_SECONDS
 from agno_store.doctor import ERROR, OK, WARNING, diagnose
 from tests.cli.diagnoses import doctor, engine_of, finding, troubles
 from tests.cli.stores import NAMES, execute, filled

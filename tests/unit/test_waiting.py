@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy.util import await_only, greenlet_spawn
 
-from agno_store.dialects.waiting import Flag, Lock, beside, caller, in_task, pause, unhurried, whole
+from agno_store.dialects.waiting import Flag, Line, Lock, beside, caller, in_task, pause, unhurried, whole
 
 
 def in_loop(*work: Callable[[], Any]) -> list[Any]:
@@ -82,6 +82,44 @@ def test_a_task_that_is_cancelled_while_it_waits_lets_the_next_one_in(handed_ove
 
     asyncio.run(main())
     assert entered == [1, 2]
+
+
+@pytest.mark.parametrize("where", [lambda work: work(), lambda work: in_loop(work)])
+def test_who_has_no_patience_left_leaves_the_line_and_the_next_one_comes(where: Callable[..., Any]) -> None:
+    line = Line()
+    assert line.take()
+
+    def impatient() -> None:
+        began = time.monotonic()
+        assert not line.take(0.1)
+        assert 0.09 < time.monotonic() - began < 5
+
+    where(impatient)
+    next_one = threading.Thread(target=line.take, args=(10,))
+    next_one.start()
+    time.sleep(0.05)
+    line.leave()
+    next_one.join(5)
+    assert not next_one.is_alive()
+    assert not line.take(0.01)
+    line.leave()
+    assert line.take(0)
+
+
+def test_who_is_given_the_place_in_the_moment_his_patience_ends_has_it() -> None:
+    line, had = Line(), []
+    assert line.take()
+    late = threading.Thread(target=lambda: had.append(line.take(0.05)))
+    late.start()
+    while not line._queue:
+        time.sleep(0.001)
+    with line._guard:
+        time.sleep(0.2)  # its time is over, and it is not known to have given up
+        turn = line._queue.popleft()
+        assert turn.set_running_or_notify_cancel()
+        turn.set_result(None)
+    late.join(5)
+    assert had == [True]
 
 
 def test_a_task_gives_way_while_it_pauses_and_a_thread_sleeps() -> None:

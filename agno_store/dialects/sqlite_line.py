@@ -1,0 +1,88 @@
+"""The line in which the writers of one process stand before a SQLite file.
+
+SQLite itself has none: who finds the file taken sleeps, for up to 0.1 seconds at a time, and looks again; whoever looks
+first when it is free has it. Among the threads of one process most looks are in vain, and some never come.
+"""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.pool import Pool
+
+from agno_store.dialects.waiting import Line
+from agno_store.sending import say
+
+BUSY_SECONDS = 30.0
+"""How long a writer waits for others, where its URL does not say ``timeout=``."""
+
+LONGEST_WAIT = 2_000_000.0
+"""Seconds; busy_timeout is a C int of milliseconds."""
+
+A_MOMENT = 0.1
+"""Seconds in the line that are not taken off what is waited for other processes."""
+
+
+class _Line(Line):
+    def __init__(self, engine: Engine) -> None:
+        super().__init__()
+        self.patience = float(engine.url.query.get("timeout", BUSY_SECONDS))  # type: ignore[arg-type]
+
+
+_lines: weakref.WeakKeyDictionary[Pool, _Line] = weakref.WeakKeyDictionary()
+"""By pools: a forked child's engine has another one, and none of the threads that stand there."""
+
+
+class InLine:
+    """A writer's turn on an engine of ours. Who has stood there for too long goes on, for SQLite to say who is there.
+
+    Together with that one waits as long as without a line, and not once more.
+    """
+
+    __slots__ = ("_engine", "_has_turn", "_line", "_waited")
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __enter__(self) -> Callable[[Connection], None]:
+        pool = self._engine.pool
+        self._line = _lines.get(pool) or _lines.setdefault(pool, _Line(self._engine))
+        began = time.monotonic()
+        self._has_turn = self._line.take(self._line.patience)
+        self._waited = time.monotonic() - began
+        return begin_to_write if self._waited < A_MOMENT else self._begin
+
+    def __exit__(self, *_: object) -> None:
+        if self._has_turn:
+            self._line.leave()
+
+    def _begin(self, connection: Connection) -> None:
+        with waiting(connection, max(0.0, self._line.patience - self._waited)):
+            begin_to_write(connection)
+
+
+def begin(connection: Connection) -> None:
+    """Begin to read."""
+    say(connection, "BEGIN")
+
+
+def begin_to_write(connection: Connection) -> None:
+    """Take the write lock at once: a transaction that first reads and then writes could only fail for it, not wait."""
+    say(connection, "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def waiting(connection: Connection, seconds: float) -> Iterator[None]:
+    """Have a connection's statements wait so long for another writer."""
+    run = connection.exec_driver_sql
+    before = int(run("PRAGMA busy_timeout").scalar() or 0)
+    run(f"PRAGMA busy_timeout = {int(min(seconds, LONGEST_WAIT) * 1000)}")
+    try:
+        yield
+    finally:
+        if not connection.invalidated:  # as it is after Ctrl-C, and then it is closed
+            run(f"PRAGMA busy_timeout = {before}")

@@ -1,0 +1,167 @@
+"""The writers of one process before one SQLite file: in the order they come, and none waits longer than one would."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agno_store import DatabaseError, open_async_db, open_db
+from agno_store.dialects.sqlite_line import InLine
+from tests.contract.samples import append, run, run_ids, session
+
+WRITERS = 8
+
+
+@pytest.fixture(autouse=True)
+def records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other tests of the same process import agno; here a store answers as it does without it."""
+    monkeypatch.setattr("agno_store.bridge.loaded", lambda: False)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file with a session."""
+    with open_db(f"sqlite:///{tmp_path}/agents.db") as db:
+        db.upsert_session(session("s"))
+    return tmp_path / "agents.db"
+
+
+@pytest.fixture
+def another(file: Path) -> Iterator[sqlite3.Connection]:
+    """Somebody else, who is writing to it."""
+    with closing(sqlite3.connect(file, isolation_level=None, check_same_thread=False)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield connection
+
+
+def test_threads_write_in_the_order_they_come(file: Path, another: sqlite3.Connection) -> None:
+    with open_db(f"sqlite:///{file}") as db:
+        assert run_ids(db, "s") == []
+        threads = [threading.Thread(target=db.upsert_run, args=(run(f"r{n}"), "s")) for n in range(WRITERS)]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.05)  # so that it stands there
+        another.execute("COMMIT")
+        for thread in threads:
+            thread.join()
+        assert run_ids(db, "s") == [f"r{n}" for n in range(WRITERS)]
+
+
+def test_tasks_write_in_the_order_they_come(file: Path, another: sqlite3.Connection) -> None:
+    async def main() -> list[str]:
+        async with open_async_db(f"sqlite:///{file}") as db:
+            await db.get_session("s")
+            tasks = []
+            for n in range(WRITERS):
+                tasks.append(asyncio.create_task(db.upsert_run(run(f"r{n}"), "s")))
+                await asyncio.sleep(0.05)
+            another.execute("COMMIT")
+            await asyncio.gather(*tasks)
+            return [each.run_id for each in (await db.get_session("s")).runs]
+
+    assert asyncio.run(main()) == [f"r{n}" for n in range(WRITERS)]
+
+
+TIMEOUT = 2
+
+
+@pytest.mark.usefixtures("another")
+def test_threads_behind_each_other_wait_as_long_as_one_would(file: Path) -> None:
+    waited: list[float] = []
+
+    def write(db: Any, n: int) -> None:
+        began = time.monotonic()
+        with pytest.raises(DatabaseError, match=r"has been writing all the time|locked"):
+            db.upsert_run(run(f"r{n}"), "s")
+        waited.append(time.monotonic() - began)
+
+    with open_db(f"sqlite:///{file}?timeout={TIMEOUT}") as db:
+        assert run_ids(db, "s") == []
+        threads = [threading.Thread(target=write, args=(db, n)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(waited) == 4
+        assert min(waited) > 0.9 * TIMEOUT
+        assert max(waited) < 1.75 * TIMEOUT  # the second would wait twice as long, in the line and in SQLite
+        with db.dialect.connected(db.db_engine) as connection:
+            assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == TIMEOUT * 1000
+        assert run_ids(db, "s") == []
+
+
+def test_a_thread_behind_a_long_transaction_of_its_own_process_waits_no_longer_either(file: Path) -> None:
+    errors: list[BaseException] = []
+
+    def write(db: Any) -> None:
+        try:
+            db.upsert_run(run("r"), "s")
+        except DatabaseError as error:
+            errors.append(error)
+
+    with open_db(f"sqlite:///{file}?timeout=1") as db, db.dialect.transaction(db.db_engine, writes=True):
+        writer = threading.Thread(target=write, args=(db,))
+        writer.start()
+        writer.join(20)
+        assert not writer.is_alive()
+        assert len(errors) == 1
+
+
+@pytest.mark.usefixtures("another")
+def test_tasks_behind_each_other_wait_as_long_as_one_would(file: Path) -> None:
+    async def write(db: Any, n: int) -> float:
+        began = time.monotonic()
+        with pytest.raises(DatabaseError, match=r"has been writing all the time|locked"):
+            await db.upsert_run(run(f"r{n}"), "s")
+        return time.monotonic() - began
+
+    async def main() -> list[float]:
+        async with open_async_db(f"sqlite:///{file}?timeout={TIMEOUT}") as db:
+            await db.get_session("s")
+            return list(await asyncio.gather(*(write(db, n) for n in range(4))))
+
+    waited = asyncio.run(main())
+    assert min(waited) > 0.9 * TIMEOUT
+    assert max(waited) < 1.75 * TIMEOUT
+
+
+def test_a_task_that_is_cancelled_in_the_line_leaves_it_and_writes_nothing(
+    file: Path, another: sqlite3.Connection
+) -> None:
+    async def main() -> list[str]:
+        async with open_async_db(f"sqlite:///{file}") as db:
+            await db.get_session("s")
+            tasks = [asyncio.create_task(db.upsert_run(run(f"r{n}"), "s")) for n in range(3)]
+            await asyncio.sleep(0.3)
+            tasks[1].cancel()
+            another.execute("COMMIT")
+            _, cancelled, _ = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+            assert isinstance(cancelled, asyncio.CancelledError)
+            await db.upsert_run(run("r3"), "s")
+            return [each.run_id for each in (await db.get_session("s")).runs]
+
+    assert asyncio.run(main()) == ["r0", "r2", "r3"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+def test_a_child_does_not_stand_behind_its_parents_threads(file: Path) -> None:
+    with open_db(f"sqlite:///{file}") as db:
+        append(db, "s", "before")
+        with InLine(db.db_engine):
+            child = os.fork()
+            if child == 0:
+                began = time.monotonic()
+                append(db, "s", "child")
+                os._exit(time.monotonic() - began > 10)
+            _, status = os.waitpid(child, 0)
+        assert os.waitstatus_to_exitcode(status) == 0
+        assert run_ids(db, "s") == ["before", "child"]
