@@ -82,7 +82,8 @@ def parts_of(text: str) -> Mapping[str, str]:
 
 def size(text: str) -> int:
     """Return how many bytes of memory a payload takes, with what stands beside it."""
-    return sys.getsizeof(text) + sum(map(sys.getsizeof, parts_of(text).values()))
+    parts = parts_of(text)
+    return sys.getsizeof(text) + (sum(map(sys.getsizeof, parts.values())) if parts else 0)
 
 
 def digests(text: object) -> Iterable[str]:

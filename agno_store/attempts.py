@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
@@ -69,14 +69,14 @@ class Attempts:
         self.is_whole = not brief
         """Whether an attempt that fails before COMMIT has written nothing."""
 
-    def run(self, once: Callable[[], T]) -> T:
-        """Call ``once`` until it succeeds, or fails with what another attempt would not mend."""
+    def run(self, once: Callable[..., T], *args: Any) -> T:
+        """Call ``once`` with these until it succeeds, or fails with what another attempt would not mend."""
         first: float | None = None
         while True:
             self.count += 1
             self.committing = False
             try:
-                return once()
+                return once(*args)
             except DBAPIError as error:
                 moment = time.monotonic()
                 first = moment if first is None else first

@@ -65,6 +65,7 @@ class Database(Shown, Operations):
     def _take(self, names: Names, options: dict[str, Any]) -> None:
         """Take options into use. Raises ConfigurationError or InvalidArgument for what cannot be one."""
         self.tenant_id = tenants.checked(options["tenant_id"])
+        self._prefix = tenants.prefix(self.tenant_id)
         self._store = Store(names, self.tenant_id)
         if options.get("read_url") is not None:
             self._standby = self._opened_standby(options["read_url"], names, options["read_your_writes"])
@@ -116,7 +117,7 @@ class Database(Shown, Operations):
         """Return what tells this store from all others; whoever connects, and with which driver, does not matter."""
         where = engines.identity(self._engine, self.dialect)
         # The prefix and not the tenant: any text is one, and not all have bytes.
-        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{where}#{self.names}#{tenants.prefix(self.tenant_id)}"))
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{where}#{self.names}#{self._prefix}"))
 
     # -- what agno and people look at ---------------------------------------------------------
 
@@ -312,30 +313,32 @@ class Database(Shown, Operations):
     # -- transactions -------------------------------------------------------------------------
 
     def _read(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        return self._run(False, True, lambda connection: work(connection, *args, **kwargs))
+        return self._run(False, True, None, work, *args, **kwargs)
 
     def _list(self, work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         self._refuse_to_wait_for_itself()
         self._ensure()
         if self._standby is not None:
-            with suppress(NotNow, Vanished), failures.translated(self), tenants.acting_for(self.tenant_id):
+            with suppress(NotNow, Vanished), failures.translated(self), tenants.acting_for(self._prefix):
                 return self._standby.read(work, *args, **kwargs)
         return self._read(work, *args, **kwargs)
 
     def _write(self, work: Callable[..., T], *args: Any, quick: Way[T] = None, **kwargs: Any) -> T:
-        return self._run(True, False, lambda connection: work(connection, *args, **kwargs), quick)
+        return self._run(True, False, quick, work, *args, **kwargs)
 
     def _put(self, work: Callable[..., T], *args: Any, quick: Way[T] = None) -> T:
-        return self._run(True, True, lambda connection: work(connection, *args), quick)
+        return self._run(True, True, quick, work, *args)
 
-    def _run(self, changes: bool, repeatable: bool, work: Callable[[Connection], T], quick: Way[T] = None) -> T:
+    def _run(
+        self, changes: bool, repeatable: bool, quick: Way[T], work: Callable[..., T], *args: Any, **kwargs: Any
+    ) -> T:
         if self._busy:
             self._refuse_to_wait_for_itself()
         if not self._ready:
             self._ensure()
         attempts = Attempts(self.names, self.dialect, self._recycle, repeatable=repeatable)
         try:
-            return attempts.run(lambda: self._once(attempts, changes, work, quick))
+            return attempts.run(self._once, attempts, changes, quick, work, args, kwargs)  # type: ignore[no-any-return]
         except failures.MET as error:
             failures.tell(self, error, attempts)
             raise
@@ -345,23 +348,28 @@ class Database(Shown, Operations):
             if attempts.surprised:  # the tables may have been downgraded or dropped: look before the next
                 self._ready = False
 
-    def _once(self, attempts: Attempts, changes: bool, work: Callable[[Connection], T], quick: Way[T]) -> T:
+    def _once(
+        self, attempts: Attempts, changes: bool, quick: Way[T], work: Callable[..., T], args: Any, kwargs: Any
+    ) -> T:
+        acting = tenants.begin(self._prefix)
         try:
-            with tenants.acting_for(self.tenant_id):
-                if quick is not None and attempts.repeatable and self.dialect.commits_alone(self._engine):
-                    with self.dialect.by_statement(self._engine) as connection:
-                        attempts.committing = True  # with the statement
-                        done = quick(connection)
-                    if done is not None:
-                        return done
-                    attempts.committing, quick = False, None  # it has written nothing
-                with self.dialect.transaction(self._engine, writes=changes) as connection:
-                    done = None if quick is None else quick(connection)
-                    result = work(connection) if done is None else done
-                    attempts.committing = changes
+            if quick is not None and attempts.repeatable and self.dialect.commits_alone(self._engine):
+                with self.dialect.by_statement(self._engine) as connection:
+                    attempts.committing = True  # with the statement
+                    done = quick(connection)
+                if done is not None:
+                    return done
+                attempts.committing, quick = False, None  # it has written nothing
+            with self.dialect.transaction(self._engine, writes=changes) as connection:
+                done = None if quick is None else quick(connection)
+                result = work(connection, *args, **kwargs) if done is None else done
+                attempts.committing = changes
         except Vanished as vanished:  # a new transaction tells whether a row still names it
             with vanished.known():
-                return self._once(attempts, changes, work, quick)
+                return self._once(attempts, changes, quick, work, args, kwargs)
+        finally:
+            if acting is not None:
+                tenants.end(acting)
         if changes and self._store.objects is not None:
             self._store.objects.left(connection)
         return result

@@ -25,6 +25,8 @@ Key = tuple[str, str]
 LAST = ""
 """Of a key, in the place of that type, where it is a session's ``Latest``."""
 
+_KINDS = (*TYPES, LAST)
+
 HISTORY_CACHE_MB = 64
 """Megabytes that a store takes at the most for what it knows, unless it is told another number."""
 
@@ -155,7 +157,7 @@ class Latest:
 
     def with_run(self, run: Mapping[str, Any], _most: int | None) -> Latest:
         """Return it as it is once ``run`` was stored behind all others."""
-        marks = self.marks._replace(next_run_index=run["run_index"] + 1)
+        marks = Marks(self.marks.created_at, run["run_index"] + 1, self.marks.runs_state)
         counts = run["parent_run_id"] is None and run["status"] not in SKIPPED_IN_HISTORY
         runs = [*self.runs, Seen(run, is_written=True)] if counts else self.runs
         return Latest(marks, runs[max(0, len(runs) - self.most) :], self.most)
@@ -212,12 +214,11 @@ class History:
 
     def add(self, run: Mapping[str, Any], most: int | None) -> None:
         """Know of a run that was stored, where all before it are known."""
-        keys = [(run["session_id"], kind) for kind in (*TYPES, LAST)]
-        with self._lock:
-            found = [(key, self._sessions[key]) for key in keys if key in self._sessions]
-        for key, known in found:
-            if known.marks.next_run_index == run["run_index"]:
-                self.keep(key, known.with_run(run, most))
+        session_id, index = run["session_id"], run["run_index"]
+        for kind in _KINDS:
+            known = self._sessions.get((session_id, kind))
+            if known is not None and known.marks.next_run_index == index:
+                self.keep((session_id, kind), known.with_run(run, most))
 
 
 _all: WeakSet[History] = WeakSet()

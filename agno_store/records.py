@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any, NamedTuple, TypeVar
 
 from agno_store.errors import InvalidArgument
-from agno_store.undecoded import TEXT, Undecoded
+from agno_store.undecoded import TEXT, Undecoded, own
 
 T = TypeVar("T")
 
@@ -148,7 +148,7 @@ def whole(cls: type[T], entries: Mapping[str, Any]) -> T:
     for every row of a listing.
     """
     record = object.__new__(cls)
-    record.__dict__.update(entries)
+    (own if cls is Run else vars)(record).update(entries)  # nothing is there yet that could be decoded
     return record
 
 

@@ -34,8 +34,6 @@ _LATEST = types.LARGEST // 4 // SECOND
 _SHORT = types.ID_LENGTH // 5
 """Characters of an id that has room even where each of them is escaped."""
 
-_COMPONENTS = ("agent_id", "team_id", "workflow_id")
-
 
 # -- one value ---------------------------------------------------------------------------------------
 
@@ -83,7 +81,9 @@ def new_id(value: Any, name: str) -> str:
 
 def optional_id(value: Any, name: str) -> str | None:
     """The same for an id that may be absent."""
-    return None if value is None else new_id(value, name)
+    if value is None or (type(value) is str and 0 < len(value) <= _SHORT):
+        return value
+    return new_id(value, name)
 
 
 def optional_count(value: Any, name: str) -> int | None:
@@ -134,8 +134,12 @@ def _mapping(value: Any, name: str, marks: list[str] | None) -> str:
 
 
 def _components(of: Session | Run) -> dict[str, str | None]:
-    ids = [(name, getattr(of, name)) for name in _COMPONENTS]
-    return {name: None if value is None else new_id(value, name) for name, value in ids}
+    agent, team, workflow = of.agent_id, of.team_id, of.workflow_id
+    return {
+        "agent_id": None if agent is None else new_id(agent, "agent_id"),
+        "team_id": None if team is None else new_id(team, "team_id"),
+        "workflow_id": None if workflow is None else new_id(workflow, "workflow_id"),
+    }
 
 
 # -- records to columns ------------------------------------------------------------------------------

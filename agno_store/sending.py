@@ -132,10 +132,12 @@ class _Text:
         state = compiled.construct_expanded_state(dict.fromkeys(names))
         self.text: str = state.statement
         self._is_positional: bool = compiled.positional
+        self._order: list[str] = list(state.parameters if state.positiontup is None else state.positiontup)
+        taken = [_taken(name, names, compiled, state, dialect) for name in self._order]
         self.takes = [
-            (name, *_taken(name, names, compiled, state, dialect))
-            for name in (state.parameters if state.positiontup is None else state.positiontup)
+            (name, is_given, constant) for name, (is_given, constant, _) in zip(self._order, taken, strict=True)
         ]
+        self._through = [(n, process) for n, (_, _, process) in enumerate(taken) if process is not None]
         columns = list(_columns(statement))
         self._names = [str(column.name) for column in columns]
         self._has_rows = bool(columns)
@@ -154,13 +156,11 @@ class _Text:
 
     def sent(self, values: Mapping[str, Any]) -> Any:
         """Return values as the driver gets them: a tuple, or a dictionary."""
-        found: list[Any] = []
-        for name, is_given, constant, process in self.takes:
-            value = values[name] if is_given else constant
-            found.append(process(value) if process is not None and value is not None else value)
-        if self._is_positional:
-            return tuple(found)
-        return {take[0]: value for take, value in zip(self.takes, found, strict=True)}
+        found = [values[name] if is_given else constant for name, is_given, constant in self.takes]
+        for n, process in self._through:
+            if found[n] is not None:
+                found[n] = process(found[n])
+        return tuple(found) if self._is_positional else dict(zip(self._order, found, strict=True))
 
     def _as_usual(self, c: Connection, values: Mapping[str, Any]) -> Answer:
         result = c.execute(self._statement, values)
@@ -182,7 +182,7 @@ class _Text:
 
 def _joined(texts: Iterable[_Text]) -> str:
     constants: dict[str, Any] = {}
-    for name, is_given, constant, _ in (take for text in texts for take in text.takes):
+    for name, is_given, constant in (take for text in texts for take in text.takes):
         if constants.setdefault(name, is_given or constant) != (is_given or constant):
             raise ValueError(f"{name} is one thing in one of these statements and another in the other")
     return ";".join([BEGIN, NOTHING_COUNTED, *(text.text for text in texts), COMMIT])

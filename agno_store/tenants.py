@@ -9,8 +9,9 @@ ask for ``sessions.tenant_id`` as well.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextvars import ContextVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
 from typing import Any
 
 from sqlalchemy.engine.interfaces import Dialect
@@ -54,19 +55,28 @@ def refuse_too_long(session_id: str, tenant_id: str | None) -> None:
         )
 
 
-class acting_for:
-    """Let every session's key that is sent or read be the tenant's, in this thread or task."""
+def begin(own: str) -> Token[str] | None:
+    """Let every session's key that is sent or read have this in front of it, in this thread or task.
 
-    __slots__ = ("_before", "_own")
+    Returns what ``end`` is to be given, or None where it is so already.
+    """
+    return None if _prefix.get() == own else _prefix.set(own)
 
-    def __init__(self, tenant_id: str | None) -> None:
-        self._own = prefix(tenant_id)
 
-    def __enter__(self) -> None:
-        self._before = _prefix.set(self._own)
+def end(acting: Token[str]) -> None:
+    """Let keys have what they had in front of them before."""
+    _prefix.reset(acting)
 
-    def __exit__(self, *_: object) -> None:
-        _prefix.reset(self._before)
+
+@contextmanager
+def acting_for(own: str) -> Iterator[None]:
+    """Let every session's key have this in front of it for a while."""
+    acting = begin(own)
+    try:
+        yield
+    finally:
+        if acting is not None:
+            end(acting)
 
 
 class SessionKey(types.Id):

@@ -78,7 +78,7 @@ def _watched(
     """Do as ``answer`` does, which is woken up ten times a second, and fail when nothing was heard for too long."""
     import psycopg
 
-    heard = time.monotonic()
+    silent_since: float | None = None
     ready = None
     while True:
         try:
@@ -87,8 +87,10 @@ def _watched(
             return end.value
         ready = yield wanted
         if ready:
-            heard = time.monotonic()
-        elif time.monotonic() - heard > seconds:
+            silent_since = None
+        elif silent_since is None:
+            silent_since = time.monotonic()
+        elif time.monotonic() - silent_since > seconds:
             patience.is_over = True
             connection.pgconn.finish()
             raise psycopg.OperationalError(f"the server did not answer within {seconds:g} seconds")

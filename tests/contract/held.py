@@ -13,8 +13,8 @@ import sqlalchemy as sa
 def within(db: Any, connection: sa.Connection) -> Iterator[None]:
     """Have the calls of a store be part of the transaction on a connection, and not committed."""
 
-    def run(_changes: bool, _repeatable: bool, work: Callable[..., Any], _quick: Any = None) -> Any:
-        return work(connection)
+    def run(_changes: bool, _repeatable: bool, _quick: Any, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        return work(connection, *args, **kwargs)
 
     db._run = run
     try:
