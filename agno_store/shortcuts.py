@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from agno_store import apart, dialects, rows
 from agno_store.clock import now
+from agno_store.dialects.limits import are_small
 from agno_store.quick import RUN, Quick
 from agno_store.records import Receipt
 from agno_store.saving import SessionSave
@@ -87,7 +88,6 @@ class Shortcuts:
         self, c: Connection, save: SessionSave, read: Mapping[str, Any], run: Mapping[str, Any]
     ) -> tuple[Row, Receipt] | None:
         changes = _changes(save, read)
-        dialects.of(c.engine).refuse_too_large(c, {"key": save.session_id, **changes})
         place = self._placed(c, run, tuple(changes), _conditions(read) | _set(changes), as_read=True)
         return None if place is None else (_changed(read, changes), rows.run_receipt(run, place))
 
@@ -96,11 +96,15 @@ class Shortcuts:
     ) -> int | None:
         """Give a run its place and insert it; return that, or None where the session is not as it has to be."""
         dialect, quick = dialects.of(c.engine), self._quick
+        if not (small := are_small(values, run)):
+            dialect.refuse_too_large(c, {name.removeprefix("s_"): value for name, value in values.items()})
+            dialect.refuse_too_large(c, run)
         values["run_key"] = run["run_id"]
-        dialect.refuse_too_large(c, run)
         if dialect.writes_two_tables:
             adding, way = quick.adding_whole, self._at_once
         elif takes_together(c):
+            if not (small or dialect.takes(c, values, run)):
+                return None
             adding, way = quick.adding, self._both
         elif c.dialect.update_returning:
             adding, way = quick.adding_returned, self._by_row
@@ -122,8 +126,6 @@ class Shortcuts:
 
     def _both(self, c: Connection, adding: Any, values: dict[str, Any], run: Mapping[str, Any]) -> Any:
         inserted = {"key": values["key"], **_run(run)}
-        if not dialects.of(c.engine).takes(c, values, inserted):
-            return None
         answers = self._together(c, (adding, values), (self._quick.inserting, inserted))
         return self._count(c, answers[0]) if answers and answers[1].matched else None
 

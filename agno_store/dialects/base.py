@@ -16,7 +16,7 @@ from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
 
 from agno_store.dialects.connected import Connected
-from agno_store.dialects.limits import SMALL, Limit
+from agno_store.dialects.limits import Limit, are_small
 from agno_store.errors import ConfigurationError
 from agno_store.names import Names
 
@@ -218,13 +218,15 @@ class Dialect(abc.ABC):
 
     def refuse_too_large(self, connection: Connection, values: Mapping[str, Any]) -> None:
         """Raise PayloadTooLarge where a statement with these values is over what the server takes."""
-        if sum([len(value) for value in values.values() if type(value) is str]) > SMALL:
+        if not are_small(values):
             self.largest(connection).refuse({name: text for name, text in values.items() if isinstance(text, str)})
 
     def takes(self, connection: Connection, *sent: Mapping[str, Any]) -> bool:
         """Whether statements with these values that are sent together are certainly not over that."""
+        if are_small(*sent):
+            return True
         length = sum([len(value) for values in sent for value in values.values() if isinstance(value, str)])
-        return length <= SMALL or self.largest(connection).is_far(length)
+        return self.largest(connection).is_far(length)
 
     # -- rights -------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agno_store.errors import PayloadTooLarge
 
@@ -19,6 +19,11 @@ _WIDEST = 4
 
 _ESCAPED = "[\x00\n\r\x1a\"'\\\\]"
 """What drivers of MySQL write as two characters: https://dev.mysql.com/doc/refman/8.4/en/string-literals.html"""
+
+
+def are_small(*sent: Mapping[str, Any]) -> bool:
+    """Whether the texts of all these values together are not over what every database takes."""
+    return sum([len(value) for values in sent for value in values.values() if type(value) is str]) <= SMALL
 
 
 class Limit(NamedTuple):
