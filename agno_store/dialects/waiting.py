@@ -13,7 +13,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import Future, TimeoutError
 from typing import Any, TypeVar
 
 from sqlalchemy.util import await_only, greenlet_spawn
@@ -152,47 +151,95 @@ def beside(work: Callable[[], None], name: str) -> Callable[[], None]:
     return thread.join
 
 
+class _Thread:
+    """A thread that stands in a line."""
+
+    def __init__(self) -> None:
+        self._closed = threading.Lock()
+        self._closed.acquire()
+
+    def wait(self, patience: float | None) -> bool:
+        """Wait for one's turn; returns whether it came within ``patience`` seconds."""
+        return self._closed.acquire(timeout=-1 if patience is None else min(patience, threading.TIMEOUT_MAX))
+
+    def wake(self) -> None:
+        """Tell it that its turn has come."""
+        self._closed.release()
+
+
+class _Task:
+    """A task that does."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._turn = self._loop.create_future()
+
+    def wait(self, patience: float | None) -> bool:
+        """The same."""
+        return bool(await_only(asyncio.wait({self._turn}, timeout=patience))[0])
+
+    def wake(self) -> None:
+        """The same. Raises RuntimeError where its event loop is closed."""
+        self._loop.call_soon_threadsafe(self._turn.set_result, None)
+
+
 class Line:
     """A place that one has at a time, threads and tasks in the order they come."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._is_taken = False
-        self._queue: deque[Future[None]] = deque()
+        self._queue: deque[_Thread | _Task] = deque()
 
     def take(self, patience: float | None = None) -> bool:
         """Take the place when it is one's turn; returns whether that came within ``patience`` seconds."""
-        with self._guard:
-            if not self._is_taken:
-                self._is_taken = True
-                return True
-            turn: Future[None] = Future()
-            self._queue.append(turn)
+        if self._takes():
+            return True
+        mine = _Task() if in_task() else _Thread()
+        if self._takes(mine):
+            return True
         try:
-            if in_task():
-                await_only(asyncio.wait_for(asyncio.wrap_future(turn), patience))
-            else:
-                turn.result(patience)
-        except BaseException as error:
-            with self._guard:
-                was_given_up = turn.cancel()
-            is_over = isinstance(error, (TimeoutError, asyncio.TimeoutError))  # two classes up to Python 3.10
-            if is_over:
-                return not was_given_up  # it may have been handed over at the same moment
-            if not was_given_up:
+            has_come = mine.wait(patience)
+        except BaseException:
+            if not self._gives_up(mine):
                 self.leave()
             raise
-        return True
+        return has_come or not self._gives_up(mine)
+
+    # Under the guard nothing is made: collecting garbage may end a transaction that somebody has left.
+
+    def _takes(self, mine: _Thread | _Task | None = None) -> bool:
+        """Take the place if it is free; else stand behind the others."""
+        with self._guard:
+            is_free = not self._is_taken
+            self._is_taken = True
+            if mine is not None and not is_free:
+                self._queue.append(mine)
+            return is_free
+
+    def _gives_up(self, mine: _Thread | _Task) -> bool:
+        """Step out of the line; returns whether one had not been told yet that one's turn had come."""
+        with self._guard:
+            stands = mine in self._queue
+            if stands:
+                self._queue.remove(mine)
+            return stands
 
     def leave(self) -> None:
         """Leave the place to the next."""
+        while (following := self._following()) is not None:
+            try:
+                following.wake()
+            except RuntimeError:
+                continue
+            return
+
+    def _following(self) -> _Thread | _Task | None:
         with self._guard:
-            while self._queue:
-                turn = self._queue.popleft()
-                if turn.set_running_or_notify_cancel():
-                    turn.set_result(None)
-                    return
+            if self._queue:
+                return self._queue.popleft()
             self._is_taken = False
+            return None
 
 
 class Lock:

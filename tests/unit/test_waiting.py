@@ -106,6 +106,27 @@ def test_who_has_no_patience_left_leaves_the_line_and_the_next_one_comes(where: 
     assert line.take(0)
 
 
+def test_a_task_whose_event_loop_is_gone_is_passed_over() -> None:
+    line = Line()
+    assert line.take()
+    loop = asyncio.new_event_loop()
+
+    async def stand() -> None:
+        task = asyncio.create_task(greenlet_spawn(line.take))
+        await asyncio.sleep(0.01)
+        task._log_destroy_pending = False  # type: ignore[attr-defined]  # nobody awaits it
+
+    loop.run_until_complete(stand())
+    loop.close()
+    behind = threading.Thread(target=line.take)
+    behind.start()
+    while len(line._queue) < 2:
+        time.sleep(0.001)
+    line.leave()
+    behind.join(5)
+    assert not behind.is_alive()
+
+
 def test_who_is_given_the_place_in_the_moment_his_patience_ends_has_it() -> None:
     line, had = Line(), []
     assert line.take()
@@ -115,9 +136,7 @@ def test_who_is_given_the_place_in_the_moment_his_patience_ends_has_it() -> None
         time.sleep(0.001)
     with line._guard:
         time.sleep(0.2)  # its time is over, and it is not known to have given up
-        turn = line._queue.popleft()
-        assert turn.set_running_or_notify_cancel()
-        turn.set_result(None)
+        line._queue.popleft().wake()
     late.join(5)
     assert had == [True]
 
