@@ -208,7 +208,7 @@ class Session:
         """
         if isinstance(value, cls):
             return value
-        names = _FIELDS - {"snapshot"}
+        names = FIELDS - {"snapshot"}
         if isinstance(value, Mapping):
             entries = {name: value[name] for name in names if name in value}
         else:
@@ -274,13 +274,17 @@ def name_of(session_data: Any) -> str | None:
 def given(value: Any) -> frozenset[str]:
     """Tell which fields a session comes with: saving changes those, and no others."""
     if isinstance(value, Session):
-        return _FIELDS
+        return FIELDS
     if isinstance(value, Mapping):
-        return frozenset(_FIELDS & value.keys())
-    return frozenset(name for name in _FIELDS if hasattr(value, name))
+        return frozenset(FIELDS & value.keys())
+    return frozenset(name for name in FIELDS if hasattr(value, name))
 
 
-_FIELDS = frozenset(f.name for f in fields(Session))
+FIELDS = frozenset(f.name for f in fields(Session))
+"""What a session of ours comes with."""
+
+PLAIN = frozenset({dict, Session, Run, Summary})
+"""What is none of a framework's, and is saved most where a program uses none."""
 
 
 def checked_type(value: Any) -> str:

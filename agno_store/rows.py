@@ -127,12 +127,6 @@ def _payload(value: Any, path: str, marks: list[str] | None) -> str | None:
     return None if value is None else encoding.encode(value, path, marks)
 
 
-def _mapping(value: Any, name: str, marks: list[str] | None) -> str:
-    if not isinstance(value, (dict, Mapping)):
-        raise InvalidArgument(f"{name} must be a dict, not {type(value).__name__}.")
-    return encoding.encode(value, name, marks)
-
-
 def _components(of: Session | Run) -> dict[str, str | None]:
     agent, team, workflow = of.agent_id, of.team_id, of.workflow_id
     return {
@@ -145,16 +139,13 @@ def _components(of: Session | Run) -> dict[str, str | None]:
 # -- records to columns ------------------------------------------------------------------------------
 
 
-def unreadable_payloads(session: Session) -> list[str]:
-    """Name the payloads of a listed session that could not be read: saving it leaves them as they are stored."""
-    own = vars(session)
-    return [name for name in SESSION_PAYLOADS if own[name] is not None and encoding.is_corrupt(own[name])]
-
-
-def session_columns(session: Session, fields: frozenset[str], marks: list[str] | None = None) -> dict[str, Any]:
+def session_columns(
+    session: Session, fields: frozenset[str], marks: list[str] | None = None, left: list[str] | None = None
+) -> dict[str, Any]:
     """Return the columns of those ``fields`` that a session comes with; times are left out.
 
     With ``marks`` a value that cannot be stored is marked, and noted there; without, it raises EncodingError.
+    With ``left`` a payload that could not be read when the session was listed stays as it is stored, and is noted.
     """
     columns: dict[str, Any] = {"session_id": new_id(session.session_id, "session_id")}
     columns["session_type"] = checked_type(session.session_type)
@@ -165,8 +156,15 @@ def session_columns(session: Session, fields: frozenset[str], marks: list[str] |
     for name in SESSION_PAYLOADS:
         if name in fields:
             value = getattr(session, name)
-            columns[name] = None if value is None else _mapping(value, name, marks)
-    if "session_data" in fields:
+            if value is None:
+                columns[name] = None
+            elif left is not None and encoding.is_corrupt(value):
+                left.append(name)
+            elif isinstance(value, (dict, Mapping)):
+                columns[name] = encoding.encode(value, name, marks)
+            else:
+                raise InvalidArgument(f"{name} must be a dict, not {type(value).__name__}.")
+    if "session_data" in columns:
         columns |= name_columns(session.session_name)
     return columns
 
@@ -239,7 +237,8 @@ def run_columns(
 def run_receipt(columns: Mapping[str, Any], run_index: int, version: int = 1, *, is_new: bool = True) -> Receipt:
     """Return what tells a caller where and how a run is stored now."""
     moment = columns["updated_at"] // SECOND
-    return Receipt(columns["session_id"], version, moment, columns["run_id"], run_index, is_new)
+    entries = {"session_id": columns["session_id"], "version": version, "updated_at": moment}
+    return whole(Receipt, {**entries, "run_id": columns["run_id"], "run_index": run_index, "is_new": is_new})
 
 
 def summary_columns(summary: Summary, marks: list[str] | None = None) -> dict[str, Any]:

@@ -122,6 +122,17 @@ class SessionSave:
         """What its caller had read of the runs, or None if nothing."""
         return None if self.base is None else self.base.runs
 
+    def changed(self, read: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the columns to write where the row is still the one that its caller has read: those that differ."""
+        changes = {}
+        for name, value in self.columns.items():
+            is_kept = name in _NEVER_CHANGED or (value is None and name in _KEPT_UNLESS_GIVEN)
+            if not is_kept and (name not in read or value != read[name]):
+                changes[name] = value
+        if "session_data" not in changes:
+            changes.pop("name_folded", None)
+        return changes
+
     @property
     def changes(self) -> dict[str, Any]:
         """The columns to write where nobody else has saved the session since it was read."""

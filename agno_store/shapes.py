@@ -10,7 +10,7 @@ from agno_store import apart, bridge, encoding, filtering, rows
 from agno_store.errors import ConfigurationError, EncodingError, InvalidArgument
 from agno_store.history import Known, Seen
 from agno_store.hooks import BeforeWrite
-from agno_store.records import Run, Session, Snapshot, Summary, given, unread, whole
+from agno_store.records import FIELDS, PLAIN, Run, Session, Snapshot, Summary, given, unread, whole
 from agno_store.saving import MERGE, SessionSave
 
 log = logging.getLogger("agno_store")
@@ -35,7 +35,8 @@ def _marks(value: Any, unstorable: str | None) -> list[str] | None:
 
     agno logs an error of a save and goes on, so what it saves is better stored with a mark than not at all.
     """
-    return [] if unstorable == MARK or (unstorable is None and bridge.is_agnos(value)) else None
+    is_marked = unstorable == MARK or (unstorable is None and type(value) not in PLAIN and bridge.is_agnos(value))
+    return [] if is_marked else None
 
 
 def _tell_marked(where: str, marks: Sequence[str]) -> None:
@@ -75,18 +76,19 @@ def prepared(
     media_over: int | None = None,
 ) -> SessionSave:
     """Return a session ready to be stored, with what its caller had read of it."""
-    record: Session = bridge.session_record(session)
+    ours = type(session) is Session  # what follows asks much of any other
+    record: Session = session if ours else bridge.session_record(session)
     runs = bridge.checked_runs(runs_of(session))
-    marks = _marks(session, unstorable)
-    left = rows.unreadable_payloads(record)
-    columns = rows.session_columns(record, given(session).difference(left), marks)
+    marks, left = _marks(session, unstorable), list[str]()
+    columns = rows.session_columns(record, FIELDS if ours else given(session), marks, left)
     summary = None if record.summary is None else _prepared_summary(record.summary, marks)
     if before_write is not None:
         columns = filtering.session(before_write, columns)
         summary = summary and filtering.summary(before_write, summary, columns["session_id"], columns["user_id"])
-    base, version = _as_read(bridge.snapshot_of(session), record.version, store, columns["session_id"])
+    read = record.snapshot if ours else bridge.snapshot_of(session)
+    base, version = _as_read(read, record.version, store, columns["session_id"])
     brought = None
-    if bridge.brings_runs(session):
+    if not ours and bridge.brings_runs(session):
         brought = prepared_runs(runs or (), record, now, unstorable, before_write, media_over)
     digests = None if brought is None else rows.run_digests(brought)
     entries: dict[str, Any] = {
@@ -101,7 +103,8 @@ def prepared(
         "runs": [] if digests is None else _changed(brought or [], digests, base, media_over),
         "run_digests": digests,
     }
-    _tell_of(record.session_id, left, marks)
+    if left or marks:
+        _tell_of(record.session_id, left, marks)
     return whole(SessionSave, entries)
 
 
@@ -149,13 +152,15 @@ def prepared_run(
 
     Its texts of more than ``media_over`` bytes stand beside its payload.
     """
-    record: Run = bridge.run_record(run)
+    record: Run = Run.of(run) if type(run) is dict else bridge.run_record(run)
     marks = _marks(run, unstorable)
     columns = rows.run_columns(record, session_id, user_id, now, marks)
     if marks:
         _tell_marked(f"run {record.run_id!r} of session {session_id!r}", marks)
     kept: dict[str, Any] | None = columns if before_write is None else filtering.run(before_write, columns)
-    return None if kept is None else {**kept, "run_data": apart.parted(kept["run_data"], media_over)}
+    if kept is None or media_over is None:
+        return kept
+    return {**kept, "run_data": apart.parted(kept["run_data"], media_over)}
 
 
 def prepared_runs(

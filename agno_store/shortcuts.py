@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.engine import Connection
 
-from agno_store import apart, dialects, rows
+from agno_store import dialects, rows
 from agno_store.clock import now
 from agno_store.dialects.limits import are_small
 from agno_store.quick import RUN, Quick
@@ -50,7 +50,7 @@ class Shortcuts:
         self._seen.pop((session_id, None), None)
 
     def _may_be_new(self, run: Mapping[str, Any]) -> bool:
-        if apart.parts_of(run["run_data"]):  # what is kept beside it is written with it
+        if type(run["run_data"]) is not str:  # what is kept beside it is written with it
             return False
         session_id = run["session_id"]
         return (session_id, None) in self._seen and (session_id, run["run_id"]) not in self._seen
@@ -75,7 +75,7 @@ class Shortcuts:
         changes = _changes(save, read)
         dialects.of(c.engine).refuse_too_large(c, {"key": save.session_id, **changes})
         statement = self._quick.saving(tuple(changes), owned=read["user_id"] is not None)
-        return _changed(read, changes) if self._ask(c, statement, _conditions(read) | _set(changes)).matched else None
+        return _changed(read, changes) if self._ask(c, statement, _values(read, changes)).matched else None
 
     def _add_run(self, c: Connection, run: Mapping[str, Any]) -> Receipt | None:
         values = {"key": run["session_id"], "s_updated_at": run["updated_at"]}
@@ -88,7 +88,7 @@ class Shortcuts:
         self, c: Connection, save: SessionSave, read: Mapping[str, Any], run: Mapping[str, Any]
     ) -> tuple[Row, Receipt] | None:
         changes = _changes(save, read)
-        place = self._placed(c, run, tuple(changes), _conditions(read) | _set(changes), as_read=True)
+        place = self._placed(c, run, tuple(changes), _values(read, changes), as_read=True)
         return None if place is None else (_changed(read, changes), rows.run_receipt(run, place))
 
     def _placed(
@@ -131,14 +131,15 @@ class Shortcuts:
 
     def _by_row(self, c: Connection, adding: Any, values: dict[str, Any], run: Mapping[str, Any]) -> Any:
         row = self._ask(c, adding, values).first
-        return None if row is None else self._inserted(c, run, row["run_index"])
+        if row is None:
+            return None
+        self._ask(c, self._insert_run, {**run, "run_index": row["run_index"]})
+        return row["run_index"]
 
     def _by_count(self, c: Connection, adding: Any, values: dict[str, Any], run: Mapping[str, Any]) -> Any:
         place = self._count(c, self._ask(c, adding, values))
-        return None if place is None else self._inserted(c, run, place)
-
-    def _inserted(self, c: Connection, run: Mapping[str, Any], place: int) -> int:
-        self._ask(c, self._insert_run, {**run, "run_index": place})
+        if place is not None:
+            self._ask(c, self._insert_run, {**run, "run_index": place})
         return place
 
     def _count(self, c: Connection, counted: Answer) -> Any:
@@ -152,23 +153,22 @@ class Shortcuts:
 
 def _changes(save: SessionSave, read: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns that a save changes, and what a session that is written to is marked with."""
-    changes = {name: value for name, value in save.changes.items() if name not in read or value != read[name]}
-    return {**changes, "version": read["version"] + 1, "updated_at": now()}
+    return {**save.changed(read), "version": read["version"] + 1, "updated_at": now()}
 
 
 def _changed(read: Mapping[str, Any], changes: Mapping[str, Any]) -> Row:
     return {**read, **{name: value for name, value in changes.items() if name in read}}
 
 
-def _set(changes: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"s_{name}": value for name, value in changes.items()}
-
-
 def _run(run: Mapping[str, Any]) -> dict[str, Any]:
     return {f"r_{name}": run[name] for name in RUN}
 
 
-def _conditions(read: Mapping[str, Any]) -> dict[str, Any]:
-    owner = {} if read["user_id"] is None else {"owner": read["user_id"]}
-    found = {"key": read["session_id"], "was": read["version"], "made": read["created_at"]}
-    return {**found, "touched": read["updated_at"], **owner}
+def _values(read: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is set, and what has to be as it was read."""
+    values = {f"s_{name}": value for name, value in changes.items()}
+    values |= {"key": read["session_id"], "was": read["version"], "made": read["created_at"]}
+    values["touched"] = read["updated_at"]
+    if read["user_id"] is not None:
+        values["owner"] = read["user_id"]
+    return values

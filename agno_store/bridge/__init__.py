@@ -19,6 +19,7 @@ from agno_store.encoding import LEFT, corrupt, is_corrupt
 from agno_store.errors import CorruptRow, InvalidArgument
 from agno_store.history import Known
 from agno_store.records import (
+    PLAIN,
     TYPES,
     Run,
     RunUpdate,
@@ -87,7 +88,7 @@ def run_record(value: Any) -> Run:
 
 def is_agnos(value: Any) -> bool:
     """Whether a caller saves an object of agno's."""
-    return type(value) not in _PLAIN and any(
+    return type(value) not in PLAIN and any(
         _kind(value, classes) is not None for classes in (_RUNS, _SESSIONS, _SUMMARIES)
     )
 
@@ -100,7 +101,7 @@ def runs_are_brought() -> bool:
 
 def brings_runs(session: Any) -> bool:
     """Whether the runs of a session are to be saved with it."""
-    return type(session) not in _PLAIN and runs_are_brought() and session_kind(session) is not None
+    return type(session) not in PLAIN and runs_are_brought() and session_kind(session) is not None
 
 
 def run_as_read(kind: str, run_data: dict[str, Any]) -> dict[str, Any] | None:
@@ -131,18 +132,15 @@ def snapshot_of(value: Any) -> Snapshot | None:
 
 def remember(session: Any, snapshot: Callable[[], Snapshot]) -> None:
     """Let a framework's session carry what it was read as, or saved as last, to its next save."""
-    if type(session) not in _PLAIN and not isinstance(session, (Mapping, Session)) and hasattr(session, "__dict__"):
+    if type(session) not in PLAIN and not isinstance(session, (Mapping, Session)) and hasattr(session, "__dict__"):
         setattr(session, _SNAPSHOT, snapshot())
 
-
-_PLAIN = frozenset({dict, Session, Run, Summary})
-"""What is none of agno's, and is saved most where a program does not use it."""
 
 _PLAIN_RUNS = frozenset({dict, Run})
 
 
 def _kind(value: Any, classes: dict[str, tuple[str, str]]) -> str | None:
-    if type(value) in _PLAIN:
+    if type(value) in PLAIN:
         return None
     return next((kind for kind, where in classes.items() if isinstance(value, _loaded(*where) or ())), None)
 

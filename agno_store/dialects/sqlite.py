@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -27,6 +28,9 @@ from agno_store.dialects.sqlite_driver import (
     FULL,
     LOCKED,
     PROTOCOL,
+    TO_READ,
+    TO_WRITE,
+    ByHand,
     asked,
     begun_by_hand,
     code,
@@ -36,7 +40,7 @@ from agno_store.dialects.sqlite_driver import (
     roll_back,
     set_up,
 )
-from agno_store.dialects.sqlite_line import BUSY_SECONDS, InLine, begin, begin_to_write, waiting
+from agno_store.dialects.sqlite_line import BUSY_SECONDS, InLine, waiting
 from agno_store.dialects.waiting import Lock, attempts, in_task, stop_if_asked
 from agno_store.dialects.writer import writer
 from agno_store.errors import DatabaseError, DatabaseUnreachable, SchemaConflict, UpgradeLocked
@@ -118,27 +122,15 @@ class SQLite(Dialect):
             yield connection
 
     def transaction(self, engine: Engine, *, writes: bool) -> AbstractContextManager[Connection]:
+        own = is_own(engine)
+        by_hand = quietly_by_hand if own else begun_by_hand
+        if writes and own and not isinstance(engine.pool, StaticPool):
+            in_line = InLine(engine)
+            return ByHand(in_line, by_hand, in_line.begin)
+        if writes or not own or has_to_begin(engine):
+            return ByHand(self.connected(engine), by_hand, partial(say, text=TO_WRITE if writes else TO_READ))
         # As on PostgreSQL: each statement that only reads sees what was committed when it began.
-        alone = not writes and is_own(engine) and not has_to_begin(engine)
-        return self.connected(engine) if alone else self._begun_by_hand(engine, writes)
-
-    @contextmanager
-    def _begun_by_hand(self, engine: Engine, writes: bool) -> Iterator[Connection]:
-        by_hand = quietly_by_hand if is_own(engine) else begun_by_hand
-        with self._turn(engine, writes) as begun, self.connected(engine) as connection, by_hand(connection):
-            begun(connection)
-            try:
-                yield connection
-                stop_if_asked()
-                say(connection, "COMMIT")
-            except BaseException:
-                roll_back(connection)
-                raise
-
-    def _turn(self, engine: Engine, writes: bool) -> AbstractContextManager[Callable[[Connection], None]]:
-        if writes and is_own(engine) and not isinstance(engine.pool, StaticPool):
-            return InLine(engine)
-        return nullcontext(begin_to_write if writes else begin)
+        return self.connected(engine)
 
     def refuse_lookalike(self, connection: Connection, names: Names) -> None:
         # SQLite finds a table whatever the case of its ASCII letters.

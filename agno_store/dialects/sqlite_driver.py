@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
@@ -11,8 +12,8 @@ from typing import Any, TypeVar
 from sqlalchemy.engine import Connection
 from sqlalchemy.util import await_only
 
-from agno_store.dialects.waiting import pause
-from agno_store.sending import AT_ONCE
+from agno_store.dialects.waiting import pause, stop_if_asked
+from agno_store.sending import AT_ONCE, say
 
 T = TypeVar("T")
 
@@ -142,6 +143,60 @@ class _Quietly:
     def __exit__(self, *_: object) -> None:
         if not self._connection.invalidated:
             self._driver.isolation_level = self._before
+
+
+TO_READ, TO_WRITE = "BEGIN", "BEGIN IMMEDIATE"
+"""The write lock is taken at once: a transaction that first reads and then writes could only fail for it, not wait."""
+
+
+class ByHand:
+    """A transaction on a connection that is had so, without sqlite3's part and SQLAlchemy's in it."""
+
+    __slots__ = ("_around", "_begin", "_by_hand", "_connected", "_connection")
+
+    def __init__(
+        self,
+        connected: AbstractContextManager[Connection],
+        by_hand: Callable[[Connection], AbstractContextManager[None]],
+        begin: Callable[[Connection], None],
+    ) -> None:
+        self._connected, self._by_hand, self._begin = connected, by_hand, begin
+
+    def __enter__(self) -> Connection:
+        connection = self._connection = self._connected.__enter__()
+        try:
+            self._around = self._by_hand(connection)
+            self._around.__enter__()
+            try:
+                self._begin(connection)
+            except BaseException:
+                self._around.__exit__(*sys.exc_info())
+                raise
+        except BaseException:
+            self._connected.__exit__(*sys.exc_info())
+            raise
+        return connection
+
+    def __exit__(self, *raised: Any) -> None:
+        kind, _, _ = raised
+        try:
+            try:
+                if kind is None:
+                    self._commit()
+                else:
+                    roll_back(self._connection)
+            finally:
+                self._around.__exit__(*raised)
+        finally:
+            self._connected.__exit__(*raised)
+
+    def _commit(self) -> None:
+        try:
+            stop_if_asked()
+            say(self._connection, "COMMIT")
+        except BaseException:
+            roll_back(self._connection)
+            raise
 
 
 def in_transaction(driver: Any) -> bool:

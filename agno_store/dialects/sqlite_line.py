@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import Pool
 
+from agno_store.dialects.connected import Connected
+from agno_store.dialects.sqlite_driver import TO_WRITE
 from agno_store.dialects.waiting import Line
 from agno_store.sending import say
 
@@ -37,42 +39,44 @@ _lines: weakref.WeakKeyDictionary[Pool, _Line] = weakref.WeakKeyDictionary()
 """By pools: a forked child's engine has another one, and none of the threads that stand there."""
 
 
-class InLine:
-    """A writer's turn on an engine of ours. Who has stood there for too long goes on, for SQLite to say who is there.
+class InLine(Connected):
+    """A connection for a writer, in his turn. Who has stood there for too long goes on, for SQLite to say who is there.
 
-    Together with that one waits as long as without a line, and not once more.
+    Together with that he waits as long as without a line, and not once more. There he needs no connection: those who
+    read would have none left.
     """
 
-    __slots__ = ("_engine", "_has_turn", "_line", "_waited")
+    __slots__ = ("_has_turn", "_line", "_waited")
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def __enter__(self) -> Callable[[Connection], None]:
+    def __enter__(self) -> Connection:
         pool = self._engine.pool
         self._line = _lines.get(pool) or _lines.setdefault(pool, _Line(self._engine))
         began = time.monotonic()
         self._has_turn = self._line.take(self._line.patience)
         self._waited = time.monotonic() - began
-        return begin_to_write if self._waited < A_MOMENT else self._begin
+        try:
+            return super().__enter__()
+        except BaseException:
+            self._leave()
+            raise
 
     def __exit__(self, *_: object) -> None:
+        try:
+            self._connection.close()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
         if self._has_turn:
             self._line.leave()
 
-    def _begin(self, connection: Connection) -> None:
+    def begin(self, connection: Connection) -> None:
+        """Begin a transaction that writes."""
+        if self._waited < A_MOMENT:
+            say(connection, TO_WRITE)
+            return
         with waiting(connection, max(0.0, self._line.patience - self._waited)):
-            begin_to_write(connection)
-
-
-def begin(connection: Connection) -> None:
-    """Begin to read."""
-    say(connection, "BEGIN")
-
-
-def begin_to_write(connection: Connection) -> None:
-    """Take the write lock at once: a transaction that first reads and then writes could only fail for it, not wait."""
-    say(connection, "BEGIN IMMEDIATE")
+            say(connection, TO_WRITE)
 
 
 @contextmanager

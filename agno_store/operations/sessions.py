@@ -13,7 +13,7 @@ from agno_store.errors import InvalidArgument
 from agno_store.history import LAST
 from agno_store.operations.base import Base, counted, one_by_one, session_filter
 from agno_store.paging import SESSION_SORTS, Listing, Page, SessionFilter, is_count
-from agno_store.records import TYPES, Receipt, checked_type
+from agno_store.records import TYPES, Receipt, Session, checked_type
 from agno_store.saving import MERGE, SessionSave, checked_policy
 from agno_store.sending import Row
 
@@ -263,7 +263,8 @@ class SessionOperations(Base):
 
     @staticmethod
     def _saved(row: Any, save: SessionSave, session: Any, deserialize: bool | None) -> Any:
-        bridge.remember(session, lambda: save.snapshot(row))
+        if type(session) is not Session:  # one of ours does not change
+            bridge.remember(session, lambda: save.snapshot(row))
         return shapes.saved(row, session, save.store, deserialize)
 
     def rename_session(
