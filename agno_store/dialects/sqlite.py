@@ -19,6 +19,7 @@ from sqlalchemy.pool import Pool, StaticPool
 
 from agno_store.dialects import pool
 from agno_store.dialects.base import Dialect, Scope, refuse_to_join
+from agno_store.dialects.connected import Connected
 from agno_store.dialects.limits import Limit
 from agno_store.dialects.own import has_to_begin, is_own, roll_back_what_is_open
 from agno_store.dialects.sqlite_driver import (
@@ -111,7 +112,7 @@ class SQLite(Dialect):
                 raise DatabaseUnreachable(f"The folder {folder} of the SQLite file cannot be made: {error}.") from error
 
     def connected(self, engine: Engine) -> AbstractContextManager[Connection]:
-        there = super().connected(engine)
+        there = Connected(engine)
         return self._in_turn(engine.pool, there) if isinstance(engine.pool, StaticPool) else there
 
     @contextmanager
@@ -123,14 +124,14 @@ class SQLite(Dialect):
 
     def transaction(self, engine: Engine, *, writes: bool) -> AbstractContextManager[Connection]:
         own = is_own(engine)
-        by_hand = quietly_by_hand if own else begun_by_hand
-        if writes and own and not isinstance(engine.pool, StaticPool):
+        if own and not writes and not has_to_begin(engine):
+            # As on PostgreSQL: each statement that only reads sees what was committed when it began.
+            return self.connected(engine)
+        if own and writes and not isinstance(engine.pool, StaticPool):
             in_line = InLine(engine)
-            return ByHand(in_line, by_hand, in_line.begin)
-        if writes or not own or has_to_begin(engine):
-            return ByHand(self.connected(engine), by_hand, partial(say, text=TO_WRITE if writes else TO_READ))
-        # As on PostgreSQL: each statement that only reads sees what was committed when it began.
-        return self.connected(engine)
+            return ByHand(in_line, quietly_by_hand, in_line.begin)
+        by_hand = quietly_by_hand if own else begun_by_hand
+        return ByHand(self.connected(engine), by_hand, partial(say, text=TO_WRITE if writes else TO_READ))
 
     def refuse_lookalike(self, connection: Connection, names: Names) -> None:
         # SQLite finds a table whatever the case of its ASCII letters.

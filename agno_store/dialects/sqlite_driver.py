@@ -192,7 +192,8 @@ class ByHand:
 
     def _commit(self) -> None:
         try:
-            stop_if_asked()
+            if self._connection.dialect.is_async:
+                stop_if_asked()
             say(self._connection, "COMMIT")
         except BaseException:
             roll_back(self._connection)

@@ -193,11 +193,17 @@ class Line:
 
     def take(self, patience: float | None = None) -> bool:
         """Take the place when it is one's turn; returns whether that came within ``patience`` seconds."""
-        if self._takes():
-            return True
+        with self._guard:
+            if not self._is_taken:
+                self._is_taken = True
+                return True
+        # Not under the guard: collecting garbage may end a transaction that somebody has left, and with it his turn.
         mine = _Task() if in_task() else _Thread()
-        if self._takes(mine):
-            return True
+        with self._guard:
+            if not self._is_taken:
+                self._is_taken = True  # type: ignore[unreachable]  # somebody may have left it since
+                return True
+            self._queue.append(mine)
         try:
             has_come = mine.wait(patience)
         except BaseException:
@@ -205,17 +211,6 @@ class Line:
                 self.leave()
             raise
         return has_come or not self._gives_up(mine)
-
-    # Under the guard nothing is made: collecting garbage may end a transaction that somebody has left.
-
-    def _takes(self, mine: _Thread | _Task | None = None) -> bool:
-        """Take the place if it is free; else stand behind the others."""
-        with self._guard:
-            is_free = not self._is_taken
-            self._is_taken = True
-            if mine is not None and not is_free:
-                self._queue.append(mine)
-            return is_free
 
     def _gives_up(self, mine: _Thread | _Task) -> bool:
         """Step out of the line; returns whether one had not been told yet that one's turn had come."""
@@ -227,19 +222,17 @@ class Line:
 
     def leave(self) -> None:
         """Leave the place to the next."""
-        while (following := self._following()) is not None:
+        while True:
+            with self._guard:
+                if not self._queue:
+                    self._is_taken = False
+                    return
+                following = self._queue.popleft()
             try:
                 following.wake()
             except RuntimeError:
                 continue
             return
-
-    def _following(self) -> _Thread | _Task | None:
-        with self._guard:
-            if self._queue:
-                return self._queue.popleft()
-            self._is_taken = False
-            return None
 
 
 class Lock:
