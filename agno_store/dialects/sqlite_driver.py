@@ -119,30 +119,14 @@ def begun_by_hand(connection: Connection) -> Iterator[None]:
             _switch_autocommit(connection, False)
 
 
-def quietly_by_hand(connection: Connection) -> AbstractContextManager[None]:
-    """The same for a connection of ours, without SQLAlchemy's part in it."""
-    driver = own(connection)
-    if getattr(driver, "autocommit", None) is False or driver.in_transaction:
-        return begun_by_hand(connection)
-    return _Quietly(connection, driver)
+def quietly_by_hand(connection: Connection) -> AbstractContextManager[None] | None:
+    """The same for a connection of ours, without SQLAlchemy's part in it.
 
-
-class _Quietly:
-    """Keep sqlite3 from beginning and committing on its own."""
-
-    __slots__ = ("_before", "_connection", "_driver")
-
-    def __init__(self, connection: Connection, driver: Any) -> None:
-        self._connection = connection
-        self._driver = driver
-
-    def __enter__(self) -> None:
-        # Not used by anybody else meanwhile, and so from this thread too where aiosqlite keeps it in another one.
-        self._before, self._driver.isolation_level = self._driver.isolation_level, None
-
-    def __exit__(self, *_: object) -> None:
-        if not self._connection.invalidated:
-            self._driver.isolation_level = self._before
+    Mostly nothing has to be done: sqlite3 begins only before a statement that writes, and where nobody has begun.
+    """
+    driver = own_of(connection.connection.dbapi_connection)
+    untouched = getattr(driver, "autocommit", None) is not False and not driver.in_transaction
+    return None if untouched else begun_by_hand(connection)
 
 
 TO_READ, TO_WRITE = "BEGIN", "BEGIN IMMEDIATE"
@@ -157,7 +141,7 @@ class ByHand:
     def __init__(
         self,
         connected: AbstractContextManager[Connection],
-        by_hand: Callable[[Connection], AbstractContextManager[None]],
+        by_hand: Callable[[Connection], AbstractContextManager[None] | None],
         begin: Callable[[Connection], None],
     ) -> None:
         self._connected, self._by_hand, self._begin = connected, by_hand, begin
@@ -165,12 +149,14 @@ class ByHand:
     def __enter__(self) -> Connection:
         connection = self._connection = self._connected.__enter__()
         try:
-            self._around = self._by_hand(connection)
-            self._around.__enter__()
+            around = self._around = self._by_hand(connection)
+            if around is not None:
+                around.__enter__()
             try:
                 self._begin(connection)
             except BaseException:
-                self._around.__exit__(*sys.exc_info())
+                if around is not None:
+                    around.__exit__(*sys.exc_info())
                 raise
         except BaseException:
             self._connected.__exit__(*sys.exc_info())
@@ -181,12 +167,13 @@ class ByHand:
         kind, _, _ = raised
         try:
             try:
-                if kind is None:
-                    self._commit()
-                else:
+                if kind is not None:
                     roll_back(self._connection)
+                else:
+                    self._commit()
             finally:
-                self._around.__exit__(*raised)
+                if self._around is not None:
+                    self._around.__exit__(*raised)
         finally:
             self._connected.__exit__(*raised)
 

@@ -57,18 +57,16 @@ class InLine(Connected):
         try:
             return super().__enter__()
         except BaseException:
-            self._leave()
+            if self._has_turn:
+                self._line.leave()
             raise
 
     def __exit__(self, *_: object) -> None:
         try:
             self._connection.close()
         finally:
-            self._leave()
-
-    def _leave(self) -> None:
-        if self._has_turn:
-            self._line.leave()
+            if self._has_turn:
+                self._line.leave()
 
     def begin(self, connection: Connection) -> None:
         """Begin a transaction that writes."""

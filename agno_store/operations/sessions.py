@@ -184,7 +184,7 @@ class SessionOperations(Base):
         store: Any = self._put if save.may_be_repeated else self._write
         columns = None
         if run is not None:
-            columns = self._prepared_run(run, save.session_id, save.columns["user_id"])
+            columns = self._prepared_run(run, save.columns["session_id"], save.columns["user_id"])
         if columns is None:
             row = store(self._store.save_session, save, quick=self._store.quick.for_session(save))
         else:
