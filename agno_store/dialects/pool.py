@@ -5,13 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
 from sqlalchemy.util.queue import Empty, QueueCommon
+
+from agno_store.dialects.connected import Connected
+from agno_store.sending import has_listeners
 
 POOL: Mapping[str, int] = MappingProxyType(
     {"pool_size": 15, "max_overflow": 0, "pool_timeout": 30, "pool_use_lifo": True}
@@ -37,6 +41,8 @@ class _Idle(QueueCommon[Any]):
 
     def __init__(self, maxsize: int = 0, use_lifo: bool = False) -> None:
         self.maxsize, self.use_lifo = maxsize, use_lifo
+        self.more: Callable[[], object] = lambda: None
+        """What may give one back that is idle elsewhere."""
         self._there: deque[Any] = deque()
         self._more = threading.Condition()  # of a lock that its holder may take again, as the end of garbage does
         self._waiting = 0
@@ -53,9 +59,7 @@ class _Idle(QueueCommon[Any]):
         try:
             return self._there.pop()
         except IndexError:
-            if not block:
-                raise Empty from None
-        return self._awaited(threading.TIMEOUT_MAX if timeout is None else timeout)
+            return self._awaited(0.0 if not block else threading.TIMEOUT_MAX if timeout is None else timeout)
 
     def _awaited(self, seconds: float) -> Any:
         until = time.monotonic() + seconds
@@ -66,7 +70,10 @@ class _Idle(QueueCommon[Any]):
                     try:
                         return self._there.pop()
                     except IndexError:
+                        self.more()
                         left = until - time.monotonic()
+                    if self._there:
+                        continue
                     if left <= 0:
                         raise Empty
                     self._more.wait(left)
@@ -75,12 +82,88 @@ class _Idle(QueueCommon[Any]):
                 if self._there:  # whoever was told, and was interrupted, leaves it to the next
                     self._more.notify()
 
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether somebody waits for one."""
+        return self._waiting > 0
+
     def qsize(self) -> int:
         """Return how many there are."""
         return len(self._there)
 
 
 class OwnPool(QueuePool):
-    """SQLAlchemy's, which asks this class for its queue."""
+    """SQLAlchemy's, which asks this class for its queue.
+
+    A connection that a store has used may stay as it is until the next call: what SQLAlchemy has around it is made anew
+    each time that one is taken out, which takes SQLite longer than a read. It counts as one that is idle, and is there
+    for whoever finds no other.
+    """
 
     _queue_class = _Idle
+    _pool: _Idle
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._kept: deque[Connection] = deque()
+        self._pool.more = self._give_back
+
+    def keep(self, connection: Connection) -> None:
+        """Have a connection stay as it is, with no transaction, unless another one does, or somebody waits for one."""
+        if self._kept or self._pool.is_waited_for:
+            connection.close()
+        else:
+            self._kept.append(connection)
+
+    def kept(self, engine: Engine) -> Connection | None:
+        """Return the one that has stayed, unless somebody is to hear of each, or they have other options now."""
+        try:
+            connection = self._kept.pop()
+        except IndexError:
+            return None
+        heard = self.dispatch.checkout or self.dispatch.checkin or has_listeners(engine)
+        if heard or connection.get_execution_options() is not engine.get_execution_options():
+            connection.close()
+            return None
+        return connection
+
+    def _give_back(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._kept.pop().close()
+
+    def checkedin(self) -> int:
+        return super().checkedin() + len(self._kept)
+
+    def checkedout(self) -> int:
+        return super().checkedout() - len(self._kept)
+
+
+class Staying(Connected):
+    """A connection that stays as it is from call to call, as far as that is possible."""
+
+    __slots__ = ("_pool",)
+
+    def __enter__(self) -> Connection:
+        pool = self._pool = self._engine.pool
+        kept = pool.kept(self._engine) if isinstance(pool, OwnPool) else None
+        if kept is None:
+            return super().__enter__()
+        self._connection = kept
+        return kept
+
+    def __exit__(self, *raised: object) -> None:
+        connection, pool = self._connection, self._pool
+        stays = isinstance(pool, OwnPool) and pool is self._engine.pool and raised[:1] == (None,)
+        if stays and _is_idle(connection):
+            pool.keep(connection)  # type: ignore[attr-defined]
+        else:
+            connection.close()
+
+
+def _is_idle(connection: Connection) -> bool:
+    """Whether no transaction is open, neither SQLAlchemy's nor sqlite3's."""
+    if connection.invalidated or connection.in_transaction():
+        return False
+    driver: Any = connection.connection.dbapi_connection
+    return not driver.in_transaction

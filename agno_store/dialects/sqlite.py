@@ -22,6 +22,7 @@ from agno_store.dialects.base import Dialect, Scope, refuse_to_join
 from agno_store.dialects.connected import Connected
 from agno_store.dialects.limits import Limit
 from agno_store.dialects.own import has_to_begin, is_own, roll_back_what_is_open
+from agno_store.dialects.pool import Staying
 from agno_store.dialects.sqlite_driver import (
     BUSY,
     BUSY_RECOVERY,
@@ -112,7 +113,7 @@ class SQLite(Dialect):
                 raise DatabaseUnreachable(f"The folder {folder} of the SQLite file cannot be made: {error}.") from error
 
     def connected(self, engine: Engine) -> AbstractContextManager[Connection]:
-        there = Connected(engine)
+        there = Staying(engine) if is_own(engine) else Connected(engine)
         return self._in_turn(engine.pool, there) if isinstance(engine.pool, StaticPool) else there
 
     @contextmanager

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import Pool
 
-from agno_store.dialects.connected import Connected
+from agno_store.dialects.pool import Staying
 from agno_store.dialects.sqlite_driver import TO_WRITE
 from agno_store.dialects.waiting import Line
 from agno_store.sending import say
@@ -39,7 +39,7 @@ _lines: weakref.WeakKeyDictionary[Pool, _Line] = weakref.WeakKeyDictionary()
 """By pools: a forked child's engine has another one, and none of the threads that stand there."""
 
 
-class InLine(Connected):
+class InLine(Staying):
     """A connection for a writer, in his turn. Who has stood there for too long goes on, for SQLite to say who is there.
 
     Together with that he waits as long as without a line, and not once more. There he needs no connection: those who
@@ -61,9 +61,9 @@ class InLine(Connected):
                 self._line.leave()
             raise
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *raised: object) -> None:
         try:
-            self._connection.close()
+            super().__exit__(*raised)
         finally:
             if self._has_turn:
                 self._line.leave()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.util.queue import Empty
 
-from agno_store import open_db
+from agno_store import Session, open_db
 from agno_store.dialects.pool import POOL, OwnPool, _Idle
 
 
@@ -120,3 +123,120 @@ def test_many_threads_share_a_few_and_none_is_lost_or_had_twice() -> None:
     assert not out
     assert most > 1
     assert sorted(idle.get(block=False) for _ in range(3)) == [0, 1, 2]
+
+
+# -- the connection that stays as it is from call to call ------------------------------------------------
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Any]:
+    """A store on SQLite with a session, of which a connection has stayed."""
+    with open_db(f"sqlite:///{tmp_path}/agents.db") as store:
+        store.upsert_session(Session("s"))
+        store.get_session("s", runs_limit=5)
+        pool: Any = store.db_engine.pool
+        assert len(pool._kept) == 1
+        yield store
+
+
+def test_calls_use_the_connection_that_has_stayed(db: Any) -> None:
+    (stayed,) = db.db_engine.pool._kept
+    db.get_session("s", runs_limit=5)
+    db.upsert_session(db.get_session("s", runs_limit=5), run={"run_id": "r", "agent_id": "a"})
+    assert [*db.db_engine.pool._kept] == [stayed]
+    assert (db.db_engine.pool.checkedin(), db.db_engine.pool.checkedout()) == (1, 0)
+
+
+def test_a_program_can_have_all_connections_and_a_store_waits_for_one_of_them(db: Any) -> None:
+    taken = [db.db_engine.connect() for _ in range(POOL["pool_size"])]
+    assert db.db_engine.pool.checkedout() == POOL["pool_size"]
+    found: list[Any] = []
+    reader = threading.Thread(target=lambda: found.append(db.get_session("s", runs_limit=5)))
+    reader.start()
+    reader.join(0.2)
+    assert reader.is_alive()
+    taken.pop().close()
+    reader.join(10)
+    assert found[0].session_id == "s"
+    for connection in taken:
+        connection.close()
+
+
+def test_a_program_that_waits_gets_the_connection_that_a_store_has_used(db: Any) -> None:
+    taken = [db.db_engine.connect() for _ in range(POOL["pool_size"] - 1)]
+    got: list[Any] = []
+    with db.dialect.connected(db.db_engine):
+        waiting = threading.Thread(target=lambda: got.append(db.db_engine.connect()))
+        waiting.start()
+        while not db.db_engine.pool._pool.is_waited_for:
+            time.sleep(0.01)
+    waiting.join(10)
+    assert len(got) == 1
+    for connection in taken + got:
+        connection.close()
+
+
+def test_who_listens_or_logs_later_hears_of_each_call(db: Any, caplog: pytest.LogCaptureFixture) -> None:
+    out: list[object] = []
+    sa.event.listen(db.db_engine, "checkout", lambda *args: out.append(args))
+    db.get_session("s", runs_limit=5)
+    db.get_session("s", runs_limit=5)
+    assert len(out) == 2
+    with caplog.at_level(logging.INFO, "sqlalchemy.engine.Engine"):
+        db.get_session("s", runs_limit=5)
+    assert "SELECT" in caplog.text
+
+
+def test_a_log_that_is_turned_on_later_has_each_statement(db: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "sqlalchemy.engine.Engine"):
+        db.get_session("s", runs_limit=5)
+    assert "SELECT" in caplog.text
+
+
+def test_options_that_an_engine_gets_later_hold_for_calls(db: Any) -> None:
+    db.db_engine.update_execution_options(mine=1)
+    with db.dialect.connected(db.db_engine) as connection:
+        assert connection.get_execution_options()["mine"] == 1
+
+
+@pytest.mark.parametrize("left", ["SQLAlchemy's", "sqlite3's"])
+def test_a_connection_in_a_transaction_does_not_stay(db: Any, left: str) -> None:
+    with db.dialect.connected(db.db_engine) as connection:
+        if left == "sqlite3's":
+            connection.connection.dbapi_connection.execute("BEGIN")
+        else:
+            connection.exec_driver_sql("SELECT 1")
+    assert not db.db_engine.pool._kept
+    with db.db_engine.connect() as again:
+        assert not again.connection.dbapi_connection.in_transaction
+
+
+def test_a_connection_of_a_call_that_failed_does_not_stay(db: Any) -> None:
+    with pytest.raises(ArithmeticError), db.dialect.connected(db.db_engine):
+        raise ArithmeticError
+    assert not db.db_engine.pool._kept
+
+
+def test_one_that_was_switched_is_as_it_was_for_whoever_is_next(db: Any) -> None:
+    db.vacuum()
+    connections = [db.db_engine.connect() for _ in range(POOL["pool_size"])]
+    assert {each.connection.dbapi_connection.isolation_level for each in connections} == {""}
+    for connection in connections:
+        connection.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not tell which files are open")
+def test_nothing_is_open_once_the_store_is_closed(db: Any) -> None:
+    file = Path(str(db.db_engine.url.database)).name
+
+    def is_open() -> bool:
+        return any(file in os.readlink(entry) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink())
+
+    assert is_open()
+    pool = db.db_engine.pool
+    db.db_engine.dispose()
+    assert not pool._kept
+    assert not is_open()
+    db.get_session("s")
+    db.close()
+    assert not is_open()
