@@ -85,11 +85,9 @@ def prepared(
     if before_write is not None:
         columns = filtering.session(before_write, columns)
         summary = summary and filtering.summary(before_write, summary, columns["session_id"], columns["user_id"])
-    read = record.snapshot if ours else bridge.snapshot_of(session)
-    base, version = _as_read(read, record.version, store, columns["session_id"])
-    brought = None
-    if not ours and bridge.brings_runs(session):
-        brought = prepared_runs(runs or (), record, now, unstorable, before_write, media_over)
+    base, version = _as_read(session, record, store, columns["session_id"])
+    how = (record, now, unstorable, before_write, media_over)
+    brought = prepared_runs(runs or (), *how) if not ours and bridge.brings_runs(session) else None
     digests = None if brought is None else rows.run_digests(brought)
     entries: dict[str, Any] = {
         "store": store,
@@ -108,10 +106,11 @@ def prepared(
     return whole(SessionSave, entries)
 
 
-def _as_read(base: Snapshot | None, version: Any, store: str, session_id: str) -> tuple[Snapshot | None, Any]:
+def _as_read(session: Any, record: Session, store: str, session_id: str) -> tuple[Snapshot | None, Any]:
     """Return what was read of the session that is saved, and its version: nothing, where it was another session."""
+    base = record.snapshot if record is session else bridge.snapshot_of(session)
     if base is None or base.origin is None:
-        return base, version
+        return base, record.version
     return (base, base.version) if base.origin[:2] == (store, session_id) else (Snapshot(), None)
 
 
