@@ -44,10 +44,12 @@ class Unhurried(asyncio.Task[T]):
     """
 
     asked = False
+    said: tuple[object, ...] = ()
+    """What is said of why, with CancelledError."""
 
     def cancel(self, msg: object = None) -> bool:
-        """Ask the task to stop."""
-        self.asked = True
+        """Ask the task to stop. Whoever awaits it goes on waiting, be it he who is cancelled."""
+        self.asked, self.said = True, () if msg is None else (msg,)
         return not self.done()
 
 
@@ -56,18 +58,14 @@ async def unhurried(work: Callable[[], T]) -> T:
     if isinstance(asyncio.current_task(), Unhurried):
         return await greenlet_spawn(work)
     task = Unhurried(greenlet_spawn(work), loop=asyncio.get_running_loop())
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-            task.cancel()
-    if cancelled is None:
-        return task.result()
-    if not task.cancelled():
-        task.exception()  # seen: the caller gets to know that it was cancelled
-    raise cancelled
+    try:
+        result = await task
+    except BaseException:
+        if not task.asked:
+            raise
+    if task.asked:
+        raise asyncio.CancelledError(*task.said)
+    return result
 
 
 def whole(work: Callable[[], T]) -> T:
