@@ -46,27 +46,33 @@ class InLine(Staying):
     read would have none left.
     """
 
-    __slots__ = ("_has_turn", "_line", "_waited")
+    __slots__ = ("_line", "_place", "_waited")
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._line = _lines.get(engine.pool) or _lines.setdefault(engine.pool, _Line(engine))
+        self._place = object()
 
     def __enter__(self) -> Connection:
-        pool = self._engine.pool
-        self._line = _lines.get(pool) or _lines.setdefault(pool, _Line(self._engine))
         began = time.monotonic()
-        self._has_turn = self._line.take(self._line.patience)
+        self._line.take(self._place, self._line.patience)
         self._waited = time.monotonic() - began
         try:
             return super().__enter__()
         except BaseException:
-            if self._has_turn:
-                self._line.leave()
+            self._line.leave(self._place)
             raise
 
     def __exit__(self, *raised: object) -> None:
         try:
             super().__exit__(*raised)
         finally:
-            if self._has_turn:
-                self._line.leave()
+            self._line.leave(self._place)
+
+    def __del__(self) -> None:
+        # Of one who was interrupted between two of these lines, or before whoever has called him could note it.
+        if hasattr(self, "_place"):
+            self._line.leave(self._place)
 
     def begin(self, connection: Connection) -> None:
         """Begin a transaction that writes."""

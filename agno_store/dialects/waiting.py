@@ -152,13 +152,14 @@ def beside(work: Callable[[], None], name: str) -> Callable[[], None]:
 class _Thread:
     """A thread that stands in a line."""
 
-    def __init__(self) -> None:
+    def __init__(self, who: object) -> None:
+        self.who = who
         self._closed = threading.Lock()
         self._closed.acquire()
 
-    def wait(self, patience: float | None) -> bool:
-        """Wait for one's turn; returns whether it came within ``patience`` seconds."""
-        return self._closed.acquire(timeout=-1 if patience is None else min(patience, threading.TIMEOUT_MAX))
+    def wait(self, patience: float | None) -> None:
+        """Wait for one's turn, and for ``patience`` seconds at the most."""
+        self._closed.acquire(timeout=-1 if patience is None else min(patience, threading.TIMEOUT_MAX))
 
     def wake(self) -> None:
         """Tell it that its turn has come."""
@@ -168,13 +169,14 @@ class _Thread:
 class _Task:
     """A task that does."""
 
-    def __init__(self) -> None:
+    def __init__(self, who: object) -> None:
+        self.who = who
         self._loop = asyncio.get_running_loop()
         self._turn = self._loop.create_future()
 
-    def wait(self, patience: float | None) -> bool:
+    def wait(self, patience: float | None) -> None:
         """The same."""
-        return bool(await_only(asyncio.wait({self._turn}, timeout=patience))[0])
+        await_only(asyncio.wait({self._turn}, timeout=patience))
 
     def wake(self) -> None:
         """The same. Raises RuntimeError where its event loop is closed."""
@@ -182,55 +184,61 @@ class _Task:
 
 
 class Line:
-    """A place that one has at a time, threads and tasks in the order they come."""
+    """A place that one has at a time, threads and tasks in the order they come.
+
+    Whoever has it is noted before he gets to know, and who leaves it without having it changes nothing: so one who is
+    interrupted, wherever that was, leaves it and need not ask whether it was his.
+    """
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._is_taken = False
+        # One that its holder may take again: a signal's handler, and the end of garbage, may leave in the middle of it.
+        self._guard = threading.RLock()
         self._queue: deque[_Thread | _Task] = deque()
+        self.holder: object = None
 
-    def take(self, patience: float | None = None) -> bool:
+    def take(self, who: object, patience: float | None = None) -> bool:
         """Take the place when it is one's turn; returns whether that came within ``patience`` seconds."""
         with self._guard:
-            if not self._is_taken:
-                self._is_taken = True
+            if self.holder is None:
+                self.holder = who
                 return True
-        # Not under the guard: collecting garbage may end a transaction that somebody has left, and with it his turn.
-        mine = _Task() if in_task() else _Thread()
-        with self._guard:
-            if not self._is_taken:
-                self._is_taken = True  # type: ignore[unreachable]  # somebody may have left it since
-                return True
-            self._queue.append(mine)
+        # Not under the guard: nobody else need wait meanwhile.
+        mine = _Task(who) if in_task() else _Thread(who)
         try:
-            has_come = mine.wait(patience)
-        except BaseException:
-            if not self._gives_up(mine):
-                self.leave()
-            raise
-        return has_come or not self._gives_up(mine)
-
-    def _gives_up(self, mine: _Thread | _Task) -> bool:
-        """Step out of the line; returns whether one had not been told yet that one's turn had come."""
-        with self._guard:
-            stands = mine in self._queue
-            if stands:
-                self._queue.remove(mine)
-            return stands
-
-    def leave(self) -> None:
-        """Leave the place to the next."""
-        while True:
             with self._guard:
-                if not self._queue:
-                    self._is_taken = False
-                    return
-                following = self._queue.popleft()
-            try:
-                following.wake()
-            except RuntimeError:
-                continue
+                if self.holder is None:
+                    self.holder = who  # somebody has left it since
+                    return True
+                self._queue.append(mine)
+            mine.wait(patience)
+            self._step_out(mine)
+        except BaseException:
+            self._step_out(mine)
+            self.leave(who)  # it may have been handed over at the same moment
+            raise
+        return self.holder is who
+
+    def _step_out(self, mine: _Thread | _Task) -> None:
+        """Stand in the line no more: nobody is handed the place after that."""
+        with self._guard:
+            if mine in self._queue:
+                self._queue.remove(mine)
+
+    def leave(self, who: object) -> None:
+        """Leave the place to the next, who steps out of the line himself."""
+        if self.holder is not who:
             return
+        with self._guard:
+            while self._queue:
+                following = self._queue[0]
+                self.holder = following.who
+                try:
+                    following.wake()
+                except RuntimeError:
+                    self._queue.popleft()
+                    continue
+                return
+            self.holder = None
 
 
 class Lock:
@@ -241,18 +249,15 @@ class Lock:
 
     def __init__(self) -> None:
         self._line = Line()
-        self._holder: object = None
         self._depth = 0
 
     def __enter__(self) -> None:
         me = caller()
-        if self._holder != me:  # nobody else can say that it is
-            self._line.take()
-            self._holder = me
+        if self._line.holder != me:  # nobody else can make it so
+            self._line.take(me)
         self._depth += 1
 
     def __exit__(self, *_: object) -> None:
         self._depth -= 1
         if not self._depth:
-            self._holder = None
-            self._line.leave()
+            self._line.leave(self._line.holder)

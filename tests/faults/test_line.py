@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -150,6 +152,63 @@ def test_a_task_that_is_cancelled_in_the_line_leaves_it_and_writes_nothing(
             return [each.run_id for each in (await db.get_session("s")).runs]
 
     assert asyncio.run(main()) == ["r0", "r2", "r3"]
+
+
+class Interrupt(BaseException):
+    """What a handler of signals raises."""
+
+
+OF_A_WRITER = ("waiting.py", "sqlite_line.py", "sqlite_driver.py")
+
+
+def interrupted(step: int, work: Callable[[], object]) -> bool:
+    """Interrupt ``work`` where Python may call a signal's handler for the n-th time; tell whether it came to that.
+
+    That is where a function begins, and where one of C's is over.
+    """
+    left = step
+
+    def profile(frame: FrameType, event: str, _arg: object) -> None:
+        nonlocal left
+        around = frame if frame.f_back is None else frame.f_back
+        if "__del__" in (frame.f_code.co_name, around.f_code.co_name):
+            return  # Python ignores what is raised there
+        if event in ("call", "c_return") and frame.f_code.co_filename.endswith(OF_A_WRITER):
+            left -= 1
+            if left == 0:
+                raise Interrupt
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        work()
+    except Interrupt:
+        return True
+    finally:
+        sys.setprofile(before)
+    return False
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_writer_who_is_interrupted_anywhere_leaves_his_place(file: Path, waits: bool) -> None:
+    with open_db(f"sqlite:///{file}") as db:
+        assert run_ids(db, "s") == []
+        line = InLine(db.db_engine)._line
+
+        def write() -> None:
+            with db.dialect.transaction(db.db_engine, writes=True):
+                pass
+
+        for step in range(1, 200):
+            if waits:
+                assert line.take("another")
+                threading.Timer(0.002, line.leave, ("another",)).start()
+            if not interrupted(step, write):
+                break
+            assert line.take("next", 5), step
+            line.leave("next")
+            assert not line._queue
+        assert 20 < step < 199
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")

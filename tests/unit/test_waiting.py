@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -87,57 +88,85 @@ def test_a_task_that_is_cancelled_while_it_waits_lets_the_next_one_in(handed_ove
 @pytest.mark.parametrize("where", [lambda work: work(), lambda work: in_loop(work)])
 def test_who_has_no_patience_left_leaves_the_line_and_the_next_one_comes(where: Callable[..., Any]) -> None:
     line = Line()
-    assert line.take()
+    assert line.take("first")
 
     def impatient() -> None:
         began = time.monotonic()
-        assert not line.take(0.1)
+        assert not line.take("impatient", 0.1)
         assert 0.09 < time.monotonic() - began < 5
 
     where(impatient)
-    next_one = threading.Thread(target=line.take, args=(10,))
+    next_one = threading.Thread(target=line.take, args=("next", 10))
     next_one.start()
     time.sleep(0.05)
-    line.leave()
+    line.leave("first")
     next_one.join(5)
     assert not next_one.is_alive()
-    assert not line.take(0.01)
-    line.leave()
-    assert line.take(0)
+    assert not line.take("first", 0.01)
+    line.leave("next")
+    assert line.take("first", 0)
+
+
+def test_who_leaves_a_place_that_is_not_his_changes_nothing() -> None:
+    line = Line()
+    line.leave("nobody")
+    assert line.take("one")
+    line.leave("another")
+    assert not line.take("two", 0)
+    line.leave("one")
+    line.leave("one")
+    assert line.take("two", 0)
 
 
 def test_a_task_whose_event_loop_is_gone_is_passed_over() -> None:
     line = Line()
-    assert line.take()
+    assert line.take("first")
     loop = asyncio.new_event_loop()
 
     async def stand() -> None:
-        task = asyncio.create_task(greenlet_spawn(line.take))
+        task = asyncio.create_task(greenlet_spawn(line.take, "gone"))
         await asyncio.sleep(0.01)
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # nobody awaits it
 
     loop.run_until_complete(stand())
     loop.close()
-    behind = threading.Thread(target=line.take)
+    behind = threading.Thread(target=line.take, args=("behind",))
     behind.start()
     while len(line._queue) < 2:
         time.sleep(0.001)
-    line.leave()
+    line.leave("first")
     behind.join(5)
     assert not behind.is_alive()
 
 
 def test_who_is_given_the_place_in_the_moment_his_patience_ends_has_it() -> None:
     line, had = Line(), []
-    assert line.take()
-    late = threading.Thread(target=lambda: had.append(line.take(0.05)))
+    assert line.take("first")
+    late = threading.Thread(target=lambda: had.append(line.take("late", 0.05)))
     late.start()
     while not line._queue:
         time.sleep(0.001)
     with line._guard:
         time.sleep(0.2)  # its time is over, and it is not known to have given up
-        line._queue.popleft().wake()
+        line.leave("first")
     late.join(5)
+    assert had == [True]
+    assert line.holder == "late"
+
+
+def test_the_line_can_be_left_in_the_middle_of_what_is_done_to_it() -> None:
+    line, had = Line(), []
+
+    class Interrupted(deque[Any]):
+        def append(self, item: Any) -> None:
+            super().append(item)
+            line.leave("first")  # as a signal's handler does, and the end of garbage
+
+    assert line.take("first")
+    line._queue = Interrupted()
+    thread = threading.Thread(target=lambda: had.append(line.take("next", 5)), daemon=True)
+    thread.start()
+    thread.join(5)
     assert had == [True]
 
 
