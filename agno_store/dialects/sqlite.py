@@ -42,7 +42,7 @@ from agno_store.dialects.sqlite_driver import (
     roll_back,
     set_up,
 )
-from agno_store.dialects.sqlite_line import BUSY_SECONDS, InLine, waiting
+from agno_store.dialects.sqlite_line import BUSY_SECONDS, InLine, patience, waiting
 from agno_store.dialects.waiting import Lock, attempts, in_task, stop_if_asked
 from agno_store.dialects.writer import writer
 from agno_store.errors import DatabaseError, DatabaseUnreachable, SchemaConflict, UpgradeLocked
@@ -72,8 +72,7 @@ class SQLite(Dialect):
         self._turns: weakref.WeakKeyDictionary[Pool, Lock] = weakref.WeakKeyDictionary()
 
     def engine_options(self, url: URL, *, pooled: bool) -> dict[str, Any]:
-        arguments = {"check_same_thread": False, "timeout": BUSY_SECONDS}
-        arguments = {name: value for name, value in arguments.items() if name not in url.query}
+        arguments = {"check_same_thread": False, "timeout": patience(url)}
         options: dict[str, Any] = {"connect_args": arguments, "pool_reset_on_return": None}
         if self.shares(url):
             return {**options, **pool.options(url)}

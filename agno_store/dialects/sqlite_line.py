@@ -10,13 +10,15 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.pool import Pool
 
 from agno_store.dialects.pool import Staying
 from agno_store.dialects.sqlite_driver import TO_WRITE
 from agno_store.dialects.waiting import Line
+from agno_store.errors import ConfigurationError
 from agno_store.sending import say
 
 BUSY_SECONDS = 30.0
@@ -29,10 +31,22 @@ A_MOMENT = 0.1
 """Seconds in the line that are not taken off what is waited for other processes."""
 
 
+def patience(url: URL) -> float:
+    """Return how many seconds a writer waits for others. Raises ConfigurationError where the URL has no such number."""
+    said: Any = url.query.get("timeout", BUSY_SECONDS)
+    try:
+        seconds = float(said)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if not seconds >= 0:
+        raise ConfigurationError(f"timeout={said!r} in the URL: it must be seconds, from 0 on, once.")
+    return min(seconds, LONGEST_WAIT)
+
+
 class _Line(Line):
     def __init__(self, engine: Engine) -> None:
         super().__init__()
-        self.patience = float(engine.url.query.get("timeout", BUSY_SECONDS))  # type: ignore[arg-type]
+        self.patience = patience(engine.url)
 
 
 _lines: weakref.WeakKeyDictionary[Pool, _Line] = weakref.WeakKeyDictionary()

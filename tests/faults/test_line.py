@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from types import FrameType
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from agno_store import DatabaseError, open_async_db, open_db
+from agno_store import ConfigurationError, DatabaseError, open_async_db, open_db
 from agno_store.dialects.sqlite_line import InLine
 from tests.contract.samples import append, run, run_ids, session
 
@@ -152,6 +153,26 @@ def test_a_task_that_is_cancelled_in_the_line_leaves_it_and_writes_nothing(
             return [each.run_id for each in (await db.get_session("s")).runs]
 
     assert asyncio.run(main()) == ["r0", "r2", "r3"]
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "soon", "1&timeout=2"])
+def test_a_url_with_a_timeout_that_is_none_is_refused(tmp_path: Path, seconds: str) -> None:
+    with pytest.raises(ConfigurationError, match="seconds, from 0 on"):
+        open_db(f"sqlite:///{tmp_path}/agents.db?timeout={seconds}")
+
+
+def test_who_is_to_wait_forever_does_not_give_up_at_once(file: Path, another: sqlite3.Connection) -> None:
+    with open_db(f"sqlite:///{file}?timeout=1e9") as db:
+        threading.Timer(0.3, another.execute, ("COMMIT",)).start()
+        append(db, "s", "r")
+        assert run_ids(db, "s") == ["r"]
+
+
+def test_a_url_cannot_have_a_connection_kept_to_one_thread(file: Path) -> None:
+    with open_db(f"sqlite:///{file}?check_same_thread=true") as db:
+        assert run_ids(db, "s") == []
+        with ThreadPoolExecutor(1) as threads:
+            assert threads.submit(run_ids, db, "s").result() == []
 
 
 class Interrupt(BaseException):
