@@ -93,8 +93,14 @@ class InLine(Staying):
         if self._waited < A_MOMENT:
             say(connection, TO_WRITE)
             return
-        with waiting(connection, max(0.0, self._line.patience - self._waited)):
-            say(connection, TO_WRITE)
+        try:
+            with waiting(connection, max(0.0, self._line.patience - self._waited)):
+                say(connection, TO_WRITE)
+        except Exception:
+            raise
+        except BaseException as interrupt:  # who knows how long it would have the next one wait
+            connection.invalidate(interrupt)
+            raise
 
 
 @contextmanager
@@ -106,5 +112,5 @@ def waiting(connection: Connection, seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        if not connection.invalidated:  # as it is after Ctrl-C, and then it is closed
+        if not (connection.invalidated or connection.closed):  # as it is after Ctrl-C
             run(f"PRAGMA busy_timeout = {before}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sqlite3
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 
 from agno_store import ConfigurationError, DatabaseError, open_async_db, open_db
+from agno_store.dialects import sqlite_line
 from agno_store.dialects.sqlite_line import InLine
 from tests.contract.samples import append, run, run_ids, session
 
@@ -179,7 +181,7 @@ class Interrupt(BaseException):
     """What a handler of signals raises."""
 
 
-OF_A_WRITER = ("waiting.py", "sqlite_line.py", "sqlite_driver.py")
+OF_A_WRITER = ("waiting.py", "sqlite_line.py", "sqlite_driver.py", "connected.py", "contextlib.py")
 
 
 def interrupted(step: int, work: Callable[[], object]) -> bool:
@@ -229,6 +231,25 @@ def test_a_writer_who_is_interrupted_anywhere_leaves_his_place(file: Path, waits
             assert line.take("next", 5), step
             line.leave("next")
             assert not line._queue
+        assert 20 < step < 199
+
+
+def test_a_writer_who_is_interrupted_has_no_other_wait_as_long_as_he_would(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_line, "A_MOMENT", -1)  # as if each had stood in the line
+
+    def write() -> None:
+        with db.dialect.transaction(db.db_engine, writes=True):
+            pass
+
+    with open_db(f"sqlite:///{file}") as db:
+        for step in range(1, 200):
+            if not interrupted(step, write):
+                break
+            gc.collect()  # whoever was interrupted as he gave it back
+            with db.db_engine.connect() as connection:
+                assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 30_000, step
         assert 20 < step < 199
 
 
