@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
-from sqlalchemy.util.queue import Empty, QueueCommon
+from sqlalchemy.util.queue import Empty, Full, QueueCommon
 
 from agno_store.dialects.connected import Connected
 from agno_store.sending import has_listeners
@@ -35,8 +35,7 @@ def options(url: URL) -> dict[str, Any]:
 class _Idle(QueueCommon[Any]):
     """The connections that nobody uses, the last that came back on top.
 
-    Nobody is asked whether there is room: without overflow there are no more connections than that. The lock is for
-    those who wait alone; that an item is there is told by taking it.
+    The lock is for those who wait alone; that an item is there is told by taking it.
     """
 
     def __init__(self, maxsize: int = 0, use_lifo: bool = False) -> None:
@@ -48,7 +47,9 @@ class _Idle(QueueCommon[Any]):
         self._waiting = 0
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Give one back."""
+        """Give one back. Raises Full where there are enough, as after the pool was disposed of with some out."""
+        if len(self._there) >= self.maxsize > 0:
+            raise Full
         self._there.append(item)
         if self._waiting:  # who begins to wait now looks once more
             with self._more:

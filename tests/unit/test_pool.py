@@ -48,6 +48,17 @@ def test_no_more_connections_are_made_than_the_pool_holds(tmp_path: Path) -> Non
     engine.dispose()
 
 
+def test_no_more_are_kept_where_the_pool_was_disposed_of_while_they_were_out(tmp_path: Path) -> None:
+    with open_db(f"sqlite:///{tmp_path}/agents.db") as db:
+        pool: Any = db.db_engine.pool
+        out = [db.db_engine.connect() for _ in range(POOL["pool_size"])]
+        pool.dispose()
+        out += [db.db_engine.connect() for _ in range(POOL["pool_size"])]
+        for connection in out:
+            connection.close()
+        assert pool.checkedin() == POOL["pool_size"]
+
+
 def test_who_waits_gets_the_next_one_that_comes_back() -> None:
     idle, got = _Idle(1), []
     threads = [threading.Thread(target=lambda: got.append(idle.get(timeout=60))) for _ in range(3)]
