@@ -157,7 +157,7 @@ class Latest:
 
     def with_run(self, run: Mapping[str, Any], _most: int | None) -> Latest:
         """Return it as it is once ``run`` was stored behind all others."""
-        marks = Marks(self.marks.created_at, run["run_index"] + 1, self.marks.runs_state)
+        marks = self.marks._replace(next_run_index=run["run_index"] + 1)
         counts = run["parent_run_id"] is None and run["status"] not in SKIPPED_IN_HISTORY
         runs = [*self.runs, Seen(run, is_written=True)] if counts else self.runs
         return Latest(marks, runs[max(0, len(runs) - self.most) :], self.most)

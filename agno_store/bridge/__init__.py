@@ -88,9 +88,7 @@ def run_record(value: Any) -> Run:
 
 def is_agnos(value: Any) -> bool:
     """Whether a caller saves an object of agno's."""
-    return type(value) not in PLAIN and any(
-        _kind(value, classes) is not None for classes in (_RUNS, _SESSIONS, _SUMMARIES)
-    )
+    return any(_kind(value, classes) is not None for classes in (_RUNS, _SESSIONS, _SUMMARIES))
 
 
 def runs_are_brought() -> bool:

@@ -237,6 +237,9 @@ class Line:
                 except RuntimeError:
                     self._queue.popleft()
                     continue
+                except BaseException:  # a signal's handler: the place is left again by whoever had it
+                    self.holder = who
+                    raise
                 return
             self.holder = None
 
@@ -254,7 +257,8 @@ class Lock:
     def __enter__(self) -> None:
         me = caller()
         if self._line.holder != me:  # nobody else can make it so
-            self._line.take(me)
+            while not self._line.take(me):
+                pass  # whoever left it was interrupted as he did
         self._depth += 1
 
     def __exit__(self, *_: object) -> None:
