@@ -107,14 +107,17 @@ class OwnPool(QueuePool):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._kept: deque[Connection] = deque()
+        self._is_over = False
         self._pool.more = self._give_back
 
     def keep(self, connection: Connection) -> None:
         """Have a connection stay as it is, with no transaction, unless another one does, or somebody waits for one."""
         if self._kept or self._pool.is_waited_for:
             connection.close()
-        else:
-            self._kept.append(connection)
+            return
+        self._kept.append(connection)
+        if self._pool.is_waited_for or self._is_over:  # who has begun to wait since may have looked too early
+            self._give_back()
 
     def kept(self, engine: Engine) -> Connection | None:
         """Return the one that has stayed, unless somebody is to hear of each, or they have other options now."""
@@ -132,6 +135,10 @@ class OwnPool(QueuePool):
         with suppress(IndexError):
             while True:
                 self._kept.pop().close()
+
+    def dispose(self) -> None:
+        self._is_over = True  # first: what stays from now on would do so for ever, as SQLAlchemy knows of it
+        super().dispose()
 
     def checkedin(self) -> int:
         return super().checkedin() + len(self._kept)

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -185,6 +186,39 @@ def test_a_program_that_waits_gets_the_connection_that_a_store_has_used(db: Any)
     assert len(got) == 1
     for connection in taken + got:
         connection.close()
+
+
+def test_who_begins_to_wait_as_a_connection_is_about_to_stay_gets_it(db: Any) -> None:
+    pool, waiting = db.db_engine.pool, threading.Event()
+    taken = [db.db_engine.connect() for _ in range(POOL["pool_size"] - 1)]
+
+    class Slow(deque[Any]):
+        def append(self, item: Any, /) -> None:
+            waiter.start()
+            assert waiting.wait(10)
+            super().append(item)
+
+    class Waits(threading.Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            waiting.set()
+            return super().wait(timeout)
+
+    pool._kept, pool._pool._more = Slow(), Waits()
+    waiter = threading.Thread(target=lambda: taken.append(db.db_engine.connect()))
+    with db.dialect.connected(db.db_engine):
+        pass
+    waiter.join(5)  # of the 30 seconds that it would wait
+    assert not waiter.is_alive()
+    for connection in taken:
+        connection.close()
+
+
+def test_none_stays_in_a_pool_that_was_disposed_of_meanwhile(db: Any) -> None:
+    pool = db.db_engine.pool
+    with db.dialect.connected(db.db_engine):
+        pool.dispose()  # as the engine does before it makes itself another one
+    assert not pool._kept
+    pool.dispose()
 
 
 def test_who_listens_or_logs_later_hears_of_each_call(db: Any, caplog: pytest.LogCaptureFixture) -> None:
