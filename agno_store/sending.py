@@ -262,6 +262,10 @@ def _raise(c: Connection, error: BaseException, text: str, values: Any, cursor: 
         if cursor is not None:
             cursor.close()
         raise error
+    if cursor is not None and not isinstance(error, Exception) and c.dialect.name == "sqlite":
+        # SQLAlchemy closes the connection only, and SQLite does not as long as a cursor has a statement of it: with
+        # Ctrl-C's traceback, whose frames hold it until garbage is collected, its transaction would lock the file.
+        cursor.close()
     # What a connection does with its driver's error, and with an interrupt in the middle of a statement, which
     # leaves nothing to be used: only SQLAlchemy's own method does all of it.
     c._handle_dbapi_exception(error, text, values, cursor, None)

@@ -21,6 +21,7 @@ import pytest
 from agno_store import ConfigurationError, DatabaseError, open_async_db, open_db
 from agno_store.dialects import sqlite_line
 from agno_store.dialects.sqlite_line import InLine
+from agno_store.sending import _executed
 from tests.contract.samples import append, run, run_ids, session
 
 WRITERS = 8
@@ -119,6 +120,27 @@ def test_a_thread_behind_a_long_transaction_of_its_own_process_waits_no_longer_e
         writer.join(20)
         assert not writer.is_alive()
         assert len(errors) == 1
+
+
+def test_the_file_is_free_after_ctrl_c_between_a_statement_and_its_rows(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(sqlite3.Cursor):
+        def fetchall(self) -> list[Any]:
+            raise KeyboardInterrupt
+
+    def transact(db: Any) -> None:
+        with monkeypatch.context() as patched, db.dialect.transaction(db.db_engine, writes=True) as connection:
+            kind = type(connection.connection)
+            patched.setattr(kind, "cursor", lambda self: self.dbapi_connection.cursor(Interrupted))
+            _executed(connection, "SELECT name FROM sqlite_master", (), has_rows=True)
+
+    with open_db(f"sqlite:///{file}?timeout=1") as db:
+        with pytest.raises(KeyboardInterrupt) as held:  # as a prompt or a notebook holds the last traceback
+            transact(db)
+        append(db, "s", "r")
+        assert run_ids(db, "s") == ["r"]
+        assert held.tb is not None
 
 
 @pytest.mark.usefixtures("another")
