@@ -27,6 +27,10 @@ The last that came back is the first to go: what it and its server have at hand 
 """
 
 
+OWN_RESETS = 1
+"""Listeners of ours to connections that come back, see ``roll_back_what_is_open``."""
+
+
 def options(url: URL) -> dict[str, Any]:
     """Keyword arguments of ``create_engine``."""
     return {**POOL, "poolclass": AsyncAdaptedQueuePool if url.get_dialect().is_async else OwnPool}
@@ -125,7 +129,8 @@ class OwnPool(QueuePool):
             connection = self._kept.pop()
         except IndexError:
             return None
-        heard = self.dispatch.checkout or self.dispatch.checkin or has_listeners(engine)
+        events = self.dispatch
+        heard = events.checkout or events.checkin or len(events.reset) > OWN_RESETS or has_listeners(engine)
         if heard or connection.get_execution_options() is not engine.get_execution_options():
             connection.close()
             return None

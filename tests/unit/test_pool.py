@@ -232,6 +232,15 @@ def test_who_listens_or_logs_later_hears_of_each_call(db: Any, caplog: pytest.Lo
     assert "SELECT" in caplog.text
 
 
+@pytest.mark.parametrize("event", ["reset", "checkin"])
+def test_who_listens_later_to_what_comes_back_hears_of_the_calls_since(db: Any, event: str) -> None:
+    back: list[object] = []
+    sa.event.listen(db.db_engine, event, lambda *args: back.append(args))
+    for _ in range(3):
+        db.get_session("s", runs_limit=5)
+    assert len(back) == 3  # that of the call before, and of two; that of the last one is still out
+
+
 def test_a_log_that_is_turned_on_later_has_each_statement(db: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "sqlalchemy.engine.Engine"):
         db.get_session("s", runs_limit=5)
