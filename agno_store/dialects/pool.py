@@ -175,8 +175,9 @@ class Staying(Connected):
 
 
 def _is_idle(connection: Connection) -> bool:
-    """Whether no transaction is open, neither SQLAlchemy's nor sqlite3's."""
-    if connection.invalidated or connection.in_transaction():
+    """Whether it is there, the pool's, and no transaction is open, neither SQLAlchemy's nor sqlite3's."""
+    if connection.closed or connection.invalidated or connection.in_transaction():
         return False
-    driver: Any = connection.connection.dbapi_connection
-    return not driver.in_transaction
+    proxied = connection.connection
+    driver: Any = proxied.dbapi_connection
+    return not (driver.in_transaction or proxied.is_detached)

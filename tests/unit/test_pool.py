@@ -265,6 +265,14 @@ def test_a_connection_in_a_transaction_does_not_stay(db: Any, left: str) -> None
         assert not again.connection.dbapi_connection.in_transaction
 
 
+@pytest.mark.parametrize("ended", ["close", "detach", "invalidate"])
+def test_a_connection_that_a_hook_has_taken_away_does_not_stay(db: Any, ended: str) -> None:
+    with db.dialect.connected(db.db_engine) as connection:
+        getattr(connection, ended)()
+    assert not db.db_engine.pool._kept
+    assert db.db_engine.pool.checkedout() == 0
+
+
 def test_a_connection_of_a_call_that_failed_does_not_stay(db: Any) -> None:
     with pytest.raises(ArithmeticError), db.dialect.connected(db.db_engine):
         raise ArithmeticError
