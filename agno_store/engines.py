@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL, Engine
 
 from agno_store.dialects import Dialect
 from agno_store.dialects.own import MARK
+from agno_store.dialects.pool import OwnPool
 from agno_store.urls import bare
 
 
@@ -84,6 +85,8 @@ def _forget_parents_connections() -> None:
     global _lock
     _lock = threading.Lock()
     for entry in _shared.values():
+        if isinstance(entry.engine.pool, OwnPool):
+            entry.engine.pool.begin_anew()
         entry.engine.dispose(close=False)
 
 

@@ -32,6 +32,9 @@ AT_ONCE = "agno_store sends at once"
 TOGETHER = "agno_store sends together"
 """The same: what sends several texts as one, and returns of each how many rows it has found, and the last id."""
 
+HELD_BY_CURSORS = "agno_store closes the cursor of an interrupted statement"
+"""The same: that a connection which is closed stays open as long as a cursor has a statement of it, with its locks."""
+
 BEGIN, COMMIT = "START TRANSACTION", "COMMIT"
 
 NOTHING_COUNTED = "DO LAST_INSERT_ID(0)"
@@ -262,9 +265,8 @@ def _raise(c: Connection, error: BaseException, text: str, values: Any, cursor: 
         if cursor is not None:
             cursor.close()
         raise error
-    if cursor is not None and not isinstance(error, Exception) and c.dialect.name == "sqlite":
-        # SQLAlchemy closes the connection only, and SQLite does not as long as a cursor has a statement of it: with
-        # Ctrl-C's traceback, whose frames hold it until garbage is collected, its transaction would lock the file.
+    if cursor is not None and not isinstance(error, Exception) and c.info.get(HELD_BY_CURSORS):
+        # The traceback holds it, until garbage is collected.
         cursor.close()
     # What a connection does with its driver's error, and with an interrupt in the middle of a statement, which
     # leaves nothing to be used: only SQLAlchemy's own method does all of it.

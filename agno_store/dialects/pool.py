@@ -87,6 +87,10 @@ class _Idle(QueueCommon[Any]):
                 if self._there:  # whoever was told, and was interrupted, leaves it to the next
                     self._more.notify()
 
+    def begin_anew(self) -> None:
+        """Know of nobody who waits any more, nor of a lock that somebody may have had."""
+        self._more, self._waiting = threading.Condition(), 0
+
     @property
     def is_waited_for(self) -> bool:
         """Whether somebody waits for one."""
@@ -140,6 +144,11 @@ class OwnPool(QueuePool):
         with suppress(IndexError):
             while True:
                 self._kept.pop().close()
+
+    def begin_anew(self) -> None:
+        """Give back what stays, in a forked child: SQLAlchemy would hold it for ever. No other thread is there."""
+        self._pool.begin_anew()
+        self._give_back()
 
     def dispose(self) -> None:
         self._is_over = True  # first: what stays from now on would do so for ever, as SQLAlchemy knows of it

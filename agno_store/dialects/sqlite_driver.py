@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.util import await_only
 
 from agno_store.dialects.waiting import pause, stop_if_asked
-from agno_store.sending import AT_ONCE, say
+from agno_store.sending import AT_ONCE, HELD_BY_CURSORS, say
 
 T = TypeVar("T")
 
@@ -34,6 +34,8 @@ PAGE_SIZE = 8192
 def set_up(driver: Any, record: Any) -> None:
     if own_of(driver) is not driver:
         record.info[AT_ONCE] = partial(_in_one_go, driver)
+    else:
+        record.info[HELD_BY_CURSORS] = True
     cursor = driver.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA synchronous = FULL")

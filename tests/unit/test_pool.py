@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import threading
@@ -285,6 +286,22 @@ def test_one_that_was_switched_is_as_it_was_for_whoever_is_next(db: Any) -> None
     assert {each.connection.dbapi_connection.isolation_level for each in connections} == {""}
     for connection in connections:
         connection.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork") or not Path("/proc/self/fd").exists(), reason="not on this system")
+def test_a_child_has_no_more_files_open_than_its_parent(db: Any) -> None:
+    def left(generation: int) -> int:
+        """Return how many files a child's child, and so on, has open in the end, each with a call of its own."""
+        child = os.fork()
+        if child == 0:
+            db.get_session("s", runs_limit=5)
+            if generation > 1:
+                os._exit(left(generation - 1))
+            gc.collect()
+            os._exit(len(os.listdir("/proc/self/fd")))
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    assert left(10) - left(1) < 10
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="this system does not tell which files are open")
