@@ -27,7 +27,7 @@ VARIABLE = "TEST_VIA"
 SESSIONS = 3
 """Those that PgBouncer has for one database."""
 
-POOL = ("pool_pre_ping", "pool_recycle", "pool_size", "max_overflow", "pool_timeout", "poolclass")
+POOL = ("pool_pre_ping", "pool_recycle", "pool_size", "max_overflow", "pool_timeout", "pool_use_lifo", "poolclass")
 
 # PgBouncer itself sets what its clients have said at their start.
 LEFT = """
