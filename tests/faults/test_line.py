@@ -209,12 +209,15 @@ OF_A_WRITER = ("waiting.py", "sqlite_line.py", "sqlite_driver.py", "connected.py
 def interrupted(step: int, work: Callable[[], object]) -> bool:
     """Interrupt ``work`` where Python may call a signal's handler for the n-th time; tell whether it came to that.
 
-    That is where a function begins, and where one of C's is over.
+    That is where a function begins, and where one of C's is over. Where that is a lock that was just entered, newer
+    Pythons lose it themselves: between that and what ``with`` does then nothing can be put.
     """
     left = step
 
-    def profile(frame: FrameType, event: str, _arg: object) -> None:
+    def profile(frame: FrameType, event: str, called: object) -> None:
         nonlocal left
+        if event == "c_return" and getattr(called, "__name__", "") == "__enter__":
+            return
         around = frame if frame.f_back is None else frame.f_back
         if "__del__" in (frame.f_code.co_name, around.f_code.co_name):
             return  # Python ignores what is raised there
