@@ -215,9 +215,16 @@ def test_who_is_interrupted_when_all_answers_are_read_waits_for_no_more(
             usual(count)
             raise TimeoutError
 
+        send = driver._execute_command
+
+        def sent(*args: Any) -> None:
+            send(*args)
+            time.sleep(0.2)  # so that all is there when the first answer is read
+
         with driver.cursor() as cursor:
-            cursor.execute("SET @a = 1; SET @a = 2; SET @a = 3")
-            time.sleep(0.1)  # all is there
+            with monkeypatch.context() as patched:
+                patched.setattr(driver, "_execute_command", sent)
+                cursor.execute("SET @a = 1; SET @a = 2; SET @a = 3")
             with monkeypatch.context() as patched:
                 patched.setattr(driver, "_read_bytes", interrupted)
                 with pytest.raises(TimeoutError):
