@@ -128,11 +128,10 @@ def _payload(value: Any, path: str, marks: list[str] | None) -> str | None:
 
 
 def _components(of: Session | Run) -> dict[str, str | None]:
-    agent, team, workflow = of.agent_id, of.team_id, of.workflow_id
     return {
-        "agent_id": None if agent is None else new_id(agent, "agent_id"),
-        "team_id": None if team is None else new_id(team, "team_id"),
-        "workflow_id": None if workflow is None else new_id(workflow, "workflow_id"),
+        "agent_id": optional_id(of.agent_id, "agent_id"),
+        "team_id": optional_id(of.team_id, "team_id"),
+        "workflow_id": optional_id(of.workflow_id, "workflow_id"),
     }
 
 

@@ -36,7 +36,7 @@ class ByStatement(Alone):
     __slots__ = ("_discard", "_within")
 
     def __init__(self, engine: Engine, discard: Callable[[Connection, DBAPIError], None]) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._discard = discard
 
     def __enter__(self) -> Connection:

@@ -119,7 +119,7 @@ class Base(abc.ABC):
         columns = shapes.prepared_run(
             run, session_id, user_id, now(), self.unstorable, self._before_write, self.media_over
         )
-        return columns if columns is None or self._store.objects is None else self._put_apart(columns)
+        return None if columns is None else self._put_apart(columns)
 
     def _part_of_session(self, session_id: str, user_id: str | None, part: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return of a part of a session's data what is to be stored."""
