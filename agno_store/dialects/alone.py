@@ -17,6 +17,8 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import Pool
 
 from agno_store.dialects.connected import Connected
+from agno_store.dialects.own import is_silent
+from agno_store.dialects.pool import OwnPool, Staying
 
 _asking: ContextVar[Alone | None] = ContextVar("agno_store asks a pool for a connection", default=None)
 
@@ -62,16 +64,29 @@ def _is_asked_alone() -> bool:
     return alone
 
 
-class Alone(Connected):
-    """A connection that commits each statement, unless somebody is asked who might begin a transaction on it."""
+class Alone(Staying):
+    """A connection that commits each statement, unless somebody is asked who might begin a transaction on it.
+
+    One that stays does so as it is, and is taken for as long as its server says nothing.
+    """
 
     __slots__ = ("is_asking",)
 
+    asked = OURS
+
     def __enter__(self) -> Connection:
+        stayed = self._stayed()
+        if stayed is not None:
+            if is_silent(stayed.connection.dbapi_connection):
+                return stayed
+            stayed.close()  # the pool looks at it again, and replaces it
         self.is_asking = is_possible(self._engine)
         before = _asking.set(self)
         try:
-            return super().__enter__()
+            return Connected.__enter__(self)
         finally:
             self.is_asking = False  # a task that was begun meanwhile has the same context for as long as it lives
             _asking.reset(before)
+
+    def _is_idle(self, pool: OwnPool) -> bool:
+        return super()._is_idle(pool) and bool(self._connection.info.get(_IS_ALONE))

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
 from sqlalchemy.pool import Pool
 
 from agno_store.dialects.connected import Connected
+from agno_store.dialects.pool import OwnPool
 from agno_store.urls import redacted
 
 MARK = "agno_store_own"
@@ -50,9 +51,14 @@ def watch_idle(pool: Pool, sql_dialect: SqlDialect) -> None:
     event.listen(pool, "checkout", look)
 
 
-def _refuse_lost(driver: Any, sql_dialect: SqlDialect) -> None:
+def is_silent(driver: Any) -> bool:
+    """Whether nothing has come from an idle connection's server, nor its end; without asking it."""
     number = _socket(driver)
-    if number is not None and not _has_news(number):
+    return number is not None and not _has_news(number)
+
+
+def _refuse_lost(driver: Any, sql_dialect: SqlDialect) -> None:
+    if is_silent(driver):
         return
     try:
         answers = sql_dialect.do_ping(driver)
@@ -95,6 +101,8 @@ def roll_back_what_is_open(pool: Pool, is_open: Callable[[Any], bool]) -> None:
         if state.asyncio_safe and is_open(getattr(driver, "driver_connection", driver)):
             driver.rollback()  # else nobody is left that could wait for an answer
 
+    if isinstance(pool, OwnPool):
+        pool.is_open = is_open
     event.listen(pool, "reset", reset)
 
 

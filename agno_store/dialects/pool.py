@@ -1,4 +1,7 @@
-"""The pool of an engine of ours: SQLAlchemy's own, with a queue that costs a tenth to take from and to give back to."""
+"""The pool of an engine of ours: SQLAlchemy's own, with a queue that costs a tenth to take from and to give back to.
+
+A connection that a store has used may stay as it is until the next call.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,11 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
-from sqlalchemy.util.queue import Empty, Full, QueueCommon
+from sqlalchemy.util.queue import AsyncAdaptedQueue, Empty, Full, QueueCommon
 
 from agno_store.dialects.connected import Connected
 from agno_store.sending import has_listeners
@@ -33,7 +36,7 @@ OWN_RESETS = 1
 
 def options(url: URL) -> dict[str, Any]:
     """Keyword arguments of ``create_engine``."""
-    return {**POOL, "poolclass": AsyncAdaptedQueuePool if url.get_dialect().is_async else OwnPool}
+    return {**POOL, "poolclass": OwnAsyncPool if url.get_dialect().is_async else OwnPool}
 
 
 class _Idle(QueueCommon[Any]):
@@ -48,14 +51,15 @@ class _Idle(QueueCommon[Any]):
         """What may give one back that is idle elsewhere."""
         self._there: deque[Any] = deque()
         self._more = threading.Condition()  # of a lock that its holder may take again, as the end of garbage does
-        self._waiting = 0
+        self.waiting = 0
+        """How many wait for one."""
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Give one back. Raises Full where there are enough, as after the pool was disposed of with some out."""
         if len(self._there) >= self.maxsize > 0:
             raise Full
         self._there.append(item)
-        if self._waiting:  # who begins to wait now looks once more
+        if self.waiting:  # who begins to wait now looks once more
             with self._more:
                 self._more.notify()
 
@@ -69,7 +73,7 @@ class _Idle(QueueCommon[Any]):
     def _awaited(self, seconds: float) -> Any:
         until = time.monotonic() + seconds
         with self._more:
-            self._waiting += 1
+            self.waiting += 1
             try:
                 while True:
                     try:
@@ -83,59 +87,79 @@ class _Idle(QueueCommon[Any]):
                         raise Empty
                     self._more.wait(left)
             finally:
-                self._waiting -= 1
+                self.waiting -= 1
                 if self._there:  # whoever was told, and was interrupted, leaves it to the next
                     self._more.notify()
 
     def begin_anew(self) -> None:
         """Know of nobody who waits any more, nor of a lock that somebody may have had."""
-        self._more, self._waiting = threading.Condition(), 0
-
-    @property
-    def is_waited_for(self) -> bool:
-        """Whether somebody waits for one."""
-        return self._waiting > 0
+        self._more, self.waiting = threading.Condition(), 0
 
     def qsize(self) -> int:
         """Return how many there are."""
         return len(self._there)
 
 
+class _IdleAsync(AsyncAdaptedQueue[Any]):
+    """The same for an event loop, in which nobody else does anything until somebody waits."""
+
+    def __init__(self, maxsize: int = 0, use_lifo: bool = False) -> None:
+        super().__init__(maxsize, use_lifo)
+        self.more: Callable[[], object] = lambda: None
+        self.waiting = 0
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        if self.empty():
+            self.more()
+        self.waiting += 1
+        try:
+            return super().get(block, timeout)
+        finally:
+            self.waiting -= 1
+
+
 class OwnPool(QueuePool):
     """SQLAlchemy's, which asks this class for its queue.
 
-    A connection that a store has used may stay as it is until the next call: what SQLAlchemy has around it is made anew
-    each time that one is taken out, which takes SQLite longer than a read. It counts as one that is idle, and is there
-    for whoever finds no other.
+    What SQLAlchemy has around a connection is made anew each time that one is taken out, which takes longer than a
+    read of SQLite's. So one of them stays as it is. It counts as one that is idle, and is there for whoever finds no
+    other.
     """
 
-    _queue_class = _Idle
-    _pool: _Idle
+    _queue_class: type[QueueCommon[Any]] = _Idle
+    _pool: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.is_open: Callable[[Any], bool] = lambda _: True
+        """Whether a driver's connection has a transaction open, or may have."""
         self._kept: deque[Connection] = deque()
         self._is_over = False
         self._pool.more = self._give_back
 
     def keep(self, connection: Connection) -> None:
         """Have a connection stay as it is, with no transaction, unless another one does, or somebody waits for one."""
-        if self._kept or self._pool.is_waited_for:
+        if self._kept or self._pool.waiting:
             connection.close()
             return
         self._kept.append(connection)
-        if self._pool.is_waited_for or self._is_over:  # who has begun to wait since may have looked too early
+        if self._pool.waiting or self._is_over:  # who has begun to wait since may have looked too early
             self._give_back()
 
-    def kept(self, engine: Engine) -> Connection | None:
-        """Return the one that has stayed, unless somebody is to hear of each, or they have other options now."""
+    def kept(self, engine: Engine, asked: int) -> Any:
+        """Return the one that has stayed, unless somebody is to hear of each, or they have other options or ages now.
+
+        ``asked`` is how many of ours are asked when one is handed out.
+        """
         try:
-            connection = self._kept.pop()
+            connection: Any = self._kept.pop()
         except IndexError:
             return None
-        events = self.dispatch
-        heard = events.checkout or events.checkin or len(events.reset) > OWN_RESETS or has_listeners(engine)
-        if heard or connection.get_execution_options() is not engine.get_execution_options():
+        events, made = self.dispatch, connection.connection._connection_record
+        heard = len(events.checkout) > asked or events.checkin or len(events.reset) > OWN_RESETS
+        others = connection.get_execution_options() is not engine.get_execution_options()
+        is_over = made._is_hard_or_soft_invalidated() or 0 <= self._recycle < time.time() - made.starttime
+        if heard or others or is_over or has_listeners(engine):
             connection.close()
             return None
         return connection
@@ -150,6 +174,12 @@ class OwnPool(QueuePool):
         self._pool.begin_anew()
         self._give_back()
 
+    def recreate(self) -> OwnPool:
+        made = super().recreate()
+        assert isinstance(made, OwnPool)
+        made.is_open = self.is_open
+        return made
+
     def dispose(self) -> None:
         self._is_over = True  # first: what stays from now on would do so for ever, as SQLAlchemy knows of it
         super().dispose()
@@ -161,32 +191,41 @@ class OwnPool(QueuePool):
         return super().checkedout() - len(self._kept)
 
 
+class OwnAsyncPool(OwnPool, AsyncAdaptedQueuePool):
+    """The same of an asynchronous engine."""
+
+    _queue_class = _IdleAsync
+
+
 class Staying(Connected):
     """A connection that stays as it is from call to call, as far as that is possible."""
 
     __slots__ = ("_pool",)
 
-    def __enter__(self) -> Connection:
-        pool = self._pool = self._engine.pool
-        kept = pool.kept(self._engine) if isinstance(pool, OwnPool) else None
-        if kept is None:
-            return super().__enter__()
-        self._connection = kept
-        return kept
+    asked: ClassVar[int] = 0
+    """Listeners of ours that are asked when one is handed out."""
 
-    def __exit__(self, *raised: object) -> None:
+    def __enter__(self) -> Connection:
+        return self._stayed() or super().__enter__()
+
+    def _stayed(self) -> Connection | None:
+        pool = self._pool = self._engine.pool
+        kept: Any = pool.kept(self._engine, self.asked) if isinstance(pool, OwnPool) else None
+        self._connection = kept
+        return kept  # type: ignore[no-any-return]
+
+    def __exit__(self, *raised: Any) -> None:
         connection, pool = self._connection, self._pool
-        stays = isinstance(pool, OwnPool) and pool is self._engine.pool and raised[:1] == (None,)
-        if stays and _is_idle(connection):
-            pool.keep(connection)  # type: ignore[attr-defined]
+        if raised[0] is None and isinstance(pool, OwnPool) and pool is self._engine.pool and self._is_idle(pool):
+            pool.keep(connection)
         else:
             connection.close()
 
-
-def _is_idle(connection: Connection) -> bool:
-    """Whether it is there, the pool's, and no transaction is open, neither SQLAlchemy's nor sqlite3's."""
-    if connection.closed or connection.invalidated or connection.in_transaction():
-        return False
-    proxied = connection.connection
-    driver: Any = proxied.dbapi_connection
-    return not (driver.in_transaction or proxied.is_detached)
+    def _is_idle(self, pool: OwnPool) -> bool:
+        """Whether it is there, the pool's, and no transaction is open, neither SQLAlchemy's nor the driver's."""
+        connection = self._connection
+        if connection.closed or connection.invalidated or connection.in_transaction():
+            return False
+        proxied = connection.connection
+        driver = proxied.dbapi_connection
+        return not (proxied.is_detached or pool.is_open(getattr(driver, "driver_connection", driver)))

@@ -51,6 +51,9 @@ class ByStatement(Alone):
         return connection
 
     def __exit__(self, *raised: Any) -> None:
+        if self._within is None and raised[0] is None:
+            super().__exit__(*raised)
+            return
         _, error, _ = raised
         try:
             if isinstance(error, DBAPIError):

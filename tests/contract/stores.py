@@ -10,7 +10,9 @@ import asyncio
 import copy
 import inspect
 import os
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, TypeVar
 
 import sqlalchemy as sa
@@ -57,6 +59,28 @@ def together(*jobs: Callable[[], T]) -> list[T]:
         if isinstance(result, BaseException):
             raise result
     return results
+
+
+def beside(work: Callable[[], T]) -> Callable[[], T]:
+    """Begin a job in a task or a thread of its own; what is returned waits for its result, 10 seconds at the most."""
+    if in_task():
+        task = asyncio.ensure_future(greenlet_spawn(work))
+        return lambda: await_only(asyncio.wait_for(task, 10))
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(work)
+    pool.shutdown(wait=False)
+    return lambda: future.result(10)
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Return when the condition holds, while others go on."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        if in_task():
+            await_only(asyncio.sleep(0.01))
+        else:
+            time.sleep(0.01)
 
 
 def _awaited(coroutine: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import threading
 import time
@@ -97,10 +96,10 @@ def test_one_who_is_interrupted_as_he_is_told_leaves_it_to_the_next(monkeypatch:
     first = threading.Thread(target=take)
     second = threading.Thread(target=lambda: got.append(idle.get(timeout=10)))
     first.start()
-    while not idle._waiting:
+    while not idle.waiting:
         time.sleep(0.01)
     second.start()
-    while idle._waiting < 2:
+    while idle.waiting < 2:
         time.sleep(0.01)
     time.sleep(0.05)  # so that both wait
     idle.put("x")
@@ -152,43 +151,6 @@ def db(tmp_path: Path) -> Iterator[Any]:
         yield store
 
 
-def test_calls_use_the_connection_that_has_stayed(db: Any) -> None:
-    (stayed,) = db.db_engine.pool._kept
-    db.get_session("s", runs_limit=5)
-    db.upsert_session(db.get_session("s", runs_limit=5), run={"run_id": "r", "agent_id": "a"})
-    assert [*db.db_engine.pool._kept] == [stayed]
-    assert (db.db_engine.pool.checkedin(), db.db_engine.pool.checkedout()) == (1, 0)
-
-
-def test_a_program_can_have_all_connections_and_a_store_waits_for_one_of_them(db: Any) -> None:
-    taken = [db.db_engine.connect() for _ in range(POOL["pool_size"])]
-    assert db.db_engine.pool.checkedout() == POOL["pool_size"]
-    found: list[Any] = []
-    reader = threading.Thread(target=lambda: found.append(db.get_session("s", runs_limit=5)))
-    reader.start()
-    reader.join(0.2)
-    assert reader.is_alive()
-    taken.pop().close()
-    reader.join(10)
-    assert found[0].session_id == "s"
-    for connection in taken:
-        connection.close()
-
-
-def test_a_program_that_waits_gets_the_connection_that_a_store_has_used(db: Any) -> None:
-    taken = [db.db_engine.connect() for _ in range(POOL["pool_size"] - 1)]
-    got: list[Any] = []
-    with db.dialect.connected(db.db_engine):
-        waiting = threading.Thread(target=lambda: got.append(db.db_engine.connect()))
-        waiting.start()
-        while not db.db_engine.pool._pool.is_waited_for:
-            time.sleep(0.01)
-    waiting.join(10)
-    assert len(got) == 1
-    for connection in taken + got:
-        connection.close()
-
-
 def test_who_begins_to_wait_as_a_connection_is_about_to_stay_gets_it(db: Any) -> None:
     pool, waiting = db.db_engine.pool, threading.Event()
     taken = [db.db_engine.connect() for _ in range(POOL["pool_size"] - 1)]
@@ -212,72 +174,6 @@ def test_who_begins_to_wait_as_a_connection_is_about_to_stay_gets_it(db: Any) ->
     assert not waiter.is_alive()
     for connection in taken:
         connection.close()
-
-
-def test_none_stays_in_a_pool_that_was_disposed_of_meanwhile(db: Any) -> None:
-    pool = db.db_engine.pool
-    with db.dialect.connected(db.db_engine):
-        pool.dispose()  # as the engine does before it makes itself another one
-    assert not pool._kept
-    pool.dispose()
-
-
-def test_who_listens_or_logs_later_hears_of_each_call(db: Any, caplog: pytest.LogCaptureFixture) -> None:
-    out: list[object] = []
-    sa.event.listen(db.db_engine, "checkout", lambda *args: out.append(args))
-    db.get_session("s", runs_limit=5)
-    db.get_session("s", runs_limit=5)
-    assert len(out) == 2
-    with caplog.at_level(logging.INFO, "sqlalchemy.engine.Engine"):
-        db.get_session("s", runs_limit=5)
-    assert "SELECT" in caplog.text
-
-
-@pytest.mark.parametrize("event", ["reset", "checkin"])
-def test_who_listens_later_to_what_comes_back_hears_of_the_calls_since(db: Any, event: str) -> None:
-    back: list[object] = []
-    sa.event.listen(db.db_engine, event, lambda *args: back.append(args))
-    for _ in range(3):
-        db.get_session("s", runs_limit=5)
-    assert len(back) == 3  # that of the call before, and of two; that of the last one is still out
-
-
-def test_a_log_that_is_turned_on_later_has_each_statement(db: Any, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "sqlalchemy.engine.Engine"):
-        db.get_session("s", runs_limit=5)
-    assert "SELECT" in caplog.text
-
-
-def test_options_that_an_engine_gets_later_hold_for_calls(db: Any) -> None:
-    db.db_engine.update_execution_options(mine=1)
-    with db.dialect.connected(db.db_engine) as connection:
-        assert connection.get_execution_options()["mine"] == 1
-
-
-@pytest.mark.parametrize("left", ["SQLAlchemy's", "sqlite3's"])
-def test_a_connection_in_a_transaction_does_not_stay(db: Any, left: str) -> None:
-    with db.dialect.connected(db.db_engine) as connection:
-        if left == "sqlite3's":
-            connection.connection.dbapi_connection.execute("BEGIN")
-        else:
-            connection.exec_driver_sql("SELECT 1")
-    assert not db.db_engine.pool._kept
-    with db.db_engine.connect() as again:
-        assert not again.connection.dbapi_connection.in_transaction
-
-
-@pytest.mark.parametrize("ended", ["close", "detach", "invalidate"])
-def test_a_connection_that_a_hook_has_taken_away_does_not_stay(db: Any, ended: str) -> None:
-    with db.dialect.connected(db.db_engine) as connection:
-        getattr(connection, ended)()
-    assert not db.db_engine.pool._kept
-    assert db.db_engine.pool.checkedout() == 0
-
-
-def test_a_connection_of_a_call_that_failed_does_not_stay(db: Any) -> None:
-    with pytest.raises(ArithmeticError), db.dialect.connected(db.db_engine):
-        raise ArithmeticError
-    assert not db.db_engine.pool._kept
 
 
 def test_one_that_was_switched_is_as_it_was_for_whoever_is_next(db: Any) -> None:
