@@ -6,6 +6,7 @@ first when it is free has it. Among the threads of one process most looks are in
 
 from __future__ import annotations
 
+import os
 import time
 import weakref
 from collections.abc import Iterator
@@ -26,6 +27,9 @@ BUSY_SECONDS = 30.0
 
 LONGEST_WAIT = 2_000_000.0
 """Seconds; busy_timeout is a C int of milliseconds."""
+
+LONGEST_STOP = 1.0
+"""Seconds for which a fork waits for a writer, who may be the one that forks."""
 
 A_MOMENT = 0.1
 """Seconds in the line that are not taken off what is waited for other processes."""
@@ -51,6 +55,8 @@ class _Line(Line):
 
 _lines: weakref.WeakKeyDictionary[Pool, _Line] = weakref.WeakKeyDictionary()
 """By pools: a forked child's engine has another one, and none of the threads that stand there."""
+
+_forking = object()
 
 
 class InLine(Staying):
@@ -114,3 +120,22 @@ def waiting(connection: Connection, seconds: float) -> Iterator[None]:
     finally:
         if not (connection.invalidated or connection.closed):  # as it is after Ctrl-C
             run(f"PRAGMA busy_timeout = {before}")
+
+
+def _await_writers() -> None:
+    """Have no other thread in the middle of a write as a child is forked.
+
+    SQLite's library notes in memory which file this process has locked. The child has a copy of that, in which nobody
+    would ever unlock it.
+    """
+    for line in list(_lines.values()):
+        line.take(_forking, LONGEST_STOP)
+
+
+def _go_on() -> None:
+    for line in list(_lines.values()):
+        line.leave(_forking)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_await_writers, after_in_parent=_go_on, after_in_child=_lines.clear)

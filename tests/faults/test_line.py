@@ -291,3 +291,30 @@ def test_a_child_does_not_stand_behind_its_parents_threads(file: Path) -> None:
             _, status = os.waitpid(child, 0)
         assert os.waitstatus_to_exitcode(status) == 0
         assert run_ids(db, "s") == ["before", "child"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+def test_no_child_is_forked_in_the_middle_of_a_threads_write(file: Path) -> None:
+    """In the child SQLite's library would go on taking the file for one that a thread of this process has locked."""
+    writing = threading.Event()
+
+    def write(db: Any) -> None:
+        with db.dialect.transaction(db.db_engine, writes=True):
+            writing.set()
+            time.sleep(0.3)
+
+    with open_db(f"sqlite:///{file}") as db:
+        append(db, "s", "before")
+        writer = threading.Thread(target=write, args=(db,))
+        writer.start()
+        assert writing.wait(10)
+        child = os.fork()
+        if child == 0:
+            began = time.monotonic()
+            append(db, "s", "child")
+            os._exit(time.monotonic() - began > 10)
+        _, status = os.waitpid(child, 0)
+        writer.join()
+        assert os.waitstatus_to_exitcode(status) == 0
+        append(db, "s", "after")
+        assert run_ids(db, "s") == ["before", "child", "after"]
