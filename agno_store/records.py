@@ -6,7 +6,7 @@ seconds since 1970-01-01 UTC, as everywhere in agno.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from typing import Any, NamedTuple, TypeVar
@@ -208,18 +208,17 @@ class Session:
         """
         if isinstance(value, cls):
             return value
-        names = FIELDS - {"snapshot"}
         if isinstance(value, Mapping):
-            entries = {name: value[name] for name in names if name in value}
+            entries = {name: value[name] for name in _GIVEN if name in value}
         else:
-            entries = {name: getattr(value, name) for name in names if hasattr(value, name)}
+            entries = {name: found for name in _GIVEN if (found := getattr(value, name, _ABSENT)) is not _ABSENT}
         if entries.get("session_id") is None:
             raise InvalidArgument("A session must have a session_id.")
         kind = session_type or entries.get("session_type") or type_by_component(entries)
         entries["session_type"] = checked_type(kind)
         if entries.get("summary") is not None:
             entries["summary"] = Summary.of(entries["summary"])
-        return cls(**entries)
+        return whole(cls, {**_GIVEN, **entries, "snapshot": _NOT_READ})
 
     @property
     def session_name(self) -> str | None:
@@ -271,17 +270,18 @@ def name_of(session_data: Any) -> str | None:
     return str(name) if issubclass(type(name), (str, int, float)) else None
 
 
-def given(value: Any) -> frozenset[str]:
-    """Tell which fields a session comes with: saving changes those, and no others."""
-    if isinstance(value, Session):
-        return FIELDS
+_ABSENT, _NOT_READ = object(), Snapshot()
+
+_GIVEN = {f.name: f.default for f in fields(Session) if f.name != "snapshot"}
+"""What a session is read from, and what each is where it is not given."""
+
+
+def payloads_of(value: Any) -> Sequence[str]:
+    """Tell which payloads a session comes with: saving changes those, and no others."""
     if isinstance(value, Mapping):
-        return frozenset(FIELDS & value.keys())
-    return frozenset(name for name in FIELDS if hasattr(value, name))
+        return [name for name in SESSION_PAYLOADS if name in value]
+    return [name for name in SESSION_PAYLOADS if hasattr(value, name)]
 
-
-FIELDS = frozenset(f.name for f in fields(Session))
-"""What a session of ours comes with."""
 
 PLAIN = frozenset({dict, Session, Run, Summary})
 """What is none of a framework's, and is saved most where a program uses none."""

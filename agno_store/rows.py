@@ -6,7 +6,7 @@ Everything that can be wrong with a value is found here, before a transaction be
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -139,9 +139,9 @@ def _components(of: Session | Run) -> dict[str, str | None]:
 
 
 def session_columns(
-    session: Session, fields: frozenset[str], marks: list[str] | None = None, left: list[str] | None = None
+    session: Session, payloads: Sequence[str], marks: list[str] | None = None, left: list[str] | None = None
 ) -> dict[str, Any]:
-    """Return the columns of those ``fields`` that a session comes with; times are left out.
+    """Return the columns of a session that comes with these ``payloads``; times are left out.
 
     With ``marks`` a value that cannot be stored is marked, and noted there; without, it raises EncodingError.
     With ``left`` a payload that could not be read when the session was listed stays as it is stored, and is noted.
@@ -152,17 +152,16 @@ def session_columns(
     columns |= _components(session)
     workflow = session.workflow_name
     columns["workflow_name"] = None if workflow is None else escapes.escape(str(workflow))
-    for name in SESSION_PAYLOADS:
-        if name in fields:
-            value = getattr(session, name)
-            if value is None:
-                columns[name] = None
-            elif left is not None and encoding.is_corrupt(value):
-                left.append(name)
-            elif isinstance(value, (dict, Mapping)):
-                columns[name] = encoding.encode(value, name, marks)
-            else:
-                raise InvalidArgument(f"{name} must be a dict, not {type(value).__name__}.")
+    for name in payloads:
+        value = getattr(session, name)
+        if value is None:
+            columns[name] = None
+        elif left is not None and encoding.is_corrupt(value):
+            left.append(name)
+        elif isinstance(value, (dict, Mapping)):
+            columns[name] = encoding.encode(value, name, marks)
+        else:
+            raise InvalidArgument(f"{name} must be a dict, not {type(value).__name__}.")
     if "session_data" in columns:
         columns |= name_columns(session.session_name)
     return columns

@@ -10,7 +10,7 @@ from agno_store import apart, bridge, encoding, filtering, rows
 from agno_store.errors import ConfigurationError, EncodingError, InvalidArgument
 from agno_store.history import Known, Seen
 from agno_store.hooks import BeforeWrite
-from agno_store.records import FIELDS, PLAIN, Run, Session, Snapshot, Summary, given, unread, whole
+from agno_store.records import PLAIN, SESSION_PAYLOADS, Run, Session, Snapshot, Summary, payloads_of, unread, whole
 from agno_store.saving import MERGE, SessionSave
 
 log = logging.getLogger("agno_store")
@@ -80,7 +80,7 @@ def prepared(
     record: Session = session if ours else bridge.session_record(session)
     runs = bridge.checked_runs(runs_of(session))
     marks, left = _marks(session, unstorable), list[str]()
-    columns = rows.session_columns(record, FIELDS if ours else given(session), marks, left)
+    columns = rows.session_columns(record, SESSION_PAYLOADS if ours else payloads_of(session), marks, left)
     summary = None if record.summary is None else _prepared_summary(record.summary, marks)
     if before_write is not None:
         columns = filtering.session(before_write, columns)

@@ -133,7 +133,7 @@ class StraightHand(Hand):
 
     def _save(self, session: Session, read: Mapping[str, Any], known: Latest, done: Mapping[str, Any]) -> Session:
         moment = now()
-        columns = rows.session_columns(session, frozenset(SESSION_PAYLOADS))
+        columns = rows.session_columns(session, SESSION_PAYLOADS)
         changes = {name: value for name, value in columns.items() if value is not None and value != read.get(name)}
         changes |= {"version": read["version"] + 1, "updated_at": moment}
         run = rows.run_columns(Run.of(done), session.session_id, columns["user_id"], moment)

@@ -11,7 +11,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from agno_store.bridge.joining import BASE_MODULE, connect, connect_async, connect_storage
@@ -77,18 +77,18 @@ def session_record(value: Any) -> Session:
 
 def session_kind(value: Any) -> str | None:
     """Tell the type of an agno session by its class; None for anything else."""
-    return _kind(value, _SESSIONS)
+    return _kinds(type(value))[1]
 
 
 def run_record(value: Any) -> Run:
     """Return what a caller saves, whichever form it has, as a record."""
-    kind = _kind(value, _RUNS)
+    kind = _kinds(type(value))[0]
     return Run.of(value if kind is None else _dictionary(value), kind)
 
 
 def is_agnos(value: Any) -> bool:
     """Whether a caller saves an object of agno's."""
-    return any(_kind(value, classes) is not None for classes in (_RUNS, _SESSIONS, _SUMMARIES))
+    return _kinds(type(value))[2]
 
 
 def runs_are_brought() -> bool:
@@ -137,10 +137,16 @@ def remember(session: Any, snapshot: Callable[[], Snapshot]) -> None:
 _PLAIN_RUNS = frozenset({dict, Run})
 
 
-def _kind(value: Any, classes: dict[str, tuple[str, str]]) -> str | None:
-    if type(value) in PLAIN:
-        return None
-    return next((kind for kind, where in classes.items() if isinstance(value, _loaded(*where) or ())), None)
+def _looked_up(cls: type) -> tuple[str | None, str | None, bool]:
+    """Tell of which type a run of this class is, or a session, and whether it is one of agno's at all."""
+    of_run, of_session, of_summary = [
+        next((kind for kind, where in classes.items() if issubclass(cls, _loaded(*where) or ())), None)
+        for classes in (_RUNS, _SESSIONS, _SUMMARIES)
+    ]
+    return of_run, of_session, (of_run or of_session or of_summary) is not None
+
+
+_kinds: Callable[[type], tuple[str | None, str | None, bool]] = lru_cache(maxsize=256)(_looked_up)
 
 
 def _loaded(module: str, name: str) -> type | None:

@@ -11,8 +11,6 @@ from agno_store.records import SESSION_PAYLOADS, Run, Session
 from agno_store.transfer.conversation import Content, Malformed
 from agno_store.transfer.legacy.reading import Found
 
-_PAYLOADS = frozenset(SESSION_PAYLOADS)
-
 
 def content(found: Found) -> Content:
     """Return a session with its runs as rows. Raises Malformed for what no store can hold, such as too long an id."""
@@ -29,7 +27,7 @@ def content(found: Found) -> Content:
 
 
 def _session(session: Session) -> dict[str, Any]:
-    row = rows.session_columns(session, _PAYLOADS)
+    row = rows.session_columns(session, SESSION_PAYLOADS)
     del row["name_folded"]  # the target's to make
     moments = {name: rows.microseconds(getattr(session, name), name, 0) for name in ("created_at", "updated_at")}
     return {**row, **moments}
