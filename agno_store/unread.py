@@ -2,7 +2,9 @@
 
 A session comes with all of its runs, and most of them are never looked at. ``Runs`` is a list of them: an object
 is made where one is asked for, and reads its text when more of it is asked for than its ids and its status. From
-then on it is an object of the framework's own class, and before that one of a class derived from it.
+then on it is an object of the framework's own class, and before that one of a class derived from it. To copy it and to
+set a field of it asks for no more, nor do lists of it that are known to be empty: agno copies each of a team's runs,
+and empties the copy of what their members have answered, whenever it saves a team's session.
 
 A text is only kept after the framework has read it once, so nothing is found out later that reading the session
 would have told.
@@ -10,7 +12,10 @@ would have told.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import os
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
@@ -24,7 +29,13 @@ _HEAD = (
 )
 """What a framework asks of every run of a session."""
 
-_TEXT, _READ = "_agno_store_text", "_agno_store_read"
+_LISTS = ("member_responses",)
+"""Lists that it asks of each run and that are mostly empty."""
+
+_TEXT, _READ, _EMPTY, _SHARED = [f"_agno_store_{name}" for name in ("text", "read", "empty", "shared")]
+_OURS = frozenset({_TEXT, _READ, _EMPTY, _SHARED})
+"""What an unread run's dictionary holds besides fields: its text, what that was read as once it is, which of its lists
+are empty, and what it has in common with its copies."""
 
 BESIDE = 1_000
 """Bytes that a kept run takes beside its text, about."""
@@ -65,6 +76,9 @@ class Kept:
             told = {name: vars(run)[name] for name in _HEAD if name in names}
             head = {name: value for name, value in told.items() if value is None or isinstance(value, (str, Enum))}
             self.head = {**head, _TEXT: row["run_data"]}
+            empty = frozenset(name for name in _LISTS if name in names and vars(run)[name] == [])
+            if empty:
+                self.head[_EMPTY] = empty
             self.cls = cls
         self.row = None
 
@@ -161,7 +175,23 @@ class _Field:
     def __get__(self, run: Any, cls: type) -> Any:
         if run is None:
             return getattr(self.plain, self.name)
+        own = _own(run)
+        if self.name in own.get(_EMPTY, ()):
+            with _lock:
+                if _READ not in own:
+                    return own.setdefault(self.name, [])
         return getattr(_read(run), self.name)
+
+
+_lock = threading.RLock()
+"""For what becomes of an unread run: what one thread sets as another one reads it is not lost."""
+
+
+def _own(run: Any) -> dict[str, Any]:
+    """Return the dictionary of an object, whatever it says that this is."""
+    cls: Any = type(run)
+    found: dict[str, Any] = cls._agno_store_dict.__get__(run) if issubclass(cls, _Unread) else vars(run)
+    return found
 
 
 def _read(run: Any) -> Any:
@@ -172,12 +202,36 @@ def _read(run: Any) -> Any:
         text = own.get(_TEXT)
         if text is not None:
             # One dictionary for all threads that read it at once: what one of them writes, the others see.
-            read = own.get(_READ)
-            if read is None:
-                read = own.setdefault(_READ, vars(plain.from_dict(encoding.decode(text))))
-            cls._agno_store_dict.__set__(run, read)
+            cls._agno_store_dict.__set__(run, own.get(_READ) or _fields(plain, text, own))
         _CLASS.__set__(run, plain)
     return run
+
+
+def _fields(plain: Any, text: str, own: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of an unread run, with what was set before, noted for all who read it meanwhile."""
+    shared = own.get(_SHARED)
+    decoded = vars(plain.from_dict(encoding.decode(text))) if shared is None else shared.fields(plain, text)
+    with _lock:
+        if _READ not in own:
+            own[_READ] = {**decoded, **{name: value for name, value in own.items() if name not in _OURS}}
+        fields: dict[str, Any] = own[_READ]
+        return fields
+
+
+class _Shared:
+    """What an unread run and its copies have in common: they are read as one, as copies hold the very same objects."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self) -> None:
+        self._found: dict[str, Any] | None = None
+
+    def fields(self, plain: Any, text: str) -> dict[str, Any]:
+        """Return the fields that all of them are read as."""
+        with _lock:
+            if self._found is None:
+                self._found = vars(plain.from_dict(encoding.decode(text)))
+            return self._found
 
 
 _CLASS: Any = vars(object)["__class__"]
@@ -187,7 +241,26 @@ class _Unread:
     """What an unread run does before anything else."""
 
     def __setattr__(self, name: str, value: Any) -> None:
+        cls, own = type(self), _own(self)
+        if _TEXT in own and name in getattr(cls, "_agno_store_settable", ()):
+            with _lock:
+                if _READ not in own:
+                    own[name] = value
+                    return
         setattr(_read(self), name, value)
+
+    def __copy__(self) -> Any:
+        cls: Any = type(self)
+        own = _own(self)
+        with _lock:
+            if _TEXT in own and _READ not in own:
+                for name in own.get(_EMPTY, ()):
+                    own.setdefault(name, [])
+                own.setdefault(_SHARED, _Shared())
+                made = _new(cls)
+                cls._agno_store_dict.__set__(made, own.copy())
+                return made
+        return copy.copy(_read(self))
 
     def __delattr__(self, name: str) -> None:
         delattr(_read(self), name)
@@ -210,6 +283,8 @@ def _unread(plain: type) -> tuple[type, frozenset[str]]:
     names = frozenset(field.name for field in dataclasses.fields(plain))
     own = next(vars(cls)["__dict__"] for cls in plain.__mro__ if "__dict__" in vars(cls))
     members: dict[str, Any] = {name: _Field(plain, name) for name in names}
+    if any("__copy__" in vars(cls) for cls in plain.__mro__):
+        members["__copy__"] = lambda run: copy.copy(_read(run))
     members |= {
         "__class__": property(lambda _: plain),
         "__dict__": property(lambda run: vars(_read(run))),
@@ -218,5 +293,15 @@ def _unread(plain: type) -> tuple[type, frozenset[str]]:
         "__doc__": plain.__doc__,
         "_agno_store_plain": plain,
         "_agno_store_dict": own,
+        "_agno_store_settable": names if vars(object)["__setattr__"] is plain.__setattr__ else frozenset(),
     }
     return type(plain.__name__, (_Unread, plain), members), names
+
+
+def _begin_anew() -> None:
+    global _lock
+    _lock = threading.RLock()  # a thread of the parent's may have had it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 from agno.agent import Agent
-from agno.session import AgentSession
+from agno.run.team import TeamRunOutput
+from agno.session import AgentSession, TeamSession
+from agno.team import Team
 
 from agno_store import open_db
 from tests.agno.scripted import scripted
@@ -44,3 +46,28 @@ def test_an_agent_with_the_last_runs_alone_has_these_as_its_history(db: Any, fre
         assert len(agent.get_session("s").runs) == 2
     with open_db(fresh_url) as whole:
         assert len(whole.get_session("s").runs) == 5
+
+
+@pytest.mark.backends("sqlite")
+def test_a_team_of_many_runs_reads_as_many_for_the_last_as_for_the_fourth(
+    db: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """agno looks at all of them, and copies them, as it saves a team's session."""
+    member = Agent(id="helper", name="Helper", role="helps", model=scripted())
+    leader = Team(id="team", model=scripted(), db=db, members=[member], add_history_to_context=True, num_history_runs=2)
+    read = TeamRunOutput.from_dict
+    found: list[int] = []
+
+    def counted(data: dict[str, Any]) -> TeamRunOutput:
+        found[-1] += 1
+        return read(data)
+
+    monkeypatch.setattr(TeamRunOutput, "from_dict", counted)
+    for number in range(30):
+        found.append(0)
+        leader.run(f"question {number}", session_id="s", user_id="u")
+    assert found[-1] == found[3] <= 3, found
+    monkeypatch.undo()
+    session = leader.get_session("s")
+    assert isinstance(session, TeamSession)
+    assert [run.input.input_content for run in session.runs] == [f"question {number}" for number in range(30)]

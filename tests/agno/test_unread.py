@@ -19,7 +19,7 @@ from agno.run.team import TeamRunOutput
 from agno.run.workflow import WorkflowRunOutput
 
 from agno_store import encoding
-from agno_store.unread import Kept, Runs
+from agno_store.unread import _TEXT, Kept, Runs, _fields
 
 MESSAGES = [{"id": role, "role": role, "content": "hello", "created_at": 1} for role in ("user", "assistant")]
 PAYLOADS: dict[type, dict[str, Any]] = {
@@ -139,6 +139,137 @@ def test_threads_that_read_one_run_at_once_get_one_run() -> None:
             thread.join()
         assert {id(run) for run in found} == {id(runs[0])}
         assert len(runs[0].messages) == 6
+
+
+# -- what asks for no more of a run than is known -----------------------------------------------------
+
+LONELY = {**payload(TeamRunOutput, 0), "member_responses": []}
+
+
+def of_nobody(cls: Any = TeamRunOutput) -> Any:
+    """An unread run of a team without answers of its members."""
+    text = encoding.encode(LONELY, "run_data")
+    found = Kept({"run_index": 0, "version": 1, "updated_at": 1, "run_data": text})
+    found.read_as(cls.from_dict(encoding.decode(text)))
+    return Runs([found])[0]
+
+
+def is_unread(run: Any) -> bool:
+    return type(run) is not run.__class__
+
+
+@CLASSES
+def test_a_copy_is_read_with_what_it_was_copied_from_as_one(cls: type) -> None:
+    for first in (0, 1, 2):
+        runs = [unread(cls)]
+        runs += [copy.copy(runs[0]), copy.copy(runs[0])]
+        assert all(map(is_unread, runs))
+        assert vars(runs[first]) == vars(plain(cls))
+        assert not is_unread(runs[first])
+        for name in ("messages", "metadata", "step_results", "member_responses"):
+            assert len({id(getattr(run, name, None)) for run in runs}) == 1
+        assert len({id(vars(run)) for run in runs}) == len(runs)
+        assert [type(run) for run in runs] == [cls] * 3
+
+
+@CLASSES
+def test_what_is_set_is_that_objects_alone_and_lasts(cls: type) -> None:
+    run = unread(cls)
+    run.content = "mine"
+    other = copy.copy(run)
+    other.content, other.metadata = "the copy's", {"copied": True}
+    run.status = RunStatus.cancelled
+    assert is_unread(run)
+    assert is_unread(other)
+    assert (run.content, other.content) == ("mine", "the copy's")
+
+    for each, made in ((run, plain(cls)), (other, plain(cls))):
+        made.content = each.content
+        made.status = each.status
+        made.metadata = each.metadata if each is run else {"copied": True}
+        assert vars(each) == vars(made)
+        assert not is_unread(each)
+    assert (run.status, other.status) == (RunStatus.cancelled, RunStatus.completed)
+
+
+def test_a_list_that_is_known_to_be_empty_is_that_objects_own() -> None:
+    run, other = of_nobody(), of_nobody()
+    assert run.member_responses == []
+    run.member_responses.append("more")
+    assert is_unread(run)
+    copied = copy.copy(run)
+    assert copied.member_responses is run.member_responses
+    assert vars(run)["member_responses"] == copied.member_responses == ["more"]
+
+    again = copy.copy(other)
+    other.member_responses.append("later")  # of a list that both hold, as those of any copy
+    assert again.member_responses == ["later"]
+    assert vars(again)["member_responses"] is vars(other)["member_responses"]
+
+
+def test_a_list_that_is_not_empty_is_read() -> None:
+    run = unread(TeamRunOutput)
+    assert [each.run_id for each in run.member_responses] == ["m"]
+    assert not is_unread(run)
+
+
+def test_a_class_with_ideas_of_its_own_is_asked() -> None:
+    @dataclasses.dataclass
+    class Upper(TeamRunOutput):
+        def __setattr__(self, name: str, value: Any) -> None:
+            super().__setattr__(name, value.upper() if name == "content" else value)
+
+        def __copy__(self) -> Any:
+            return "a copy"
+
+    run = of_nobody(Upper)
+    run.content = "text"
+    assert run.content == "TEXT"
+    assert copy.copy(of_nobody(Upper)) == "a copy"
+
+
+@pytest.mark.parametrize("act", ["set", "look", "copy", "read"])
+def test_what_is_done_as_another_thread_is_about_to_have_read_it_is_there(act: str) -> None:
+    run = of_nobody()
+    own = type(run)._agno_store_dict.__get__(run)
+    fields = _fields(TeamRunOutput, own[_TEXT], own)  # as far as that thread has come
+    if act == "set":
+        run.content = "set"
+        assert fields["content"] == "set"
+    elif act == "look":
+        assert run.member_responses is fields["member_responses"]
+    elif act == "copy":
+        fields["content"] = "that thread's"
+        copied = copy.copy(run)
+        assert copied.content == "that thread's"
+        assert vars(copied) is not fields
+    else:
+        assert _fields(TeamRunOutput, own[_TEXT], own) is fields
+    assert vars(run) is fields
+
+
+def test_what_one_thread_sets_as_another_one_reads_is_there() -> None:
+    for _ in range(300):
+        run = of_nobody()
+        ready = threading.Barrier(3)
+
+        def act(work: Callable[[], Any], ready: threading.Barrier = ready) -> threading.Thread:
+            thread = threading.Thread(target=lambda: (ready.wait(), work()))
+            thread.start()
+            return thread
+
+        threads = [
+            act(lambda run=run: run.metadata),
+            act(lambda run=run: setattr(run, "content", "set")),
+            act(lambda run=run: run.member_responses.append("more")),
+        ]
+        for thread in threads:
+            thread.join()
+        assert (run.content, run.member_responses) == ("set", ["more"])
+        assert type(run) is TeamRunOutput
+
+
+# -- the list -----------------------------------------------------------------------------------------
 
 
 def test_a_run_that_holds_more_than_its_class_says_is_not_kept_as_text() -> None:
