@@ -47,6 +47,10 @@ class Marks(NamedTuple):
         """Take what a session's row was read with besides out of it."""
         return cls(row["created_at"], row.pop("next_run_index"), row.pop("runs_state"))
 
+    def behind(self, run: Mapping[str, Any]) -> Marks:
+        """Return them as they are once ``run`` was added as the last one."""
+        return Marks(self.created_at, run["run_index"] + 1, self.runs_state)
+
     def come_before(self, other: Marks) -> bool:
         """Whether runs were added since, and nothing else was done to them."""
         return self == other._replace(next_run_index=self.next_run_index) and self.next_run_index < other.next_run_index
@@ -108,8 +112,7 @@ class Known:
 
     def with_run(self, run: Mapping[str, Any], most: int | None) -> Known:
         """Return it as it is once ``run`` was stored behind all others."""
-        marks = self.marks._replace(next_run_index=run["run_index"] + 1)
-        return self.as_told().grown(marks, [Kept(run)], most)
+        return self.as_told().grown(self.marks.behind(run), [Kept(run)], most)
 
     def were_read(self, unread: Sequence[Kept]) -> None:
         """Note that the framework has read these, each of which says what of it."""
@@ -157,10 +160,9 @@ class Latest:
 
     def with_run(self, run: Mapping[str, Any], _most: int | None) -> Latest:
         """Return it as it is once ``run`` was stored behind all others."""
-        marks = self.marks._replace(next_run_index=run["run_index"] + 1)
         counts = run["parent_run_id"] is None and run["status"] not in SKIPPED_IN_HISTORY
         runs = [*self.runs, Seen(run, is_written=True)] if counts else self.runs
-        return Latest(marks, runs[max(0, len(runs) - self.most) :], self.most)
+        return Latest(self.marks.behind(run), runs[max(0, len(runs) - self.most) :], self.most)
 
 
 def _without(runs: Sequence[Kept], gone: Collection[Kept]) -> list[Kept]:
