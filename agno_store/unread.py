@@ -173,14 +173,21 @@ class _Field:
         self.plain, self.name = plain, name
 
     def __get__(self, run: Any, cls: type) -> Any:
-        if run is None:
-            return getattr(self.plain, self.name)
-        own = _own(run)
+        return getattr(self.plain if run is None else _read(run), self.name)
+
+
+class _ListField(_Field):
+    """One that may be known to be an empty list."""
+
+    __slots__ = ()
+
+    def __get__(self, run: Any, cls: type) -> Any:
+        own = {} if run is None else _own(run)
         if self.name in own.get(_EMPTY, ()):
             with _lock:
                 if _READ not in own:
                     return own.setdefault(self.name, [])
-        return getattr(_read(run), self.name)
+        return super().__get__(run, cls)
 
 
 _lock = threading.RLock()
@@ -213,9 +220,11 @@ def _fields(plain: Any, text: str, own: dict[str, Any]) -> dict[str, Any]:
     decoded = vars(plain.from_dict(encoding.decode(text))) if shared is None else shared.fields(plain, text)
     with _lock:
         if _READ not in own:
-            own[_READ] = {**decoded, **{name: value for name, value in own.items() if name not in _OURS}}
-        fields: dict[str, Any] = own[_READ]
-        return fields
+            fields = {**decoded, **own}
+            for name in _OURS:
+                fields.pop(name, None)
+            own[_READ] = fields
+        return own[_READ]  # type: ignore[no-any-return]
 
 
 class _Shared:
@@ -282,7 +291,7 @@ def _unread(plain: type) -> tuple[type, frozenset[str]]:
     """Return the class of unread runs of a framework's class, and the names of its fields."""
     names = frozenset(field.name for field in dataclasses.fields(plain))
     own = next(vars(cls)["__dict__"] for cls in plain.__mro__ if "__dict__" in vars(cls))
-    members: dict[str, Any] = {name: _Field(plain, name) for name in names}
+    members: dict[str, Any] = {name: (_ListField if name in _LISTS else _Field)(plain, name) for name in names}
     if any("__copy__" in vars(cls) for cls in plain.__mro__):
         members["__copy__"] = lambda run: copy.copy(_read(run))
     members |= {

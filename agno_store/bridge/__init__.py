@@ -156,7 +156,7 @@ def _loaded(module: str, name: str) -> type | None:
 
 
 def _class(module: str, name: str) -> Any:
-    return getattr(importlib.import_module(module), name)
+    return _loaded(module, name) or getattr(importlib.import_module(module), name)
 
 
 # -- rows to the caller's objects --------------------------------------------------------------------
