@@ -18,7 +18,7 @@ from sqlalchemy.pool import Pool
 
 from agno_store.dialects.connected import Connected
 from agno_store.dialects.own import is_silent
-from agno_store.dialects.pool import Staying
+from agno_store.dialects.pool import OwnPool, Staying
 
 _asking: ContextVar[Alone | None] = ContextVar("agno_store asks a pool for a connection", default=None)
 
@@ -87,3 +87,7 @@ class Alone(Staying):
         finally:
             self.is_asking = False  # a task that was begun meanwhile has the same context for as long as it lives
             _asking.reset(before)
+
+    def _is_idle(self, pool: OwnPool) -> bool:
+        # One that was made for this call has transactions: the pool switches it as it is handed out the next time.
+        return super()._is_idle(pool) and bool(self._connection.info.get(_IS_ALONE))

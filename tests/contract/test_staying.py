@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from agno_store import dialects
+from agno_store.dialects.alone import _IS_ALONE
 from agno_store.dialects.own import is_silent
 from agno_store.dialects.pool import POOL, OwnPool
 from agno_store.sending import say
@@ -235,3 +236,11 @@ def test_one_that_begins_transactions_does_not_stay(there: Any) -> None:
         usual = sa.text("SELECT 1")
         assert connection.scalar(usual) == 1
     assert not pool(there)._kept
+
+
+@pytest.mark.backends("postgresql", "mysql")
+def test_one_that_was_made_for_a_call_stays_when_it_commits_each_statement(there: Any) -> None:
+    core_engine(there).dispose()
+    for _ in range(2):  # the first one makes it
+        there.get_session("s", runs_limit=5)
+    assert one_that_stays(there).info[_IS_ALONE]
