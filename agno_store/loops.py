@@ -45,9 +45,9 @@ class Own:
 
     def abandon(self) -> None:
         """Close the connections where their loop cannot do it any more."""
+        self.engine.sync_engine.dispose(close=False)  # first: one that stays is given back as long as it is open
         while self._open:
             self._dialect.abandon(self._open.pop().driver_connection)
-        self.engine.sync_engine.dispose(close=False)
 
 
 class Part(NamedTuple):

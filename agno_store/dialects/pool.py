@@ -170,18 +170,20 @@ class OwnPool(QueuePool):
                 self._kept.pop().close()
 
     def begin_anew(self) -> None:
-        """Give back what stays, in a forked child: SQLAlchemy would hold it for ever. No other thread is there."""
+        """Wait for no thread that a forked child has not got."""
         self._pool.begin_anew()
-        self._give_back()
 
     def recreate(self) -> OwnPool:
+        """Return a new pool for the engine, which has this one no more, nor need have closed its connections."""
+        self._is_over = True  # first: what stays from now on would do so for ever, as SQLAlchemy knows of it
+        self._give_back()
         made = super().recreate()
         assert isinstance(made, OwnPool)
         made.is_open = self.is_open
         return made
 
     def dispose(self) -> None:
-        self._is_over = True  # first: what stays from now on would do so for ever, as SQLAlchemy knows of it
+        self._is_over = True  # first, for the same reason
         super().dispose()
 
     def checkedin(self) -> int:

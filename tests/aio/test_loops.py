@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -125,6 +127,21 @@ def test_the_connections_of_a_loop_that_just_stopped_are_closed_when_the_next_on
     asyncio.run(append(db, "r1"))
     assert [bool(one._open) for one in own] == [False]
     assert asyncio.run(positions(db)) == [0, 1]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_nothing_is_left_of_loops_that_just_stopped(db: Any) -> None:
+    engines = []
+    for n in range(3):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(append(db, f"r{n}"))
+        loop.run_until_complete(db.get_session("s"))
+        engines += [weakref.ref(own.engine.sync_engine) for own in loops._loops[loop]._engines.values()]
+        loop.close()
+    assert asyncio.run(positions(db)) == [0, 1, 2]
+    del loop
+    gc.collect()
+    assert [engine() for engine in engines] == [None] * 3
 
 
 def test_a_loop_may_be_run_again_and_again(db: Any, connections: Connections) -> None:

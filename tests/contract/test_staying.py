@@ -244,3 +244,12 @@ def test_one_that_was_made_for_a_call_stays_when_it_commits_each_statement(there
     for _ in range(2):  # the first one makes it
         there.get_session("s", runs_limit=5)
     assert one_that_stays(there).info[_IS_ALONE]
+
+
+def test_an_engine_that_leaves_its_connections_to_others_leaves_none_behind(there: Any) -> None:
+    before, stayed = pool(there), one_that_stays(there)
+    mine = stayed.connection.dbapi_connection
+    core_engine(there).dispose(close=False)
+    assert not before._kept
+    assert stayed.closed
+    mine.close()
