@@ -29,7 +29,7 @@ LONGEST_WAIT = 2_000_000.0
 """Seconds; busy_timeout is a C int of milliseconds."""
 
 LONGEST_STOP = 1.0
-"""Seconds for which a fork waits for a writer, who may be the one that forks."""
+"""Seconds for which a fork waits for writers, of whom one may be who forks."""
 
 A_MOMENT = 0.1
 """Seconds in the line that are not taken off what is waited for other processes."""
@@ -128,13 +128,20 @@ def _await_writers() -> None:
     SQLite's library notes in memory which file this process has locked. The child has a copy of that, in which nobody
     would ever unlock it.
     """
-    for line in list(_lines.values()):
-        line.take(_forking, LONGEST_STOP)
+    until = time.monotonic() + LONGEST_STOP
+    for line in _all():
+        line.take(_forking, max(0.0, until - time.monotonic()))
 
 
 def _go_on() -> None:
-    for line in list(_lines.values()):
+    for line in _all():
         line.leave(_forking)
+
+
+def _all() -> list[_Line]:
+    """Return the lines that there are. Another thread may make one meanwhile, over which no iterator gets."""
+    pools = [pool() for pool in _lines.keyrefs()]
+    return [_lines[pool] for pool in pools if pool is not None]
 
 
 if hasattr(os, "register_at_fork"):

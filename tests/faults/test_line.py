@@ -9,9 +9,11 @@ import sqlite3
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -318,3 +320,46 @@ def test_no_child_is_forked_in_the_middle_of_a_threads_write(file: Path) -> None
         assert os.waitstatus_to_exitcode(status) == 0
         append(db, "s", "after")
         assert run_ids(db, "s") == ["before", "child", "after"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+def test_a_fork_waits_for_all_writers_no_longer_than_for_one(tmp_path: Path) -> None:
+    files = [open_db(f"sqlite:///{tmp_path}/{n}.db") for n in range(3)]
+    lines = [InLine(db.db_engine) for db in files]
+    for line in lines:
+        line.__enter__()
+    began = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    waited = time.monotonic() - began
+    for line, db in zip(lines, files, strict=True):
+        line.__exit__(None, None, None)
+        db.close()
+    assert waited < 2 * sqlite_line.LONGEST_STOP
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+def test_a_store_that_another_thread_opens_during_a_fork_keeps_nobody_from_writing(file: Path) -> None:
+    others = [open_db(f"sqlite:///{file}?timeout={n}") for n in range(1, 20)]
+    unused = iter(others)
+
+    def another_thread(frame: FrameType, _event: str, _arg: object) -> Any:
+        if frame.f_code.co_filename == weakref.__file__:
+            for db in islice(unused, 1):
+                InLine(db.db_engine)
+        return another_thread
+
+    with open_db(f"sqlite:///{file}") as db:
+        InLine(db.db_engine)
+        sqlite_line._await_writers()
+        before = sys.gettrace()
+        sys.settrace(another_thread)
+        try:
+            sqlite_line._go_on()
+        finally:
+            sys.settrace(before)
+            for other in others:
+                other.close()
+        assert InLine(db.db_engine)._line.holder is None
