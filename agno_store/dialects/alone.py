@@ -20,7 +20,14 @@ from agno_store.dialects.connected import Connected
 from agno_store.dialects.own import is_silent
 from agno_store.dialects.pool import OwnPool, Staying
 
-_asking: ContextVar[Alone | None] = ContextVar("agno_store asks a pool for a connection", default=None)
+
+class _Asking:
+    """Whether a store asks for a connection. It has none: who is interrupted may leave it behind."""
+
+    is_asking = False
+
+
+_asking: ContextVar[_Asking | None] = ContextVar("agno_store asks a pool for a connection", default=None)
 
 _IS_ALONE = "agno_store has left it committing each statement"
 
@@ -70,7 +77,7 @@ class Alone(Staying):
     One that stays does so as it is, and is taken for as long as its server says nothing.
     """
 
-    __slots__ = ("is_asking",)
+    __slots__ = ()
 
     asked = OURS
 
@@ -80,12 +87,13 @@ class Alone(Staying):
             if is_silent(stayed.connection.dbapi_connection):
                 return stayed
             stayed.close()  # the pool looks at it again, and replaces it
-        self.is_asking = is_possible(self._engine)
-        before = _asking.set(self)
+        asking = _Asking()
+        before = _asking.set(asking)
         try:
+            asking.is_asking = is_possible(self._engine)
             return Connected.__enter__(self)
         finally:
-            self.is_asking = False  # a task that was begun meanwhile has the same context for as long as it lives
+            asking.is_asking = False  # a task that was begun meanwhile has the same context for as long as it lives
             _asking.reset(before)
 
     def _is_idle(self, pool: OwnPool) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from types import FrameType
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
+from agno_store.dialects.alone import Alone
 from tests.contract import stores
 from tests.contract.samples import append
 
@@ -106,3 +110,41 @@ def test_a_statement_that_fails_first_leaves_nothing_where_its_connection_is_onl
     raw.close()
     used(there)
     assert beside("SELECT id FROM beside") == []
+
+
+class Interrupt(BaseException):
+    """As a signal's handler raises it."""
+
+
+def interrupted(step: int, work: Callable[[], object]) -> bool:
+    """Interrupt ``work`` before the n-th line of who asks for a connection; tell whether it came to that."""
+    left = step
+
+    def trace(frame: FrameType, event: str, _arg: object) -> Any:
+        nonlocal left
+        if frame.f_code is Alone.__enter__.__code__ and event == "line":
+            left -= 1
+            if left == 0:
+                raise Interrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except Interrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+def test_who_is_interrupted_as_he_asks_leaves_a_program_its_transactions_and_all_connections(there: Any) -> None:
+    engine, step = there.db_engine, 1
+    while interrupted(step, lambda: there.get_session("s")):
+        gc.collect()
+        assert engine.pool.checkedout() == 0, step
+        with engine.connect() as connection:
+            assert not connection.connection.driver_connection.get_autocommit(), step
+        step += 1
+    assert step > 8
