@@ -77,18 +77,18 @@ def session_record(value: Any) -> Session:
 
 def session_kind(value: Any) -> str | None:
     """Tell the type of an agno session by its class; None for anything else."""
-    return _kinds(type(value))[1]
+    return _kinds(value.__class__)[1]
 
 
 def run_record(value: Any) -> Run:
     """Return what a caller saves, whichever form it has, as a record."""
-    kind = _kinds(type(value))[0]
+    kind = _kinds(value.__class__)[0]
     return Run.of(value if kind is None else _dictionary(value), kind)
 
 
 def is_agnos(value: Any) -> bool:
     """Whether a caller saves an object of agno's."""
-    return _kinds(type(value))[2]
+    return _kinds(value.__class__)[2]
 
 
 def runs_are_brought() -> bool:
@@ -138,7 +138,10 @@ _PLAIN_RUNS = frozenset({dict, Run})
 
 
 def _looked_up(cls: type) -> tuple[str | None, str | None, bool]:
-    """Tell of which type a run of this class is, or a session, and whether it is one of agno's at all."""
+    """Tell of which type a run of this class is, or a session, and whether it is one of agno's at all.
+
+    The class that an object says it has: what stands for another one says that of the other one.
+    """
     of_run, of_session, of_summary = [
         next((kind for kind, where in classes.items() if issubclass(cls, _loaded(*where) or ())), None)
         for classes in (_RUNS, _SESSIONS, _SUMMARIES)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from datetime import date, datetime, timezone
 from decimal import Decimal
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import UUID
 
@@ -342,3 +342,24 @@ def test_a_store_opened_anew_reads_the_marks(assistant, db, fresh_url):
     assistant("hello").run("hi", session_id="s", session_state={"v": Client()})
     with open_db(fresh_url) as again:
         assert again.get_session("s").session_data["session_state"] == {"v": mark(f"{__name__}.Client")}
+
+
+class Instead:
+    """What stands for another object, as those who watch calls put it there; it says that it is of its class."""
+
+    def __init__(self, of: Any) -> None:
+        self.of = of
+
+    @property
+    def __class__(self) -> Any:
+        return type(self.of)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.of, name)
+
+
+def test_what_stands_for_an_object_of_agnos_is_saved_as_that_one_is(tmp_path: Path) -> None:
+    session = AgentSession(session_id="s", agent_id="a", session_data={"session_state": {"client": Client()}})
+    with open_db(f"sqlite:///{tmp_path}/agents.db") as db:
+        saved = db.upsert_session(Instead(session))
+    assert saved.session_data == {"session_state": {"client": mark("tests.agno.test_values.Client")}}
