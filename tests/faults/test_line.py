@@ -280,18 +280,23 @@ def test_a_writer_who_is_interrupted_has_no_other_wait_as_long_as_he_would(
         assert 20 < step < 199
 
 
+def forked(work: Callable[[], object]) -> int:
+    """Do this in a child; 0 where it did not take longer than 10 seconds."""
+    child = os.fork()
+    if child == 0:
+        began = time.monotonic()
+        work()
+        os._exit(time.monotonic() - began > 10)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
 def test_a_child_does_not_stand_behind_its_parents_threads(file: Path) -> None:
     with open_db(f"sqlite:///{file}") as db:
         append(db, "s", "before")
         with InLine(db.db_engine):
-            child = os.fork()
-            if child == 0:
-                began = time.monotonic()
-                append(db, "s", "child")
-                os._exit(time.monotonic() - began > 10)
-            _, status = os.waitpid(child, 0)
-        assert os.waitstatus_to_exitcode(status) == 0
+            status = forked(lambda: append(db, "s", "child"))
+        assert status == 0
         assert run_ids(db, "s") == ["before", "child"]
 
 
@@ -310,14 +315,9 @@ def test_no_child_is_forked_in_the_middle_of_a_threads_write(file: Path) -> None
         writer = threading.Thread(target=write, args=(db,))
         writer.start()
         assert writing.wait(10)
-        child = os.fork()
-        if child == 0:
-            began = time.monotonic()
-            append(db, "s", "child")
-            os._exit(time.monotonic() - began > 10)
-        _, status = os.waitpid(child, 0)
+        status = forked(lambda: append(db, "s", "child"))
         writer.join()
-        assert os.waitstatus_to_exitcode(status) == 0
+        assert status == 0
         append(db, "s", "after")
         assert run_ids(db, "s") == ["before", "child", "after"]
 
@@ -329,10 +329,7 @@ def test_a_fork_waits_for_all_writers_no_longer_than_for_one(tmp_path: Path) -> 
     for line in lines:
         line.__enter__()
     began = time.monotonic()
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    os.waitpid(child, 0)
+    assert forked(lambda: None) == 0
     waited = time.monotonic() - began
     for line, db in zip(lines, files, strict=True):
         line.__exit__(None, None, None)
