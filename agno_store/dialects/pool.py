@@ -5,6 +5,7 @@ A connection that a store has used may stay as it is until the next call.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import deque
@@ -15,7 +16,8 @@ from typing import Any, ClassVar
 
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, QueuePool
-from sqlalchemy.util.queue import AsyncAdaptedQueue, Empty, Full, QueueCommon
+from sqlalchemy.util import await_only
+from sqlalchemy.util.queue import Empty, Full, QueueCommon
 
 from agno_store.dialects.connected import Connected
 from agno_store.sending import has_listeners
@@ -30,6 +32,9 @@ The last that came back is the first to go: what it and its server have at hand 
 """
 
 
+LONG = 0.1
+"""Seconds after which who waits for a connection goes before those who come."""
+
 OWN_RESETS = 1
 """Listeners of ours to connections that come back, see ``roll_back_what_is_open``."""
 
@@ -39,10 +44,21 @@ def options(url: URL) -> dict[str, Any]:
     return {**POOL, "poolclass": OwnAsyncPool if url.get_dialect().is_async else OwnPool}
 
 
+class _Waiting:
+    """A thread that waits for a connection, since when, and the one that it is handed."""
+
+    __slots__ = ("handed", "since", "told")
+
+    def __init__(self, guard: Any) -> None:
+        self.since, self.told = time.monotonic(), threading.Condition(guard)
+        self.handed: Any = None
+
+
 class _Idle(QueueCommon[Any]):
     """The connections that nobody uses, the last that came back on top.
 
-    The lock is for those who wait alone; that an item is there is told by taking it.
+    The lock is for those who wait alone; that an item is there is told by taking it. Whoever comes first has it, since
+    one who is told wakes up long after. But who has waited for ``LONG`` is handed the next one.
     """
 
     def __init__(self, maxsize: int = 0, use_lifo: bool = False) -> None:
@@ -50,18 +66,24 @@ class _Idle(QueueCommon[Any]):
         self.more: Callable[[], object] = lambda: None
         """What may give one back that is idle elsewhere."""
         self._there: deque[Any] = deque()
-        self._more = threading.Condition()  # of a lock that its holder may take again, as the end of garbage does
-        self.waiting = 0
-        """How many wait for one."""
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Know of nobody who waits any more, nor of a lock that somebody may have had."""
+        self._guard = threading.RLock()  # its holder may take it again, as the end of garbage does
+        self.waiting: deque[_Waiting] = deque()
+        """Who waits for one, in the order they came."""
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Give one back. Raises Full where there are enough, as after the pool was disposed of with some out."""
         if len(self._there) >= self.maxsize > 0:
             raise Full
+        if self.waiting and self._is_handed(item):
+            return
         self._there.append(item)
         if self.waiting:  # who begins to wait now looks once more
-            with self._more:
-                self._more.notify()
+            with self._guard:
+                self._wake()
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Take one. Raises Empty where there is none, and none has come back within ``timeout`` seconds."""
@@ -70,52 +92,94 @@ class _Idle(QueueCommon[Any]):
         except IndexError:
             return self._awaited(0.0 if not block else threading.TIMEOUT_MAX if timeout is None else timeout)
 
+    def _is_handed(self, item: Any) -> bool:
+        """Hand an item to who has waited for long; tell whether anybody has."""
+        with self._guard:
+            if not self.waiting or time.monotonic() - self.waiting[0].since < LONG:
+                return False
+            first = self.waiting.popleft()
+            first.handed = item
+            first.told.notify()
+            return True
+
+    def _wake(self) -> None:
+        if self._there and self.waiting:
+            self.waiting[0].told.notify()
+
     def _awaited(self, seconds: float) -> Any:
-        until = time.monotonic() + seconds
-        with self._more:
-            self.waiting += 1
+        mine = _Waiting(self._guard)
+        with self._guard:
+            self.waiting.append(mine)
             try:
-                while True:
+                while mine.handed is None:
                     try:
                         return self._there.pop()
                     except IndexError:
                         self.more()
-                        left = until - time.monotonic()
-                    if self._there:
+                        left = mine.since + seconds - time.monotonic()
+                    if self._there or mine.handed is not None:
                         continue
                     if left <= 0:
                         raise Empty
-                    self._more.wait(left)
+                    mine.told.wait(left)
+                handed, mine.handed = mine.handed, None
+                return handed
             finally:
-                self.waiting -= 1
-                if self._there:  # whoever was told, and was interrupted, leaves it to the next
-                    self._more.notify()
-
-    def begin_anew(self) -> None:
-        """Know of nobody who waits any more, nor of a lock that somebody may have had."""
-        self._more, self.waiting = threading.Condition(), 0
+                if mine in self.waiting:
+                    self.waiting.remove(mine)
+                if mine.handed is not None:  # whoever was told, and was interrupted, leaves it to the next
+                    self._there.append(mine.handed)
+                self._wake()
 
     def qsize(self) -> int:
         """Return how many there are."""
         return len(self._there)
 
 
-class _IdleAsync(AsyncAdaptedQueue[Any]):
-    """The same for an event loop, in which nobody else does anything until somebody waits."""
+class _IdleAsync(QueueCommon[Any]):
+    """The same for an event loop, in which nobody else does anything until somebody waits. There each has his turn."""
 
     def __init__(self, maxsize: int = 0, use_lifo: bool = False) -> None:
-        super().__init__(maxsize, use_lifo)
+        self.maxsize, self.use_lifo = maxsize, use_lifo
         self.more: Callable[[], object] = lambda: None
-        self.waiting = 0
+        self._there: deque[Any] = deque()
+        self.waiting: deque[asyncio.Future[Any]] = deque()
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        if len(self._there) >= self.maxsize > 0:
+            raise Full
+        if self.waiting:
+            self.waiting.popleft().set_result(item)
+        else:
+            self._there.append(item)
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        if self.empty():
+        if not self._there:
             self.more()
-        self.waiting += 1
+        if self._there:
+            return self._there.pop()
+        if not block:
+            raise Empty
+        return await_only(self._awaited(timeout))
+
+    async def _awaited(self, timeout: float | None) -> Any:
+        mine = asyncio.get_running_loop().create_future()
+        self.waiting.append(mine)
         try:
-            return super().get(block, timeout)
+            await asyncio.wait({mine}, timeout=timeout)
+        except BaseException:
+            if mine.done():  # it was handed over, and its task cancelled, at the same moment
+                self.put(mine.result())
+            raise
         finally:
-            self.waiting -= 1
+            if mine in self.waiting:
+                self.waiting.remove(mine)
+        if not mine.done():
+            raise Empty
+        return mine.result()
+
+    def qsize(self) -> int:
+        return len(self._there)
 
 
 class OwnPool(QueuePool):

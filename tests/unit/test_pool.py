@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import threading
@@ -13,10 +14,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.util import greenlet_spawn
 from sqlalchemy.util.queue import Empty
 
 from agno_store import Session, open_db
-from agno_store.dialects.pool import POOL, OwnPool, _Idle
+from agno_store.dialects.pool import POOL, OwnPool, _Idle, _IdleAsync
 
 
 def test_the_last_connection_that_came_back_is_the_first_to_go(tmp_path: Path) -> None:
@@ -77,17 +79,53 @@ def test_who_waits_gets_the_next_one_that_comes_back() -> None:
         idle.get(timeout=0.01)
 
 
+def test_who_has_waited_for_long_goes_before_those_who_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agno_store.dialects.pool.LONG", 0.01)
+    idle, got = _Idle(1), []
+    waiter = threading.Thread(target=lambda: got.append(idle.get(timeout=10)))
+    waiter.start()
+    while not idle.waiting:
+        time.sleep(0.01)
+    time.sleep(0.02)
+    idle.put("x")
+    with pytest.raises(Empty):  # as one does who has just given it back, and asks again
+        idle.get(block=False)
+    waiter.join(5)
+    assert got == ["x"]
+
+
+def test_tasks_have_connections_in_their_turn() -> None:
+    async def main() -> None:
+        idle: Any = _IdleAsync(2)
+        waiters = [asyncio.ensure_future(greenlet_spawn(idle.get, timeout=10)) for _ in range(3)]
+        await asyncio.sleep(0)
+        idle.put("a")
+        with pytest.raises(Empty):
+            idle.get(block=False)
+        idle.put("b")
+        waiters[1].cancel()  # who has been handed it, and does not know yet
+        assert await waiters[0] == "a"
+        assert await waiters[2] == "b"
+        assert waiters[1].cancelled()
+        assert not idle.waiting
+        with pytest.raises(Empty):
+            await greenlet_spawn(idle.get, timeout=0.01)
+        assert not idle.waiting
+
+    asyncio.run(main())
+
+
 def test_one_who_is_interrupted_as_he_is_told_leaves_it_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     idle, got = _Idle(1), []
-    wait = idle._more.wait
+    wait = threading.Condition.wait
 
-    def interrupted(seconds: float) -> bool:
-        told = wait(seconds)
+    def interrupted(self: threading.Condition, timeout: float | None = None) -> bool:
+        told = wait(self, timeout)
         if threading.current_thread() is first:
             raise ArithmeticError("a signal's handler")
         return told
 
-    monkeypatch.setattr(idle._more, "wait", interrupted)
+    monkeypatch.setattr(threading.Condition, "wait", interrupted)
 
     def take() -> None:
         with pytest.raises(ArithmeticError):
@@ -99,7 +137,7 @@ def test_one_who_is_interrupted_as_he_is_told_leaves_it_to_the_next(monkeypatch:
     while not idle.waiting:
         time.sleep(0.01)
     second.start()
-    while idle.waiting < 2:
+    while len(idle.waiting) < 2:
         time.sleep(0.01)
     time.sleep(0.05)  # so that both wait
     idle.put("x")
@@ -151,7 +189,7 @@ def db(tmp_path: Path) -> Iterator[Any]:
         yield store
 
 
-def test_who_begins_to_wait_as_a_connection_is_about_to_stay_gets_it(db: Any) -> None:
+def test_who_begins_to_wait_as_a_connection_is_about_to_stay_gets_it(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     pool, waiting = db.db_engine.pool, threading.Event()
     taken = [db.db_engine.connect() for _ in range(POOL["pool_size"] - 1)]
 
@@ -161,12 +199,15 @@ def test_who_begins_to_wait_as_a_connection_is_about_to_stay_gets_it(db: Any) ->
             assert waiting.wait(10)
             super().append(item)
 
-    class Waits(threading.Condition):
-        def wait(self, timeout: float | None = None) -> bool:
-            waiting.set()
-            return super().wait(timeout)
+    wait = threading.Condition.wait
 
-    pool._kept, pool._pool._more = Slow(), Waits()
+    def wait_noted(self: threading.Condition, timeout: float | None = None) -> bool:
+        if threading.current_thread() is waiter and waiter.is_alive() and pool._pool.waiting:
+            waiting.set()
+        return wait(self, timeout)
+
+    monkeypatch.setattr(threading.Condition, "wait", wait_noted)
+    pool._kept = Slow()
     waiter = threading.Thread(target=lambda: taken.append(db.db_engine.connect()))
     with db.dialect.connected(db.db_engine):
         pass
