@@ -35,7 +35,8 @@ _LISTS = ("member_responses",)
 _TEXT, _READ, _EMPTY, _SHARED = [f"_agno_store_{name}" for name in ("text", "read", "empty", "shared")]
 _OURS = frozenset({_TEXT, _READ, _EMPTY, _SHARED})
 """What an unread run's dictionary holds besides fields: its text, what that was read as once it is, which of its lists
-are empty, and what it has in common with its copies."""
+are empty, and of one that was copied what it and its copies are read as, once one of them is: copies hold the very same
+objects."""
 
 BESIDE = 1_000
 """Bytes that a kept run takes beside its text, about."""
@@ -217,30 +218,17 @@ def _read(run: Any) -> Any:
 def _fields(plain: Any, text: str, own: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of an unread run, with what was set before, noted for all who read it meanwhile."""
     shared = own.get(_SHARED)
-    decoded = vars(plain.from_dict(encoding.decode(text))) if shared is None else shared.fields(plain, text)
+    decoded = shared[0] if shared else vars(plain.from_dict(encoding.decode(text)))
     with _lock:
         if _READ not in own:
+            if _SHARED in own:  # it may have been copied meanwhile
+                own[_SHARED].extend(() if own[_SHARED] else [decoded])
+                decoded = own[_SHARED][0]
             fields = {**decoded, **own}
             for name in _OURS:
                 fields.pop(name, None)
             own[_READ] = fields
         return own[_READ]  # type: ignore[no-any-return]
-
-
-class _Shared:
-    """What an unread run and its copies have in common: they are read as one, as copies hold the very same objects."""
-
-    __slots__ = ("_found",)
-
-    def __init__(self) -> None:
-        self._found: dict[str, Any] | None = None
-
-    def fields(self, plain: Any, text: str) -> dict[str, Any]:
-        """Return the fields that all of them are read as."""
-        with _lock:
-            if self._found is None:
-                self._found = vars(plain.from_dict(encoding.decode(text)))
-            return self._found
 
 
 _CLASS: Any = vars(object)["__class__"]
@@ -265,7 +253,7 @@ class _Unread:
             if _TEXT in own and _READ not in own:
                 for name in own.get(_EMPTY, ()):
                     own.setdefault(name, [])
-                own.setdefault(_SHARED, _Shared())
+                own.setdefault(_SHARED, [])
                 made = _new(cls)
                 cls._agno_store_dict.__set__(made, own.copy())
                 return made

@@ -228,6 +228,27 @@ def test_a_class_with_ideas_of_its_own_is_asked() -> None:
     assert copy.copy(of_nobody(Upper)) == "a copy"
 
 
+@pytest.mark.parametrize("is_read_first", [True, False])
+def test_a_copy_that_is_made_as_another_thread_reads_is_read_as_one_with_it(
+    monkeypatch: pytest.MonkeyPatch, is_read_first: bool
+) -> None:
+    run, copies, decode = unread(RunOutput), list[Any](), encoding.decode
+
+    def copied_meanwhile(text: str) -> Any:
+        if not copies:
+            copies.append(copy.copy(run))
+            if is_read_first:
+                assert copies[0].messages
+        return decode(text)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agno_store.unread.encoding.decode", copied_meanwhile)
+        messages = run.messages
+    assert is_unread(copies[0]) != is_read_first
+    assert copies[0].messages is messages
+    assert vars(copies[0]) == vars(run) == vars(plain(RunOutput))
+
+
 @pytest.mark.parametrize("act", ["set", "look", "copy", "read"])
 def test_what_is_done_as_another_thread_is_about_to_have_read_it_is_there(act: str) -> None:
     run = of_nobody()
