@@ -202,12 +202,15 @@ class OwnPool(QueuePool):
         self._pool.more = self._give_back
 
     def keep(self, connection: Connection) -> None:
-        """Have a connection stay as it is, with no transaction, unless another one does, or somebody waits for one."""
-        if self._kept or self._pool.waiting:
+        """Have a connection stay as it is, with no transaction, unless another one does, or somebody waits for one.
+
+        Nor does it in a pool that its engine has no more.
+        """
+        if self._kept:
             connection.close()
             return
         self._kept.append(connection)
-        if self._pool.waiting or self._is_over:  # who has begun to wait since may have looked too early
+        if self._pool.waiting or self._is_over:  # now: who has begun to wait before may have looked too early
             self._give_back()
 
     def kept(self, engine: Engine, asked: int) -> Any:
@@ -282,7 +285,7 @@ class Staying(Connected):
 
     def __exit__(self, *raised: Any) -> None:
         connection, pool = self._connection, self._pool
-        if raised[0] is None and isinstance(pool, OwnPool) and pool is self._engine.pool and self._is_idle(pool):
+        if raised[0] is None and isinstance(pool, OwnPool) and self._is_idle(pool):
             pool.keep(connection)
         else:
             connection.close()
