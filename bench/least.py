@@ -46,6 +46,9 @@ COMMIT_EACH: dict[str, Any] = {
 class Hand:
     """A turn in a store's tables, on an engine that the store does not use: the least."""
 
+    adds: ClassVar[tuple[tuple[str, ...], bool]] = (CHANGED, True)
+    """The columns of a session that are changed with a run, and whether only of one that is as it was read."""
+
     def __init__(self, like: sa.Engine, store: Any) -> None:
         dialect = dialects.of(like)
         self.engine = engines.make(like.url, dialect, pooled=False, standby=False)
@@ -56,7 +59,8 @@ class Hand:
         self._connect = self.engine.connect if name in COMMIT_EACH else partial(dialect.by_statement, self.engine)
         self._at_once = dialect.writes_two_tables
         adding = quick.adding_returned if self.engine.dialect.update_returning else quick.adding
-        self._add = (quick.adding_whole if self._at_once else adding)(CHANGED, owned=True, as_read=True)
+        columns, as_read = self.adds
+        self._add = (quick.adding_whole if self._at_once else adding)(columns, owned=True, as_read=as_read)
         self._insert = quick.inserting
 
     def turn(self, session_id: str, number: int, done: Mapping[str, Any]) -> None:
@@ -76,6 +80,12 @@ class Hand:
             row: dict[str, Any] = self._ask(c, self._sql.session_with_marks, {"session_id": session_id}).first
         return row
 
+    def _latest(self, row: Mapping[str, Any], count: int) -> list[Any]:
+        """Return the last runs of a session in order."""
+        this = {"session_id": row["session_id"], "session_created_at": row["created_at"], "count": count}
+        with self._connect() as c:
+            return list(reversed(self._ask(c, self._sql.latest_runs, this).rows))
+
     def _write(self, read: Mapping[str, Any], name: str | None, data: str, run: Mapping[str, Any]) -> int:
         """Store a session's data and a run, and return the run's place."""
         values = {
@@ -83,13 +93,16 @@ class Hand:
             "touched": read["updated_at"], "owner": read["user_id"], "run_key": run["run_id"], "s_name_folded": name,
             "s_session_data": data, "s_version": read["version"] + 1, "s_updated_at": run["updated_at"],
         }  # fmt: skip
+        return self._add_row(values, run)
+
+    def _add_row(self, values: Mapping[str, Any], run: Mapping[str, Any]) -> int:
+        """Change a session and add a run to it, and return the run's place."""
         with self._connect() as c:
             if self._at_once:
-                return int(
-                    self._ask(c, self._add, values | {f"r_{name}": run[name] for name in RUN}).first["run_index"]
-                )
+                whole = {**values, **{f"r_{name}": run[name] for name in RUN}}
+                return int(self._ask(c, self._add, whole).first["run_index"])
             if takes_together(c):
-                inserted = {"key": read["session_id"], **{f"r_{name}": run[name] for name in RUN}}
+                inserted = {"key": values["key"], **{f"r_{name}": run[name] for name in RUN}}
                 counted, added = self._together(c, (self._add, values), (self._insert, inserted))
                 assert added.matched
                 return int(counted.last_id) - 1
@@ -118,18 +131,12 @@ class StraightHand(Hand):
         row = self._read(session_id)
         marks, known = Marks.taken(row), self._known.get(session_id)
         if known is None or known.marks != marks:
-            known = self._latest(row, marks)
+            known = Latest(marks, [Seen(run) for run in self._latest(row, LAST)], LAST)
         runs = [shapes._record(run) for run in known.runs]
         session = bridge.session_of_records(rows.session_dict(row), runs, rows.snapshot(row, ""))
         assert session.session_data is not None
         session.session_data["session_state"]["turns"] = number + 1
         self._save(session, row, known, done)
-
-    def _latest(self, row: Mapping[str, Any], marks: Marks) -> Latest:
-        this = {"session_id": row["session_id"], "session_created_at": row["created_at"], "count": LAST}
-        with self._connect() as c:
-            found = self._ask(c, self._sql.latest_runs, this).rows
-        return Latest(marks, [Seen(run) for run in reversed(found)], LAST)
 
     def _save(self, session: Session, read: Mapping[str, Any], known: Latest, done: Mapping[str, Any]) -> Session:
         moment = now()

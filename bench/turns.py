@@ -19,6 +19,7 @@ from bench.raw import Raw, RawAtOnce
 from bench.results import Detail, Line, Result
 from bench.sizes import Size
 from bench.stores import AgnosOwn, AsyncStore, Contract, Store
+from bench.under_agno import LeastContract, StraightContract
 
 COUNTED = 20
 """Turns of which the average cost is taken."""
@@ -26,6 +27,8 @@ COUNTED = 20
 FLOORS: tuple[type[Least], ...] = (Least, Straight)
 FLOORS_ASYNC: tuple[type[LeastAsync], ...] = (LeastAsync, StraightAsync)
 """What stands beside a turn through our own API."""
+FLOORS_AGNO: tuple[type[Any], ...] = (Objects, LeastContract, StraightContract)
+"""What stands beside one through agno's contract."""
 
 OWN = {"sqlite": 1.5, "postgresql": 1.2, "mysql": 1.2}
 CONTRACT = {"sqlite": (2.5, 8.0), "postgresql": (3.5, 25.0), "mysql": (3.2, 100.0)}
@@ -124,7 +127,7 @@ def own(place: Place, size: Size) -> Result:
 def contract(place: Place, size: Size) -> Result:
     """A turn as agno takes it, against agno's own store."""
     result = Result()
-    kinds: list[Any] = [Contract, AgnosOwn, Objects]
+    kinds: list[Any] = [Contract, AgnosOwn, *FLOORS_AGNO]
     goals = dict(zip((size.short, size.long), CONTRACT[place.backend], strict=True))
     with ExitStack() as stack:
         systems = {cls.name: stack.enter_context(opened(cls, place)) for cls in kinds}
@@ -136,8 +139,8 @@ def contract(place: Place, size: Size) -> Result:
             note = "times as fast as agno's own store"
             if runs not in (10, 1_000):
                 note += "; the goal is for 1,000 runs"
-            faster, most = theirs.over(found[Contract.name]), theirs.over(found[Objects.name])
-            note += f"; the {Objects.name}: {most:.3g} ×"
+            faster = theirs.over(found[Contract.name])
+            note += "".join(f"; {cls.name}: {theirs.over(found[cls.name]):.3g} ×" for cls in FLOORS_AGNO)
             result.lines.append(Line("contract", what, place.title, goals[runs], faster, at_least=True, note=note))
             result.details += [Detail("contract", what, place.title, name, times) for name, times in found.items()]
         for name in (Contract.name, AgnosOwn.name):

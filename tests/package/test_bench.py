@@ -19,6 +19,8 @@ from bench.places import Place
 from bench.raw import Raw
 from bench.results import Line, Result
 from bench.sizes import Size
+from bench.stores import Contract
+from bench.under_agno import LeastContract, StraightContract
 from tests.servers import BACKENDS
 
 ALL = bool(os.environ.get("TEST_ALL"))
@@ -81,12 +83,29 @@ def test_a_ratio_compares_each_round_with_itself() -> None:
 
 
 @on_some
-def test_agnos_turn_is_measured_beside_its_floor(place: Place) -> None:
+def test_agnos_turn_is_measured_beside_its_floors(place: Place) -> None:
     lines = turns.contract(place, TINY).lines
 
     few, many = turns.CONTRACT[place.backend]
     assert [line.goal for line in lines] == [few, few, many, many]
-    assert all(line.measured and "raw driver under agno: " in line.note for line in lines)
+    for floor in ("raw driver", "the least of a store", "a store in a straight line"):
+        assert all(line.measured and f"{floor} under agno: " in line.note for line in lines)
+
+
+@on_some
+@pytest.mark.parametrize("floor", [LeastContract, StraightContract])
+def test_a_floor_under_agno_stores_what_the_store_does(place: Place, floor: type[LeastContract]) -> None:
+    with closing(floor(place)) as least, closing(Contract(place)) as store:
+        store.make()
+        store.fill(["s0", "s1"], 3)
+        for system, session_id in ((store, "s0"), (least, "s1")):
+            for number in (3, 4):
+                system.turn(session_id, number, system.run(session_id, number))
+        ours, its = [store.db.get_session(session_id) for session_id in ("s0", "s1")]
+
+    assert len(its.runs) == len(ours.runs) == 5
+    assert its.session_data["session_state"]["turns"] == ours.session_data["session_state"]["turns"] == 5
+    assert [run.to_dict() for run in its.runs[3:]] == [store.run("s1", number).to_dict() for number in (3, 4)]
 
 
 def test_a_pause_is_before_what_is_timed(monkeypatch: pytest.MonkeyPatch) -> None:
