@@ -8,13 +8,14 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from agno_store import open_db
 from bench.clock import Task, interleaved
 from bench.gauges import stored
 from bench.payloads import run, session_data
@@ -57,6 +58,7 @@ with sqlalchemy.create_engine({url!r}).connect() as connection:
 print(json.dumps(dict(over=time.perf_counter() - sql)))
 """
 """The same with SQLAlchemy and the driver alone."""
+COMPRESS = "ALTER TABLE {runs} MODIFY run_data LONGTEXT COMPRESSED CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL"
 DRIVERS = {"sqlite": "sqlite3", "postgresql": "psycopg", "mysql": "pymysql"}
 
 
@@ -206,8 +208,7 @@ def _memory(name: str) -> int | None:
 
 def disk(place: Place, size: Size) -> Result:
     """What sessions of 20 turns take on the disk, over the bytes of their values."""
-    turns, payload = 20, 0
-    ids = [f"session-{number:06}" for number in range(size.stored)]
+    turns, ids = 20, [f"session-{number:06}" for number in range(size.stored)]
     with opened(Store, place) as store:
         store.make()  # first: a file of SQLite's has pages as its maker likes them
         with opened(Raw, place) as raw:
@@ -215,18 +216,39 @@ def disk(place: Place, size: Size) -> Result:
             empty = stored(place)
             raw.fill(ids, turns)
         plain = stored(place) - empty
-        for number, session_id in enumerate(ids):
-            session = {"session_id": session_id, "user_id": "user-7", "agent_id": "helper", "created_at": number}
-            for turn in range(turns):
-                store.db.upsert_session({**session, "session_data": session_data(session_id, turn)})
-                store.db.upsert_run(run(session_id, turn), session_id, user_id="user-7")
-                payload += _bytes(run(session_id, turn)) + len(f"{session_id}{run(session_id, turn)['run_id']}")
-            payload += _bytes(session_data(session_id, turns)) + len(session_id)
+        payload = _filled_by_turns(store.db, ids, turns)
     taken = stored(place) - empty - plain
     what, note = f"{size.stored:,} sessions of {turns} turns, over payload and keys", "the raw driver's plain tables"
     more = {"bytes": taken, "plain_bytes": plain, "payload_bytes": payload}
-    line = Line("disk", what, place.title, 1.15, taken / payload, note=f"{note}: {plain / payload:.3g} ×")
-    return Result([line], [Detail("disk", what, place.title, Store.name, more=more)])
+    lines = [Line("disk", what, place.title, 1.15, taken / payload, note=f"{note}: {plain / payload:.3g} ×")]
+    if "MariaDB" in place.title:
+        more["compressed_bytes"] = _taken_compressed(place, ids, turns)
+        lines.append(Line("disk", f"{what}, runs compressed", place.title, None, more["compressed_bytes"] / payload))
+    return Result(lines, [Detail("disk", what, place.title, Store.name, more=more)])
+
+
+def _filled_by_turns(db: Any, ids: Sequence[str], turns: int) -> int:
+    """Store sessions turn by turn, and return how many bytes their values and keys are."""
+    payload = 0
+    for number, session_id in enumerate(ids):
+        session = {"session_id": session_id, "user_id": "user-7", "agent_id": "helper", "created_at": number}
+        for turn in range(turns):
+            db.upsert_session({**session, "session_data": session_data(session_id, turn)})
+            db.upsert_run(run(session_id, turn), session_id, user_id="user-7")
+            payload += _bytes(run(session_id, turn)) + len(f"{session_id}{run(session_id, turn)['run_id']}")
+        payload += _bytes(session_data(session_id, turns)) + len(session_id)
+    return payload
+
+
+def _taken_compressed(place: Place, ids: Sequence[str], turns: int) -> int:
+    """Return what the same sessions take in a store whose runs MariaDB compresses, as docs/howto/tidy.md has it."""
+    with contextlib.closing(open_db(place.url, session_table="packed")) as db:
+        db.upgrade_schema()
+        with place.beside().connect() as connection:
+            connection.exec_driver_sql(COMPRESS.format(runs=db.names.runs))
+        empty = stored(place)
+        _filled_by_turns(db, ids, turns)
+    return stored(place) - empty
 
 
 def _bytes(value: Any) -> int:

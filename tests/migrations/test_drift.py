@@ -90,3 +90,40 @@ def test_drift_finds_what_only_servers_can_alter(fresh: Any, migrator: Migrator,
         assert backend == "sqlite"
         return
     assert len(migrator.drift()) == 1
+
+
+COMPRESS = (
+    "ALTER TABLE agent_sessions_runs MODIFY run_data LONGTEXT /*M!100301 COMPRESSED */ "
+    "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin {null}"
+)
+"""As docs/howto/tidy.md has it, in a way that MySQL passes over."""
+
+
+@pytest.mark.backends("mysql")
+def test_a_column_that_mariadb_keeps_compressed_is_no_drift(fresh: Any, migrator: Migrator) -> None:
+    run(fresh, COMPRESS.format(null="NOT NULL"))
+    assert migrator.drift() == []
+
+    run(fresh, "ALTER TABLE agent_sessions_runs MODIFY version BIGINT NULL DEFAULT 1")
+    assert len(migrator.drift()) == 1  # of another column
+
+    run(fresh, COMPRESS.format(null="NULL"))
+    assert len(migrator.drift()) == 2
+
+
+@pytest.mark.backends("mysql")
+def test_a_store_with_a_compressed_column_is_upgraded_and_used(fresh: Any, migrator: Migrator) -> None:
+    migrator.downgrade("0004")
+    run(fresh, COMPRESS.format(null="NOT NULL"))
+    migrator.upgrade()
+    assert migrator.drift() == []
+
+    long = "number customer Zürich \N{WINKING FACE} \x00 " * 500
+    session = fresh.upsert_session({"session_id": "s", "user_id": "ada", "session_data": {"session_state": {"n": 1}}})
+    fresh.upsert_session(session, run={"run_id": "r1", "agent_id": "helper", "content": long})
+    fresh.upsert_run({"run_id": "r2", "agent_id": "helper", "content": "short", "status": "RUNNING"}, session_id="s")
+    fresh.update_run_in_session("s", "r2", {"content": long[::-1]})
+
+    assert [run.run_data["content"] for run in fresh.get_session("s").runs] == [long, long[::-1]]
+    assert [session.session_id for session in fresh.get_sessions(user_id="ada")] == ["s"]
+    assert [place.run_id for found in fresh.search("Zürich") for place in found.places] == ["r1"]

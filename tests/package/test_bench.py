@@ -73,7 +73,7 @@ LONG_WORKS: list[tuple[Callable[[Place, Size], Result], list[float | None]]] = [
 def test_a_work_has_its_lines(place: Place, work: Callable[[Place, Size], Result], goals: list[float | None]) -> None:
     lines = work(place, TINY).lines
 
-    assert [line.goal for line in lines] == goals
+    assert [line.goal for line in lines if "compressed" not in line.what] == goals
     assert work is not turns.threads or lines[-1].note.endswith("; 0 runs lost")
 
 
