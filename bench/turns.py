@@ -65,6 +65,9 @@ def timed(systems: Mapping[str, Any], fill: Mapping[str, Any], runs: int, size: 
         sessions = Visits(system, f"s{number}-{runs}-{pause}", runs, turns, visits)
         fill[name].fill(sessions.ids, runs)
         tasks[name] = Task(sessions.act, sessions.ready)
+    for number, system in enumerate({id(system): system for system in fill.values()}.values()):
+        # Behind all others: at the end of a table a run is stored for less.
+        system.fill([f"~{number}-{runs}-{pause}"], size.short)
     next(iter(fill.values())).place.analyze()
     return interleaved(tasks, rounds=size.rounds, times=size.times, pause=pause)
 
