@@ -221,7 +221,7 @@ def disk(place: Place, size: Size) -> Result:
     what, note = f"{size.stored:,} sessions of {turns} turns, over payload and keys", "the raw driver's plain tables"
     more = {"bytes": taken, "plain_bytes": plain, "payload_bytes": payload}
     lines = [Line("disk", what, place.title, 1.15, taken / payload, note=f"{note}: {plain / payload:.3g} ×")]
-    if "MariaDB" in place.title:
+    if place.backend == "mysql":
         more["compressed_bytes"] = _taken_compressed(place, ids, turns)
         lines.append(Line("disk", f"{what}, runs compressed", place.title, None, more["compressed_bytes"] / payload))
     return Result(lines, [Detail("disk", what, place.title, Store.name, more=more)])

@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.engine import Connection
 
 from agno_store.names import Names
 
-_NEEDED = sa.text(
-    "SELECT table_name AS tbl, column_name AS col FROM information_schema.columns "
-    "WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name IN :tables AND is_nullable = 'NO' "
-    "AND column_type LIKE '%COMPRESSED%'"
+_COLUMNS = sa.text(
+    "SELECT table_name AS tbl, column_name AS col, is_nullable AS nullable, character_set_name AS charset, "
+    "collation_name AS collation FROM information_schema.columns WHERE table_schema = COALESCE(:schema, DATABASE()) "
+    "AND table_name IN :tables AND column_type LIKE '%COMPRESSED%'"
 ).bindparams(sa.bindparam("tables", expanding=True))
 
 
-@contextmanager
-def reflected(connection: Connection, names: Names) -> Iterator[None]:
-    """Have SQLAlchemy reflect such columns of a store as they are.
+def correct_reflection(context: Any, names: Names) -> None:
+    """Have Alembic see such columns of a store as they are, where it compares tables over this context.
 
-    Of the line of one it reads no further than to the attribute, and takes each for one that may be NULL (2.1.9).
+    Of the line of one SQLAlchemy reads no further than to the attribute (2.1.9): neither whether it may be NULL, nor
+    its character set and collation. Its default stays unread, for which MariaDB says an empty text where it has none.
     """
-    rows = connection.execute(_NEEDED, {"schema": names.schema, "tables": names.tables})
-    needed = {(row.tbl, row.col) for row in rows}
+    rows = context.connection.execute(_COLUMNS, {"schema": names.schema, "tables": names.tables})
+    there = {(row.tbl, row.col): row for row in rows}
 
-    def correct(inspector: Any, table: Any, column: Any) -> None:
-        if inspector.bind is connection and (table.name, column["name"]) in needed:
-            column["nullable"] = False
+    def correct(_inspector: Any, table: Any, column: Any) -> None:
+        row = there.get((table.name, column["name"]))
+        if row is not None:
+            column["nullable"] = row.nullable == "YES"
+            column["type"].charset, column["type"].collation = row.charset, row.collation
 
-    if not needed:
-        yield
-        return
-    event.listen(sa.Table, "column_reflect", correct)
-    try:
-        yield
-    finally:
-        event.remove(sa.Table, "column_reflect", correct)
+    context.impl.autogen_column_reflect = correct

@@ -299,12 +299,10 @@ class MySQL(Dialect):
         rows = connection.scalar(_ESTIMATE, {"table": table, "schema": schema})
         return None if rows is None else int(rows)
 
-    @contextmanager
-    def reflecting(self, connection: Connection, names: Names) -> Iterator[tuple[Connection, Names]]:
+    def correct_reflection(self, context: Any, names: Names) -> None:
         from agno_store.dialects import compressed
 
-        with compressed.reflected(connection, names):
-            yield connection, names
+        compressed.correct_reflection(context, names)
 
     def vacuum(self, engine: Engine, names: Names) -> None:
         from agno_store.dialects import vacuum

@@ -33,6 +33,7 @@ def differences(
         # Alembic reflects the connection's own schema as no schema, and would match nothing.
         names = dataclasses.replace(names, schema=None)
     context = MigrationContext.configure(connection, opts=options(names, extend))
+    by_name(connection.dialect.name).correct_reflection(context, names)
     entries = compare_metadata(context, context.opts["target_metadata"])
     found = [said for entry in entries if not (additions and entry[0] in _ADDED) for said in _said(entry)]
     return [*found, *_primary_keys(connection, names), *_generated(connection, names, extend)]

@@ -43,6 +43,7 @@ def run(context: Any) -> None:
             more["transactional_ddl"] = True
         more["transaction_per_migration"] = dialect.scope(pooled=False) is Scope.REVISION
         context.configure(connection=connection, **more)
+        dialect.correct_reflection(context.get_context(), names)
         _revisions(context, lambda context: Resumable(context, dialect), names)
 
 
