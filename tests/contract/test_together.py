@@ -90,6 +90,16 @@ def test_a_list_of_sessions_takes_one_way(there: Any, proxy: Proxy) -> None:
     assert ways(there, proxy, lambda: there.get_sessions(include_runs=False, limit=5)) == 1
 
 
+def test_a_turn_is_one_packet_where_a_change_could_answer_with_its_row_too(
+    there: Any, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As SQLAlchemy may say of a MariaDB to come. On this connection a statement alone would be committed by itself.
+    monkeypatch.setattr(core_engine(there).dialect, "update_returning", True)
+
+    assert ways(there, proxy, lambda: turn(there, "second")) == 2
+    assert run_ids(there, "s") == ["first", "second"]
+
+
 def trigger(db: Any, text: str) -> None:
     def make() -> None:
         with db.db_engine.begin() as connection:
