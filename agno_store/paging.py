@@ -11,8 +11,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from agno_store import escapes, types
 from agno_store.errors import InvalidArgument
@@ -68,8 +67,7 @@ def is_count(number: Any, lowest: int) -> bool:
     return isinstance(number, int) and not isinstance(number, bool) and lowest <= number <= types.LARGEST
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """Which rows of a listing, in which order: ``by`` these columns, the last of which is different in each row."""
 
     by: tuple[str, ...]
@@ -117,7 +115,7 @@ class Page:
 
         Raises InvalidArgument for what is no place in a listing of this order.
         """
-        return replace(self, page=None, after=self._place(place))
+        return self._replace(page=None, after=self._place(place))
 
     @property
     def shape(self) -> Page:
@@ -190,8 +188,7 @@ def _short(value: Any) -> str:
     return shown if len(shown) <= 60 else f"{shown[:60]}..."
 
 
-@dataclass(frozen=True)
-class SessionFilter:
+class SessionFilter(NamedTuple):
     """Which sessions a listing is about; times in microseconds."""
 
     session_type: str | None = None
@@ -205,12 +202,12 @@ class SessionFilter:
     def shape(self) -> SessionFilter:
         """The same for all filters that one statement serves; it depends on the type whose component it is."""
         shape = SessionFilter(**dict.fromkeys(self.values, _ANY))
-        return shape if self.component_id is None else replace(shape, session_type=self.session_type)
+        return shape if self.component_id is None else shape._replace(session_type=self.session_type)
 
     @property
     def values(self) -> dict[str, Any]:
         """What the statement of this shape is sent with."""
-        asked = {name: value for name, value in self.__dict__.items() if value is not None}
+        asked = {name: value for name, value in self._asdict().items() if value is not None}
         if self.name_folded is not None:
             asked["name_folded"] = "%" + re.sub("[/%_]", r"/\g<0>", self.name_folded) + "%"
         return asked

@@ -9,8 +9,7 @@ write to win. A dictionary is no object of ours: of it the keys that are there a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from agno_store import encoding, merging, rows
 from agno_store.errors import CorruptRow, InvalidArgument, StaleSession
@@ -33,8 +32,7 @@ def checked_policy(value: Any) -> str:
     return str(value)
 
 
-@dataclass(frozen=True)
-class SessionSave:
+class SessionSave(NamedTuple):
     """One session to be stored, encoded. Times are microseconds, or None for now."""
 
     store: str
@@ -99,7 +97,7 @@ class SessionSave:
                 expected=self.version,
                 current=stored,
             )
-        return replace(self, base=Snapshot()) if is_another else self
+        return self._replace(base=Snapshot()) if is_another else self
 
     def _read(self, base: Snapshot, locked: Mapping[Any, Any]) -> bool:
         return base.origin == (self.store, self.session_id, locked["created_at"])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -72,7 +71,7 @@ def search(
         if places:
             found.append(_found(row, places))
         if len(found) == most:
-            return found, replace(page, limit=1).next([row])
+            return found, page._replace(limit=1).next([row])
     return found, page.next(sessions)
 
 

@@ -103,7 +103,7 @@ def prepared(
     }
     if left or marks:
         _tell_of(record.session_id, left, marks)
-    return whole(SessionSave, entries)
+    return SessionSave(**entries)
 
 
 def _as_read(session: Any, record: Session, store: str, session_id: str) -> tuple[Snapshot | None, Any]:

@@ -12,7 +12,6 @@ are rows, the tables have the same revisions, and a program on a later agno find
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -134,14 +133,14 @@ class _Storage:
         save = shapes.prepared(record, self.db._origin, moment, unstorable, LAST_WRITE_WINS, before_write=ask)
         created_at = _within_its_second(save.created_at, moment)
         brought = shapes.prepared_runs(runs, record, moment, unstorable, ask, self.db.media_over)
-        save = replace(save, created_at=created_at, runs=brought)
+        save = save._replace(created_at=created_at, runs=brought)
         row, stored = self.db._put(self._save, save)
         return self._session(shapes.written(row, stored, self.db._origin, None, False))
 
     def _save(self, c: Connection, save: SessionSave) -> tuple[Row, list[Row]]:
         if save.columns["user_id"] is None:
             owner = self.db._store.owner(c, save.session_id)
-            save = replace(save, columns={**save.columns, "user_id": owner})
+            save = save._replace(columns={**save.columns, "user_id": owner})
         self.db._store.save_session(c, save)
         # Read in the same transaction: a call that fails has changed nothing.
         found = self.db._store.session(c, save.session_id, None)
