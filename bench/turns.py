@@ -21,6 +21,9 @@ from bench.sizes import Size
 from bench.stores import AgnosOwn, AsyncStore, Contract, Store
 from bench.under_agno import LeastContract, StraightContract
 
+BEHIND = "zzz"
+"""What the sessions begin with that come behind all others: at the end of a table a run is stored for less."""
+
 COUNTED = 20
 """Turns of which the average cost is taken."""
 
@@ -66,8 +69,7 @@ def timed(systems: Mapping[str, Any], fill: Mapping[str, Any], runs: int, size: 
         fill[name].fill(sessions.ids, runs)
         tasks[name] = Task(sessions.act, sessions.ready)
     for number, system in enumerate({id(system): system for system in fill.values()}.values()):
-        # Behind all others: at the end of a table a run is stored for less.
-        system.fill([f"~{number}-{runs}-{pause}"], size.short)
+        system.fill([f"{BEHIND}-{number}-{runs}-{pause}"], size.short)
     next(iter(fill.values())).place.analyze()
     return interleaved(tasks, rounds=size.rounds, times=size.times, pause=pause)
 
@@ -167,6 +169,7 @@ def _growth(place: Place, size: Size, cls: Any, how: str) -> Result:
     with opened(cls, place) as system:
         system.make()
         tasks, turns = {}, (size.rounds + 1) * size.times
+        system.fill([BEHIND], few)
         for runs in (few, size.longest):
             visits = size.visits if runs == few else 10**9
             sessions = Visits(system, f"grown-{runs}", runs, turns, visits)
@@ -195,21 +198,19 @@ def threads(place: Place, size: Size) -> Result:
     with ExitStack() as whole:
         systems = {cls: whole.enter_context(opened(cls, place)) for cls in kinds}
         raw, store = systems[Raw], systems[Store]
-        raw.make()
-        store.make()
+        for system in (raw, store):
+            system.make()
+            system.fill([BEHIND], size.short)
+        hands = {cls: [systems[cls]] * size.threads for cls in kinds}
+        hands[Raw] = [whole.enter_context(opened(Raw, place)) for _ in range(size.threads)]
         for number in range(2 * size.rounds + 1):  # in an order that moves on
             first = number % len(kinds)
-            with ExitStack() as stack:
-                for cls in kinds[first:] + kinds[:first]:
-                    ids = [f"{cls.__name__}-{number}-{thread}" for thread in range(size.threads)]
-                    (raw if cls is Raw else store).fill(ids, 0)
-                    if cls is Raw:
-                        hands = [stack.enter_context(opened(Raw, place)) for _ in ids]
-                    else:
-                        hands = [systems[cls]] * len(ids)
-                    rates[cls.name].append(_rate([hand.turn for hand in hands], ids, size.turns))
-                    if cls is not Raw:
-                        lost += sum(size.turns - len(store.db.get_session(one).runs) for one in ids)
+            for cls in kinds[first:] + kinds[:first]:
+                ids = [f"{cls.__name__}-{number}-{thread}" for thread in range(size.threads)]
+                (raw if cls is Raw else store).fill(ids, 0)
+                rates[cls.name].append(_rate([hand.turn for hand in hands[cls]], ids, size.turns))
+                if cls is not Raw:
+                    lost += sum(size.turns - len(store.db.get_session(one).runs) for one in ids)
     over: dict[Any, float] = {cls: _times(rates[cls.name], rates[Raw.name]) for cls in kinds[1:]}
     what = f"{size.threads} threads, {size.turns} turns each"
     note = "; ".join(f"{cls.name}: {over[cls]:.3g} ×" for cls in FLOORS)

@@ -21,6 +21,7 @@ from bench.results import Line, Result
 from bench.sizes import Size
 from bench.stores import Contract
 from bench.under_agno import LeastContract, StraightContract
+from tests.package.source import ROOT
 from tests.servers import BACKENDS
 
 ALL = bool(os.environ.get("TEST_ALL"))
@@ -42,14 +43,14 @@ def test_a_turn_is_counted_for_every_system(place: Place, monkeypatch: pytest.Mo
     counted = {detail.system: detail.cost for detail in result.details if detail.cost}
     assert {name: cost.statements for name, cost in counted.items() if cost and name.startswith("raw")} == {
         "raw driver": 4,
-        "raw driver, at once": 3 if place.backend == "sqlite" else 2,
+        "raw driver, at once": 2 if place.backend == "postgresql" else 3,  # MariaDB counts those in a block
     }
     ours: Any = counted["agno_store"]
     assert ours.statements <= 8
     assert all(cost.bytes_written > 1_000 for cost in counted.values() if cost and cost.bytes_written is not None)
     if place.backend != "sqlite":
-        assert 10_000 < ours.bytes_read < 30_000
-        assert ours.packets >= ours.statements
+        assert 500 < ours.bytes_read < 5_000  # the last runs are known
+        assert ours.packets == 2
     assert [line.what for line in result.lines if "async" not in line.note] == [
         f"a turn after {runs} runs{words}" for runs in (5, 6) for words in ("", ", without a pause")
     ]
@@ -73,8 +74,16 @@ LONG_WORKS: list[tuple[Callable[[Place, Size], Result], list[float | None]]] = [
 def test_a_work_has_its_lines(place: Place, work: Callable[[Place, Size], Result], goals: list[float | None]) -> None:
     lines = work(place, TINY).lines
 
-    assert [line.goal for line in lines if "compressed" not in line.what] == goals
+    compressed = [line for line in lines if "compressed" in line.what]
+    assert len(compressed) == (work is others.disk and place.backend == "mysql")
+    assert all(line.measured for line in compressed)
+    assert [line.goal for line in lines if line not in compressed] == goals
     assert work is not turns.threads or lines[-1].note.endswith("; 0 runs lost")
+
+
+def test_runs_are_compressed_as_the_guide_has_it() -> None:
+    statement = others.COMPRESS.format(runs="agent_sessions_runs")
+    assert statement in " ".join((ROOT / "docs/howto/tidy.md").read_text().split())
 
 
 def test_a_ratio_compares_each_round_with_itself() -> None:
@@ -94,7 +103,7 @@ def test_agnos_turn_is_measured_beside_its_floors(place: Place) -> None:
 
 @on_some
 @pytest.mark.parametrize("floor", [LeastContract, StraightContract])
-def test_a_floor_under_agno_stores_what_the_store_does(place: Place, floor: type[LeastContract]) -> None:
+def test_a_floor_under_agno_stores_a_run_and_the_state(place: Place, floor: type[LeastContract]) -> None:
     with closing(floor(place)) as least, closing(Contract(place)) as store:
         store.make()
         store.fill(["s0", "s1"], 3)
