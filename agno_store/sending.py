@@ -155,7 +155,7 @@ class _Text:
         if _is_not_all(c):
             return self._as_usual(c, values)
         rows, count, last_id = _executed(c, self.text, self.sent(values), self._has_rows)
-        return Answer(self._read(rows), count, last_id)
+        return Answer(self._read(rows) if rows else [], count, last_id)
 
     def sent(self, values: Mapping[str, Any]) -> Any:
         """Return values as the driver gets them: a tuple, or a dictionary."""
