@@ -148,6 +148,7 @@ def test_a_store_with_a_compressed_column_is_upgraded_and_used(fresh: Any, migra
     fresh.upsert_run({"run_id": "r2", "agent_id": "helper", "content": "short", "status": "RUNNING"}, session_id="s")
     fresh.update_run_in_session("s", "r2", {"content": long[::-1]})
 
-    assert [run.run_data["content"] for run in fresh.get_session("s").runs] == [long, long[::-1]]
+    runs = fresh.get_session("s", deserialize=False)["runs"]
+    assert [run["content"] for run in runs] == [long, long[::-1]]
     assert [session.session_id for session in fresh.get_sessions(user_id="ada")] == ["s"]
     assert [place.run_id for found in fresh.search("Zürich") for place in found.places] == ["r1"]
