@@ -6,6 +6,9 @@ then on it is an object of the framework's own class, and before that one of a c
 set a field of it asks for no more, nor do lists of it that are known to be empty: agno copies each of a team's runs,
 and empties the copy of what their members have answered, whenever it saves a team's session.
 
+What a caller gets is his own. So a run that several callers look at, one turn after the other, would be decoded for
+each of them: once it was for the second time, it is known how to copy what was made of it.
+
 A text is only kept after the framework has read it once, so nothing is found out later that reading the session
 would have told.
 """
@@ -16,10 +19,12 @@ import copy
 import dataclasses
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, SupportsIndex
+from weakref import ref
 
 from agno_store import apart, encoding
 
@@ -32,27 +37,38 @@ _HEAD = (
 _LISTS = ("member_responses",)
 """Lists that it asks of each run and that are mostly empty."""
 
-_TEXT, _READ, _EMPTY, _SHARED = [f"_agno_store_{name}" for name in ("text", "read", "empty", "shared")]
-_OURS = frozenset({_TEXT, _READ, _EMPTY, _SHARED})
-"""What an unread run's dictionary holds besides fields: its text, what that was read as once it is, which of its lists
-are empty, and of one that was copied what it and its copies are read as, once one of them is: copies hold the very same
-objects."""
+_KEPT, _READ, _EMPTY, _SHARED = [f"_agno_store_{name}" for name in ("kept", "read", "empty", "shared")]
+_OURS = frozenset({_KEPT, _READ, _EMPTY, _SHARED})
+"""What an unread run's dictionary holds besides fields: what it is made of, what that was read as once it is, which of
+its lists are empty, and of one that was copied what it and its copies are read as, once one of them is: copies hold the
+very same objects."""
 
 BESIDE = 1_000
 """Bytes that a kept run takes beside its text, about."""
+
+READY = 10
+"""Runs of a session at the most that are prepared to be copied as soon as they are read: a framework looks at the last
+few in each turn."""
+
+RECIPES_MB = 16
+"""Megabytes that a process takes at the most to know how to copy runs."""
 
 
 class Kept:
     """A stored run: ``row`` until the framework has read it, then its text and what stands in ``_HEAD``."""
 
-    __slots__ = ("cls", "head", "row", "size", "version")
+    __slots__ = ("__weakref__", "cls", "copied", "head", "is_prepared", "row", "size", "text", "version")
 
     def __init__(self, row: Mapping[Any, Any]) -> None:
         self.row: Mapping[Any, Any] | None = row
         self.version: tuple[int, int, int] = row["run_index"], row["version"], row["updated_at"]
         self.size = apart.size(row["run_data"]) + BESIDE
-        self.cls: type | None = None
+        self.cls: Any = None
         self.head: dict[str, Any] = {}
+        self.text = ""
+        self.is_prepared = False
+        self.copied: Callable[[], Any] | None = None
+        """Returns a copy of what the framework makes of it, where that is known."""
 
     @property
     def run_index(self) -> int:
@@ -75,13 +91,71 @@ class Kept:
             if vars(run).keys() != names:
                 return  # it holds more than its class says, and is read each time
             told = {name: vars(run)[name] for name in _HEAD if name in names}
-            head = {name: value for name, value in told.items() if value is None or isinstance(value, (str, Enum))}
-            self.head = {**head, _TEXT: row["run_data"]}
+            self.head = {name: value for name, value in told.items() if value is None or isinstance(value, (str, Enum))}
+            self.text = row["run_data"]
             empty = frozenset(name for name in _LISTS if name in names and vars(run)[name] == [])
             if empty:
                 self.head[_EMPTY] = empty
             self.cls = cls
         self.row = None
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of what the framework makes of it, of which nobody else has any."""
+        copied = self.copied
+        if copied is not None:
+            run = copied()
+        else:
+            run = self.cls._agno_store_plain.from_dict(encoding.decode(self.text))
+            self.prepare(run)
+        entries: dict[str, Any] = vars(run)
+        return entries
+
+    def prepare(self, run: Any) -> None:
+        """Find out how to copy what the framework has made of it, which nobody else may have yet. It is tried once."""
+        if self.is_prepared:
+            return
+        from agno_store import copies  # not for who has no framework
+
+        self.is_prepared = True
+        recipe = copies.recipe(run, self.text)
+        if recipe is not None:
+            _recipes.add(self, partial(copies.made, recipe.node), recipe.size)
+
+
+def prepare(runs: Sequence[Kept], made: Mapping[Kept, Any]) -> None:
+    """Prepare those of a session's last runs that were ``made`` just now, where others of them were looked at again.
+
+    Runs that belong to another one are not in a framework's history.
+    """
+    last = runs[-READY:]
+    if any(kept.copied for kept in last):
+        for kept in last:
+            if kept in made and kept.cls is not None and kept.head.get("parent_run_id") is None:
+                kept.prepare(made[kept])
+
+
+class Recipes:
+    """How to copy runs, in so many megabytes: the last ones that were prepared, as long as they are kept at all."""
+
+    def __init__(self, megabytes: float) -> None:
+        self.most = int(megabytes * 1_000_000)
+        self.size = 0
+        self._kept: deque[tuple[ref[Kept], int]] = deque()
+
+    def add(self, kept: Kept, copied: Callable[[], Any], size: int) -> None:
+        """Have a run copied from now on, and others decoded again that were prepared before, where it is too much."""
+        with _lock:
+            if kept.copied is not None:
+                return  # another thread was faster
+            kept.copied = copied
+            self._kept.append((ref(kept), size))
+            self.size += size
+            while self.size > self.most:
+                found, size = self._kept.popleft()
+                self.size -= size
+                first = found()
+                if first is not None:
+                    first.copied = None
 
 
 class Runs(list[Any]):
@@ -159,9 +233,10 @@ _new = object.__new__
 
 
 def _made(kept: Kept) -> Any:
-    cls: Any = kept.cls
-    run = _new(cls)
-    cls._agno_store_dict.__set__(run, kept.head.copy())
+    cls = kept.cls
+    run, own = _new(cls), kept.head.copy()
+    own[_KEPT] = kept
+    cls._agno_store_dict.__set__(run, own)
     return run
 
 
@@ -194,6 +269,8 @@ class _ListField(_Field):
 _lock = threading.RLock()
 """For what becomes of an unread run: what one thread sets as another one reads it is not lost."""
 
+_recipes = Recipes(RECIPES_MB)
+
 
 def _own(run: Any) -> dict[str, Any]:
     """Return the dictionary of an object, whatever it says that this is."""
@@ -207,18 +284,18 @@ def _read(run: Any) -> Any:
     cls: Any = type(run)
     if issubclass(cls, _Unread):
         plain, own = cls._agno_store_plain, cls._agno_store_dict.__get__(run)
-        text = own.get(_TEXT)
-        if text is not None:
+        kept = own.get(_KEPT)
+        if kept is not None:
             # One dictionary for all threads that read it at once: what one of them writes, the others see.
-            cls._agno_store_dict.__set__(run, own.get(_READ) or _fields(plain, text, own))
+            cls._agno_store_dict.__set__(run, own.get(_READ) or _fields(kept, own))
         _CLASS.__set__(run, plain)
     return run
 
 
-def _fields(plain: Any, text: str, own: dict[str, Any]) -> dict[str, Any]:
+def _fields(kept: Kept, own: dict[str, Any]) -> dict[str, Any]:
     """Return the fields of an unread run, with what was set before, noted for all who read it meanwhile."""
     shared = own.get(_SHARED)
-    decoded = shared[0] if shared else vars(plain.from_dict(encoding.decode(text)))
+    decoded = shared[0] if shared else kept.fields()
     with _lock:
         if _READ not in own:
             if _SHARED in own:  # it may have been copied meanwhile
@@ -239,7 +316,7 @@ class _Unread:
 
     def __setattr__(self, name: str, value: Any) -> None:
         cls, own = type(self), _own(self)
-        if _TEXT in own and name in getattr(cls, "_agno_store_settable", ()):
+        if _KEPT in own and name in getattr(cls, "_agno_store_settable", ()):
             with _lock:
                 if _READ not in own:
                     own[name] = value
@@ -250,7 +327,7 @@ class _Unread:
         cls: Any = type(self)
         own = _own(self)
         with _lock:
-            if _TEXT in own and _READ not in own:
+            if _KEPT in own and _READ not in own:
                 for name in own.get(_EMPTY, ()):
                     own.setdefault(name, [])
                 own.setdefault(_SHARED, [])
@@ -296,8 +373,9 @@ def _unread(plain: type) -> tuple[type, frozenset[str]]:
 
 
 def _begin_anew() -> None:
-    global _lock
-    _lock = threading.RLock()  # a thread of the parent's may have had it
+    global _lock, _recipes
+    # A thread of the parent's may have had the one, and have been changing the others.
+    _lock, _recipes = threading.RLock(), Recipes(RECIPES_MB)
 
 
 if hasattr(os, "register_at_fork"):

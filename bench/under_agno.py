@@ -1,7 +1,7 @@
 """The floors of ``bench.least`` under agno: the same three calls that agno makes, with agno's objects.
 
 The least gives each session the same objects of its runs, each decoded once: what one caller changes, all others see,
-which no store may do. The straight line gives every caller objects of its own, decoded as they are looked at.
+which no store may do. The straight line gives every caller objects of its own, made as they are looked at.
 """
 
 from __future__ import annotations

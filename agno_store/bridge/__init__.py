@@ -32,7 +32,7 @@ from agno_store.records import (
     type_by_component,
     whole,
 )
-from agno_store.unread import Kept, Runs, added
+from agno_store.unread import Kept, Runs, added, prepare
 
 __all__ = ["connect", "connect_async", "connect_storage"]
 
@@ -210,6 +210,7 @@ def session_with_history(
     made: dict[Kept, Any] = dict(zip(found, runs, strict=True))
     for kept, run in made.items():
         kept.read_as(run)
+    prepare(known.runs, made)
     known.were_read(unread)
     session.runs = Runs(known.shown, made) if known.shown else session.runs
     remember(session, lambda: snapshot)

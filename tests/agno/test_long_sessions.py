@@ -49,7 +49,7 @@ def test_an_agent_with_the_last_runs_alone_has_these_as_its_history(db: Any, fre
 
 
 @pytest.mark.backends("sqlite")
-def test_a_team_of_many_runs_reads_as_many_for_the_last_as_for_the_fourth(
+def test_a_team_of_many_runs_reads_no_more_for_the_last_than_for_the_fourth(
     db: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """agno looks at all of them, and copies them, as it saves a team's session."""
@@ -66,7 +66,8 @@ def test_a_team_of_many_runs_reads_as_many_for_the_last_as_for_the_fourth(
     for number in range(30):
         found.append(0)
         leader.run(f"question {number}", session_id="s", user_id="u")
-    assert found[-1] == found[3] <= 3, found
+    assert max(found[:4]) <= 3, found
+    assert found[4:] == [1] * 26  # the new one: those before it are copied
     monkeypatch.undo()
     session = leader.get_session("s")
     assert isinstance(session, TeamSession)

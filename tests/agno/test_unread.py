@@ -6,8 +6,10 @@ import copy
 import dataclasses
 import json
 import operator
+import os
 import pickle
 import random
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +21,8 @@ from agno.run.team import TeamRunOutput
 from agno.run.workflow import WorkflowRunOutput
 
 from agno_store import encoding
-from agno_store.unread import _TEXT, Kept, Runs, _fields
+from agno_store import unread as unread_runs
+from agno_store.unread import _KEPT, Kept, Runs, _fields
 
 MESSAGES = [{"id": role, "role": role, "content": "hello", "created_at": 1} for role in ("user", "assistant")]
 PAYLOADS: dict[type, dict[str, Any]] = {
@@ -47,13 +50,23 @@ def kept(cls: type, number: int = 0) -> Kept:
     return found
 
 
-def unread(cls: type, number: int = 0) -> Any:
-    [found] = Runs([kept(cls, number)])[:]
+def runs_of(cls: type, number: int = 0, *, is_copied: bool = False) -> Runs:
+    """A list of one run, which is decoded or copied when it is looked at."""
+    only = kept(cls, number)
+    if is_copied:
+        only.prepare(plain(cls, number))
+        assert only.copied is not None
+    return Runs([only])
+
+
+def unread(cls: type, number: int = 0, *, is_copied: bool = False) -> Any:
+    [found] = runs_of(cls, number, is_copied=is_copied)[:]
     assert type(found) is not cls
     return found
 
 
 CLASSES = pytest.mark.parametrize("cls", PAYLOADS)
+EITHER_WAY = pytest.mark.parametrize("is_copied", [False, True], ids=["decoded", "copied"])
 
 LOOKS: dict[str, Callable[[Any], Any]] = {
     "itself": lambda run: run,
@@ -82,9 +95,10 @@ LOOKS: dict[str, Callable[[Any], Any]] = {
 
 
 @CLASSES
+@EITHER_WAY
 @pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS.keys())
-def test_a_run_looks_as_agno_would_have_made_it(cls: type, look: Callable[[Any], Any]) -> None:
-    seen, expected = look(unread(cls)), look(plain(cls))
+def test_a_run_looks_as_agno_would_have_made_it(cls: type, is_copied: bool, look: Callable[[Any], Any]) -> None:
+    seen, expected = look(unread(cls, is_copied=is_copied)), look(plain(cls))
 
     assert seen == expected
     assert seen.__class__ is expected.__class__
@@ -97,8 +111,9 @@ def test_two_unread_runs_are_compared(cls: type) -> None:
 
 
 @CLASSES
-def test_a_run_is_of_agnos_own_class_once_it_is_read(cls: type) -> None:
-    run = unread(cls)
+@EITHER_WAY
+def test_a_run_is_of_agnos_own_class_once_it_is_read(cls: type, is_copied: bool) -> None:
+    run = unread(cls, is_copied=is_copied)
     assert (run.run_id, run.status, type(run) is cls) == ("r0", RunStatus.completed, False)
     assert run.content == "text 0"
     assert type(run) is cls
@@ -106,8 +121,9 @@ def test_a_run_is_of_agnos_own_class_once_it_is_read(cls: type) -> None:
 
 
 @CLASSES
-def test_a_change_of_an_unread_run_lasts(cls: type) -> None:
-    changed, expected = unread(cls), plain(cls)
+@EITHER_WAY
+def test_a_change_of_an_unread_run_lasts(cls: type, is_copied: bool) -> None:
+    changed, expected = unread(cls, is_copied=is_copied), plain(cls)
     for run in (changed, expected):
         run.status = RunStatus.cancelled
         run.metadata = {"b": 2}
@@ -121,9 +137,10 @@ def test_a_change_of_an_unread_run_lasts(cls: type) -> None:
     assert type(other) is cls
 
 
-def test_threads_that_read_one_run_at_once_get_one_run() -> None:
+@EITHER_WAY
+def test_threads_that_read_one_run_at_once_get_one_run(is_copied: bool) -> None:
     for number in range(50):
-        runs = Runs([kept(RunOutput, number)])
+        runs = runs_of(RunOutput, number, is_copied=is_copied)
         ready, found = threading.Barrier(4), []
 
         def look(runs: Runs = runs, ready: threading.Barrier = ready, found: list[Any] = found) -> None:
@@ -159,9 +176,10 @@ def is_unread(run: Any) -> bool:
 
 
 @CLASSES
-def test_a_copy_is_read_with_what_it_was_copied_from_as_one(cls: type) -> None:
+@EITHER_WAY
+def test_a_copy_is_read_with_what_it_was_copied_from_as_one(cls: type, is_copied: bool) -> None:
     for first in (0, 1, 2):
-        runs = [unread(cls)]
+        runs = [unread(cls, is_copied=is_copied)]
         runs += [copy.copy(runs[0]), copy.copy(runs[0])]
         assert all(map(is_unread, runs))
         assert vars(runs[first]) == vars(plain(cls))
@@ -253,7 +271,7 @@ def test_a_copy_that_is_made_as_another_thread_reads_is_read_as_one_with_it(
 def test_what_is_done_as_another_thread_is_about_to_have_read_it_is_there(act: str) -> None:
     run = of_nobody()
     own = type(run)._agno_store_dict.__get__(run)
-    fields = _fields(TeamRunOutput, own[_TEXT], own)  # as far as that thread has come
+    fields = _fields(own[_KEPT], own)  # as far as that thread has come
     if act == "set":
         run.content = "set"
         assert fields["content"] == "set"
@@ -265,7 +283,7 @@ def test_what_is_done_as_another_thread_is_about_to_have_read_it_is_there(act: s
         assert copied.content == "that thread's"
         assert vars(copied) is not fields
     else:
-        assert _fields(TeamRunOutput, own[_TEXT], own) is fields
+        assert _fields(own[_KEPT], own) is fields
     assert vars(run) is fields
 
 
@@ -405,3 +423,25 @@ def test_only_those_that_are_looked_at_are_made() -> None:
     runs.append(NEW)
     assert [type(item) is Kept for item in list.__iter__(runs)] == [True] * (COUNT - 2) + [False] * 3
     assert [run.run_id for run in runs] == [*(f"r{n}" for n in range(COUNT)), "new"]
+
+
+def test_a_forked_child_waits_for_no_thread_that_prepares_a_run() -> None:
+    run = unread(RunOutput)
+    has_it, is_done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with unread_runs._lock:
+            has_it.set()
+            is_done.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    has_it.wait(30)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(0 if run.content == "text 0" and unread_runs._recipes.size else 1)
+    _, status = os.waitpid(child, 0)
+    is_done.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(status) == 0
