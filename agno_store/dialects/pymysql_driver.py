@@ -11,9 +11,9 @@ from typing import Any
 import pymysql
 from pymysql import connections
 from pymysql.constants import SERVER_STATUS
-from pymysql.constants.CR import CR_SERVER_LOST
+from pymysql.constants.CR import CR_COMMANDS_OUT_OF_SYNC, CR_SERVER_LOST
 from pymysql.converters import escape_string
-from pymysql.err import OperationalError
+from pymysql.err import Error, OperationalError
 from pymysql.protocol import EOFPacketWrapper
 
 from agno_store.dialects import together
@@ -46,6 +46,9 @@ class Connection(connections.Connection):  # type: ignore[type-arg,unused-ignore
         """Whether ``server_status`` is that of the last answer, behind which no other one comes; an error has none."""
         self.is_ours = False
         """Whether a store's own call has it, and nobody else."""
+        self.is_owed = False
+        """Whether a command was sent, or some of it, whose answer was not read to its end. What is sent next would be
+        answered with that: a signal's handler may raise in between, and its error is no driver's and no interrupt."""
         super().__init__(*args, **kwargs)
 
     def rollback(self) -> None:
@@ -61,38 +64,75 @@ class Connection(connections.Connection):  # type: ignore[type-arg,unused-ignore
         while has_next:
             arrived, length, status = _answers(_arrived(this), this._next_seq_id)
             if arrived:
-                this._result = None  # before: a signal's handler may raise, and what comes next would wait for more
+                # Before: a signal's handler may raise, and what comes next would wait for more.
+                this._result, this.is_owed = None, True
                 this._read_bytes(length)
                 this._next_seq_id = (this._next_seq_id + len(arrived)) % 256
                 found += arrived
                 has_next = bool(status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS)
                 if not has_next:
                     this.server_status, this.tells_all = status, True
+                    this.is_owed = False
             else:  # not yet whole, or an error
                 this.next_result()
                 found.append((this._result.affected_rows, this._result.insert_id))
                 has_next = this._result.has_next
         return found
 
+    def _execute_command(self, command: int, sql: Any) -> None:
+        this: Any = self
+        plain: Any = super()
+        if self.is_owed:
+            this._force_close()
+            raise OperationalError(CR_COMMANDS_OUT_OF_SYNC, "the answer to an earlier command was not read to its end")
+        self.tells_all, self.is_owed = False, True
+        try:
+            plain._execute_command(command, sql)
+        except Error:  # it is closed
+            self.is_owed = False
+            raise
+        self.is_owed = True  # also where PyMySQL has read before what was left of an answer
+
     def _read_query_result(self, unbuffered: bool = False) -> Any:
         this: Any = self
         plain: Any = super()
         this.tells_all = False
-        if unbuffered:
-            return plain._read_query_result(unbuffered=True)
-        this._result = None
-        result: Any = _Result(this)
-        result.read()
-        this._result = result
-        this.server_status, this.tells_all = result.server_status, not result.has_next
-        return result.affected_rows
+        try:
+            if unbuffered:
+                found = plain._read_query_result(unbuffered=True)
+            else:
+                this._result = None
+                result: Any = _Result(this)
+                result.read()
+                this._result, found = result, result.affected_rows
+                this.server_status, this.tells_all = result.server_status, not result.has_next
+        except Error:
+            this.is_owed = False
+            raise
+        this.is_owed = False
+        return found
 
     def _read_ok_packet(self) -> Any:
         plain: Any = super()
         self.tells_all = False
-        answer = plain._read_ok_packet()
-        self.tells_all = True
+        try:
+            answer = plain._read_ok_packet()
+        except Error:
+            self.is_owed = False
+            raise
+        self.tells_all, self.is_owed = True, False
         return answer
+
+    def set_character_set(self, *args: Any, **kwargs: Any) -> None:
+        plain: Any = super()
+        plain.set_character_set(*args, **kwargs)
+        self.is_owed = False
+
+    def show_warnings(self) -> Any:
+        plain: Any = super()
+        found = plain.show_warnings()
+        self.is_owed = False
+        return found
 
     def _escape_string(self, s: str) -> Any:
         this: Any = self
@@ -246,6 +286,7 @@ def _arrived(connection: Any) -> bytes:
     try:
         found: bytes = connection._rfile.peek()
     except BaseException as error:
+        connection._result = None  # before its cursor is closed, which would read what comes behind it
         connection._force_close()  # as PyMySQL does: nobody knows what was read
         if isinstance(error, OSError):  # who read on would only be told that there was one
             raise OperationalError(CR_SERVER_LOST, f"{LOST} ({error})") from error

@@ -65,7 +65,9 @@ def _takes_several(sql_dialect: SqlDialect, driver: Any, record: Any, several: b
     try:
         driver._execute_command(COM_SET_OPTION, ON if several else OFF)
         driver._read_packet()
+        driver.is_owed = False
     except sql_dialect.loaded_dbapi.Error:
+        driver.is_owed = False
         if not sql_dialect.do_ping(driver):
             raise
         return False

@@ -210,6 +210,7 @@ def test_who_is_interrupted_when_all_answers_are_read_waits_for_no_more(
         usual, driver._read_timeout = driver._read_bytes, 2
         driver._execute_command(together.COM_SET_OPTION, together.ON)
         driver._read_packet()
+        driver.is_owed = False
 
         def interrupted(count: int) -> None:
             usual(count)
@@ -229,8 +230,11 @@ def test_who_is_interrupted_when_all_answers_are_read_waits_for_no_more(
                 patched.setattr(driver, "_read_bytes", interrupted)
                 with pytest.raises(TimeoutError):
                     driver.rest()
-        driver.rollback()
-        assert connection.exec_driver_sql("SELECT @a").scalar() == 3
+        with pytest.raises(OperationalError, match="not read to its end"):
+            driver.rollback()
+        assert not driver.open
+        connection.invalidate()
+        assert connection.exec_driver_sql("SELECT @a").scalar() is None
 
 
 class Failing:
