@@ -152,19 +152,18 @@ def whole(cls: type[T], entries: Mapping[str, Any]) -> T:
     return record
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """What a session was when it was read, encoded as it is stored: what a later save is compared with."""
 
     origin: Origin | None = None
     version: int | None = None
-    payloads: Mapping[str, str | None] = field(default_factory=dict)
+    payloads: Mapping[str, str | None] = {}
     summary: Mapping[str, Any] | None = None
     is_stored: bool = True
     """Whether the payloads at that version are these; after a merge they hold what others have written, too."""
     runs: Mapping[str, bytes] | None = None
     """Of a session that its runs are saved with: what tells whether one was changed. None where they were not read."""
-    row: Mapping[str, Any] | None = field(default=None, repr=False)
+    row: Mapping[str, Any] | None = None
     """All that was stored of it then, where that is known."""
 
 

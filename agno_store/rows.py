@@ -190,17 +190,15 @@ def origin(row: Mapping[Any, Any], store: str) -> Origin:
 
 def snapshot(row: Mapping[Any, Any], store: str, runs: Iterable[Mapping[Any, Any]] | None = None) -> Snapshot:
     """Return what a session's row is, and the rows of its runs, for a later save of what was made of it."""
-    fields = {
-        "origin": origin(row, store),
-        "version": row["version"],
+    return Snapshot(
+        origin(row, store),
+        row["version"],
         # Of a listing the row itself: it has them under their names, and nothing is done for an object never saved.
-        "payloads": row if type(row) is dict else {name: row[name] for name in SESSION_PAYLOADS},
-        "summary": None if row["summary"] is None else summary_texts(row),
-        "is_stored": True,
-        "runs": None if runs is None else run_digests(runs),
-        "row": row,
-    }
-    return whole(Snapshot, fields)
+        row if type(row) is dict else {name: row[name] for name in SESSION_PAYLOADS},
+        None if row["summary"] is None else summary_texts(row),
+        runs=None if runs is None else run_digests(runs),
+        row=row,
+    )
 
 
 def run_digests(runs: Iterable[Mapping[Any, Any]]) -> dict[str, bytes]:
