@@ -18,8 +18,9 @@ MARK = '{"$agno_store":"bytes","value":{"media":"'
 
 DIGEST, SIZE = "media", "size"
 
-_MARKS = re.compile(re.escape(MARK) + r'([0-9a-f]{64})","size":\d+\}\}')
-_STRINGS = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"(:?)')
+# Patterns as text: few programs keep texts apart, and re keeps what it has compiled.
+_MARKS = re.escape(MARK) + r'([0-9a-f]{64})","size":\d+\}\}'
+_STRINGS = r'"([^"\\]*(?:\\.[^"\\]*)*)"(:?)'
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -60,7 +61,7 @@ def parted(text: str, over: int | None) -> str:
         parts[digest] = letters
         return f'{MARK}{digest}","{SIZE}":{len(data)}}}}}'
 
-    left = _STRINGS.sub(marked, text)
+    left = re.sub(_STRINGS, marked, text)
     return Apart.of(left, parts) if parts else text
 
 
@@ -72,7 +73,9 @@ def row(text: str) -> str:
 def whole(text: str) -> str:
     """Return a payload with all that stands beside it back in its place."""
     parts = parts_of(text)
-    return _MARKS.sub(lambda mark: f'"{parts[mark[1]]}"' if mark[1] in parts else mark[0], text) if parts else text
+    if not parts:
+        return text
+    return re.sub(_MARKS, lambda mark: f'"{parts[mark[1]]}"' if mark[1] in parts else mark[0], text)
 
 
 def parts_of(text: str) -> Mapping[str, str]:
@@ -88,7 +91,7 @@ def size(text: str) -> int:
 
 def digests(text: object) -> Iterable[str]:
     """Return what a stored payload has marks of; nothing of what SQLite may keep in its place."""
-    return dict.fromkeys(_MARKS.findall(text)) if isinstance(text, str) and MARK in text else ()
+    return dict.fromkeys(re.findall(_MARKS, text)) if isinstance(text, str) and MARK in text else ()
 
 
 def _size(text: str) -> int:

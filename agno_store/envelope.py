@@ -24,7 +24,7 @@ TEXT = "summary"
 
 LONGEST_KEY_ID = 200
 
-_KEY_ID = re.compile(rf"[!#-\[\]-~]{{1,{LONGEST_KEY_ID}}}")
+_KEY_ID = rf"[!#-\[\]-~]{{1,{LONGEST_KEY_ID}}}"
 
 
 class Sealed(ValueError):
@@ -56,7 +56,7 @@ def unread(text: str, column: str) -> ValueError:
 
 def checked_key_id(key_id: Any) -> str:
     """Return the id of a key. Raises ConfigurationError for what cannot stand in front of a payload."""
-    if not isinstance(key_id, str) or not _KEY_ID.fullmatch(key_id):
+    if not isinstance(key_id, str) or not re.fullmatch(_KEY_ID, key_id):
         raise ConfigurationError(
             f"key_id={key_id!r}: it must be 1 to {LONGEST_KEY_ID} letters, digits and signs of ASCII, without quotes, "
             "backslashes and spaces."

@@ -20,10 +20,8 @@ _ESCAPED = "\x1a(?:(0)|(\x1a)|(d[89a-f][0-9a-f]{2}))"
 # In JSON text: `\\.` takes every other escape whole, so that the `u0000` of `\\u0000` is not one.
 _REFUSED = "\\\\u0000|\\\\u001a|\\\\.|[\ud800-\udfff]"
 _PROTECTED = r"\\u001a(?:(0)|(\\u001a)|(d[89a-f][0-9a-f]{2}))|\\."
-
-
 # A U+001A takes what follows it along, so that the second one of an escaped U+001A begins nothing.
-_SEPARATED = re.compile("(?:[^\x1a]|\x1a[^:])*\x1a:")
+_SEPARATED = "(?:[^\x1a]|\x1a[^:])*\x1a:"
 
 
 class AsStored(str):
@@ -32,7 +30,7 @@ class AsStored(str):
 
 def is_separated(stored: str) -> bool:
     """Whether a stored key holds a tenant."""
-    return SEPARATOR in stored and _SEPARATED.match(stored) is not None
+    return SEPARATOR in stored and re.match(_SEPARATED, stored) is not None
 
 
 def escape(text: str) -> str:
