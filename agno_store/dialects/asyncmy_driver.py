@@ -1,10 +1,26 @@
-"""asyncmy as a store uses it."""
+"""asyncmy as a store uses it, and how that and aiomysql are connected."""
 
 from __future__ import annotations
 
 import asyncio
 import weakref
+from collections.abc import Callable
 from typing import Any
+
+CONNECTION_ERROR = 2003
+"""https://dev.mysql.com/doc/mysql-errors/8.4/en/client-error-reference.html"""
+
+
+async def connected(connect: Callable[..., Any], errors: Any, *args: Any, connect_timeout: float, **kwargs: Any) -> Any:
+    """Connect with an asynchronous driver, the server's greeting included in the time there is."""
+    try:
+        made = await asyncio.wait_for(connect(*args, connect_timeout=connect_timeout, **kwargs), connect_timeout)
+    except asyncio.TimeoutError as error:
+        raise errors.OperationalError(
+            CONNECTION_ERROR, f"the server did not answer within {connect_timeout:g} seconds"
+        ) from error
+    wait_by_timer(made)
+    return made
 
 
 def without_warnings(cursor: Any) -> Any:

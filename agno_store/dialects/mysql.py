@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +14,7 @@ from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 
-from agno_store.dialects import alone, asyncmy_driver, at_once, beginning, pool, together
+from agno_store.dialects import alone, at_once, beginning, pool, together
 from agno_store.dialects.base import Dialect, Scope, transactional
 from agno_store.dialects.cluster import Lease, causal, is_cluster
 from agno_store.dialects.connected import Connected
@@ -51,10 +50,6 @@ FULL = frozenset({3, 1021, 1114})
 
 READ_ONLY = frozenset({1290, 1792, 1836})
 """--read-only and --super-read-only, a transaction that only reads, a read-only mode."""
-
-
-CONNECTION_ERROR = 2003
-"""https://dev.mysql.com/doc/mysql-errors/8.4/en/client-error-reference.html"""
 
 # A server without strict mode would cut a value that is too long and only warn.
 _STRICT = "SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"
@@ -99,17 +94,20 @@ class MySQL(Dialect):
         arguments |= _TIMEOUTS.get(driver, {})
         arguments = {name: value for name, value in arguments.items() if name not in url.query}
         if driver in self.async_drivers:
+            from agno_store.dialects import asyncmy_driver
+
             adapted = url.get_dialect().import_dbapi()
-            arguments["async_creator_fn"] = partial(_connected, getattr(adapted, driver).connect, adapted)
+            connect = getattr(adapted, driver).connect
+            arguments["async_creator_fn"] = partial(asyncmy_driver.connected, connect, adapted)
+            if driver == "asyncmy":
+                arguments["cursor_cls"] = asyncmy_driver.without_warnings(adapted.asyncmy.cursors.Cursor)
+            else:
+                arguments["cursorclass"] = adapted.Cursor  # SQLAlchemy's, which asks for no warnings either
         options: dict[str, Any] = {}
         if driver == "pymysql":
             from agno_store.dialects import pymysql_driver
 
             options["module"] = pymysql_driver.module()
-        if driver == "asyncmy":
-            arguments["cursor_cls"] = asyncmy_driver.without_warnings(adapted.asyncmy.cursors.Cursor)
-        if driver == "aiomysql":
-            arguments["cursorclass"] = adapted.Cursor  # SQLAlchemy's, which asks for no warnings either
         return {
             "connect_args": arguments,
             # REPEATABLE READ locks the gaps between rows, and two first writes would deadlock there.
@@ -341,20 +339,6 @@ MYSQL = MySQL()
 
 def _code(error: DBAPIError) -> Any:
     return error.orig.args[0] if error.orig is not None and error.orig.args else None
-
-
-async def _connected(
-    connect: Callable[..., Any], errors: Any, *args: Any, connect_timeout: float, **kwargs: Any
-) -> Any:
-    """Connect with an asynchronous driver, the server's greeting included in the time there is."""
-    try:
-        made = await asyncio.wait_for(connect(*args, connect_timeout=connect_timeout, **kwargs), connect_timeout)
-    except asyncio.TimeoutError as error:
-        raise errors.OperationalError(
-            CONNECTION_ERROR, f"the server did not answer within {connect_timeout:g} seconds"
-        ) from error
-    asyncmy_driver.wait_by_timer(made)
-    return made
 
 
 def _quoted(text: str) -> str:
