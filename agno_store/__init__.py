@@ -11,7 +11,6 @@
 
 import typing
 
-from agno_store.beside import include_name
 from agno_store.db import MySQLDb, PostgresDb, SqliteDb, open_db
 from agno_store.errors import (
     AccessDenied,
@@ -41,27 +40,32 @@ from agno_store.errors import (
 from agno_store.media import MediaStore
 from agno_store.names import Names
 from agno_store.paging import Listing
-from agno_store.records import Receipt, Rekeyed, Removed, Run, RunUpdate, Session, Summary
+from agno_store.records import Receipt, Run, RunUpdate, Session, Summary
 from agno_store.release import __version__
 from agno_store.schema import SchemaStatus
 
 if typing.TYPE_CHECKING:
     from agno_store.aio import AsyncMySQLDb, AsyncPostgresDb, AsyncSqliteDb, open_async_db
+    from agno_store.beside import include_name
+    from agno_store.counts import Rekeyed, Removed
     from agno_store.transfer.legacy import AgnoTables
 else:
-    # Who uses the synchronous classes alone need not wait for the others to be imported.
-    _LATER = frozenset({"AgnoTables", "AsyncMySQLDb", "AsyncPostgresDb", "AsyncSqliteDb", "open_async_db"})
+    # Who uses the synchronous classes alone need not wait for the others to be imported, nor for what few ask for.
+    _OF_LOOPS = frozenset({"AsyncMySQLDb", "AsyncPostgresDb", "AsyncSqliteDb", "open_async_db"})
+    _LATER = _OF_LOOPS | {"AgnoTables", "Rekeyed", "Removed", "include_name"}
 
     def __getattr__(name):
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        if name == "AgnoTables":
-            from agno_store.transfer import legacy
-
-            return legacy.AgnoTables
-        from agno_store import aio
-
-        return getattr(aio, name)
+        if name in _OF_LOOPS:
+            from agno_store import aio as home
+        elif name == "AgnoTables":
+            from agno_store.transfer import legacy as home
+        elif name == "include_name":
+            from agno_store import beside as home
+        else:
+            from agno_store import counts as home
+        return getattr(home, name)
 
     def __dir__():
         return sorted({*globals(), *_LATER})

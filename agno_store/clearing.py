@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from agno_store.clock import now
+from agno_store.counts import Removed
 from agno_store.dialects.waiting import pause
-from agno_store.records import Removed
 from agno_store.removed import Found, Pace, Place, Progress, Which
 from agno_store.store import Store
 from agno_store.tidying import Kept, Tidying

@@ -14,8 +14,9 @@ from sqlalchemy.engine import Connection
 
 from agno_store import apart, envelope
 from agno_store.clearing import Paced, Transaction
+from agno_store.counts import Rekeyed
 from agno_store.errors import PayloadTooLarge
-from agno_store.records import SESSION_PAYLOADS, Rekeyed
+from agno_store.records import SESSION_PAYLOADS
 from agno_store.rekeys import OF_SUMMARY, Rekeys
 from agno_store.sending import Row
 from agno_store.store import Store

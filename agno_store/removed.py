@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from agno_store import types
 from agno_store.clock import DAY
+from agno_store.counts import Removed
 from agno_store.errors import InvalidArgument
-from agno_store.records import Removed
 
 ABANDONED = 30 * DAY
 """How long after its session's last activity a run that is not over keeps the session from being pruned."""

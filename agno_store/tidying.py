@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from agno_store import apart, dialects, escapes, owners
 from agno_store.clock import now
-from agno_store.records import Removed
+from agno_store.counts import Removed
 from agno_store.removals import Removals
 from agno_store.removed import Found, Place, Which
 from agno_store.store import Store

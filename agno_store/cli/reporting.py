@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import typer
 
 from agno_store.cli.render import Output, of_each
+from agno_store.counts import Rekeyed, Removed
 from agno_store.errors import AgnoStoreError
 from agno_store.names import Names
-from agno_store.records import Rekeyed, Removed
 from agno_store.schema import SchemaStatus
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from agno_store.cli.gathering import gathered
 from agno_store.cli.options import Json, Where
 from agno_store.cli.render import Output, counted
 from agno_store.cli.reporting import rows_of, watched
-from agno_store.records import Rekeyed
+from agno_store.counts import Rekeyed
 
 
 @app.command(epilog="Example:  agno-store rekey --db-url sqlite:///agents.db --codec shop.storage:codec")

@@ -17,8 +17,8 @@ from agno_store.cli.options import Json, Where, Yes
 from agno_store.cli.render import Output, counted
 from agno_store.cli.reporting import confirm, rows_of, watched
 from agno_store.cli.which import User
+from agno_store.counts import Removed
 from agno_store.errors import AgnoStoreError
-from agno_store.records import Removed
 
 Age = Annotated[
     str, typer.Option("--older-than", help="How long nothing has happened: 90d, 12h, 30m, 2w.", metavar="AGE")

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
 
     from agno_store.clearing import Clearing
+    from agno_store.counts import Rekeyed, Removed
     from agno_store.dialects import Dialect
-    from agno_store.records import Rekeyed, Removed
     from agno_store.removed import Progress
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.package.source import FILES, PACKAGE, REVISIONS, ROOT, SCRIPTS, Import, imports, module_name, tree
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "urls", "release", "clock", "escapes", "legacy", "apart", "plain"}),
+    frozenset({"errors", "urls", "release", "clock", "escapes", "legacy", "apart", "plain", "counts"}),
     frozenset({"names", "encoding", "owners", "folding", "envelope", "hooks", "media", "copies"}),
     frozenset({"undecoded"}),
     frozenset({"records"}),

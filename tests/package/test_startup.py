@@ -26,7 +26,7 @@ FOR_LATER = {
     *("aio", "loops", "storage", "doctor", "cli", "migrations"),
     *(module_name(file) for file in (PACKAGE / "dialects").glob("health*.py")),
     *(module_name(file) for file in (PACKAGE / "dialects").glob("rights*.py")),
-    *("figures", "reports", "searching", "survey", "dialects.payloads"),
+    *("figures", "reports", "searching", "survey", "dialects.payloads", "beside", "counts"),
     *("dialects.findings", "dialects.locks", "dialects.generated", "dialects.places", "tracing"),
 }
 """Modules of ours for what is asked for, for errors, and for upgrades."""
