@@ -6,6 +6,7 @@ something is not as simple, and nothing was written: then a writer takes the loc
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,10 +47,16 @@ class Quick:
     def __init__(self, sql: Statements) -> None:
         self._sql = sql
         self._built: dict[tuple[Any, ...], Any] = {}
-        self._place = (sql.sessions.c.next_run_index - 1).label("run_index")
+
+    @cached_property
+    def _place(self) -> sa.Label[Any]:
         """That of a run which was counted."""
-        self.counted = sa.select((sa.func.last_insert_id(type_=sa.BigInteger) - 1).label("run_index"))
+        return (self._sql.sessions.c.next_run_index - 1).label("run_index")
+
+    @cached_property
+    def counted(self) -> sa.Select[Any]:
         """The same, where the answer to ``adding`` does not tell it."""
+        return sa.select((sa.func.last_insert_id(type_=sa.BigInteger) - 1).label("run_index"))
 
     def saving(self, columns: tuple[str, ...], *, owned: bool) -> Any:
         """Change a session that is as it was read."""
