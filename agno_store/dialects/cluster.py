@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from agno_store.dialects.together import IS_CLUSTER
 from agno_store.dialects.waiting import Flag, attempts, beside
 from agno_store.errors import UpgradeLocked
 from agno_store.names import Names
@@ -31,12 +32,6 @@ LEASE = 10.0
 
 TOUCH = 2.0
 """Seconds between two touches."""
-
-IS_CLUSTER = (
-    "SHOW GLOBAL VARIABLES WHERE (Variable_name = 'wsrep_on' AND Value = 'ON') "
-    "OR (Variable_name = 'group_replication_group_name' AND Value <> '')"
-)
-"""Brings a row where other nodes may be written to at the same time."""
 
 
 def is_cluster(connection: Connection) -> bool:

@@ -16,7 +16,6 @@ from sqlalchemy.ext.compiler import compiles
 
 from agno_store.dialects import alone, at_once, beginning, pool, together
 from agno_store.dialects.base import Dialect, Scope, transactional
-from agno_store.dialects.cluster import Lease, causal, is_cluster
 from agno_store.dialects.connected import Connected
 from agno_store.dialects.limits import Limit
 from agno_store.dialects.own import by_driver, is_own, roll_back_what_is_open, watch_idle
@@ -204,6 +203,8 @@ class MySQL(Dialect):
                 "transaction that could still be rolled back. Nothing was changed. Call upgrade_schema() without "
                 "connection=."
             )
+        from agno_store.dialects.cluster import Lease, causal, is_cluster
+
         transactional(connection)
         name = {"name": _lock_name(connection, names)}
         for _ in attempts(timeout):
@@ -239,6 +240,8 @@ class MySQL(Dialect):
             _set_waits(connection, *before)
 
     def settle(self, connection: Connection, names: Names, *, timeout: float, scope: Scope) -> None:
+        from agno_store.dialects.cluster import Lease, causal, is_cluster
+
         if not is_cluster(connection):
             super().settle(connection, names, timeout=timeout, scope=scope)
             return
@@ -246,6 +249,8 @@ class MySQL(Dialect):
             Lease(connection, names, self.is_transient).awaited(timeout)
 
     def catch_up(self, connection: Connection) -> None:
+        from agno_store.dialects.cluster import causal, is_cluster
+
         if is_cluster(connection):
             with causal(connection):
                 connection.scalar(sa.text("SELECT 1"))

@@ -18,7 +18,6 @@ from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DisconnectionError
 
 from agno_store.dialects.at_once import awaited
-from agno_store.dialects.cluster import IS_CLUSTER
 from agno_store.sending import TOGETHER
 
 DRIVERS = ("pymysql", "asyncmy", "aiomysql")
@@ -34,6 +33,12 @@ PARSE_ERROR = 1064
 
 IN_TRANSACTION, AUTOCOMMIT = 1, 2
 """Of a server's status: https://dev.mysql.com/doc/dev/mysql-server/latest/mysql__com_8h.html"""
+
+IS_CLUSTER = (
+    "SHOW GLOBAL VARIABLES WHERE (Variable_name = 'wsrep_on' AND Value = 'ON') "
+    "OR (Variable_name = 'group_replication_group_name' AND Value <> '')"
+)
+"""Brings a row where other nodes may be written to at the same time."""
 
 _IS_OF_CLUSTER = "agno_store asked whether its server is one of a cluster"
 

@@ -27,7 +27,7 @@ FOR_LATER = {
     *(module_name(file) for file in (PACKAGE / "dialects").glob("health*.py")),
     *(module_name(file) for file in (PACKAGE / "dialects").glob("rights*.py")),
     *("figures", "reports", "searching", "survey", "dialects.payloads", "beside", "counts"),
-    *("dialects.findings", "dialects.locks", "dialects.generated", "dialects.places", "tracing"),
+    *("dialects.findings", "dialects.locks", "dialects.generated", "dialects.places", "dialects.cluster", "tracing"),
 }
 """Modules of ours for what is asked for, for errors, and for upgrades."""
 
