@@ -8,12 +8,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
-
-try:
-    import orjson
-except ImportError:  # the extra "fast"
-    orjson = None  # type: ignore[assignment]
 
 TAG = "$agno_store"
 """The key of a dictionary that stands for a value which JSON cannot say."""
@@ -38,9 +34,14 @@ by_json: Callable[[Any], str] = json.JSONEncoder(
 ).encode
 
 
-def _fastest() -> Callable[[Any], str]:
+@cache
+def fastest() -> Callable[[Any], str]:
     """Return what writes the same letters in a fraction of the time, where that is there."""
-    if orjson is None or tuple(map(int, orjson.__version__.split(".")[:2])) < _OLDEST:
+    try:
+        import orjson
+    except ImportError:  # the extra "fast"
+        return by_json
+    if tuple(map(int, orjson.__version__.split(".")[:2])) < _OLDEST:
         return by_json
     strictly = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 
@@ -53,12 +54,9 @@ def _fastest() -> Callable[[Any], str]:
     return by_orjson
 
 
-fastest = _fastest()
-
-
 def writer(value: Any, levels: int) -> Callable[[Any], str] | None:
     """Return what writes ``value`` in a way that reads back equal, or None where json does not."""
-    writes, deep = fastest, levels - _SHALLOW
+    writes, deep = fastest(), levels - _SHALLOW
     rest = [(value, levels)]  # the last one first: what contains itself twice ends as soon as it is too deep
     while rest:
         value, levels = rest.pop()

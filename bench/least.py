@@ -70,10 +70,10 @@ class Hand:
         run = {**dict.fromkeys(RUN), **{name: done[name] for name in RUN if name in done}}
         run |= {
             "run_type": "agent",
-            "run_data": fastest(done),
+            "run_data": fastest()(done),
             "updated_at": time.time_ns() // 1000,
         }
-        self._write(row, session_id, fastest(data), run)
+        self._write(row, session_id, fastest()(data), run)
 
     def _read(self, session_id: str) -> dict[str, Any]:
         with self._connect() as c:

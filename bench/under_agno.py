@@ -56,7 +56,7 @@ class ContractHand(Hand):
     def upsert_session(self, session: Any) -> Any:
         found = session.to_dict(include_runs=False)
         session_id: str = session.session_id
-        self._update(session_id, {"name_folded": session_id, "session_data": fastest(found["session_data"])})
+        self._update(session_id, {"name_folded": session_id, "session_data": fastest()(found["session_data"])})
         return self._class.from_dict(found)
 
     def _update(self, session_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class ContractHand(Hand):
     def upsert_run(self, run: Any, session_id: str, user_id: str, **_: Any) -> None:
         found, moment = run.to_dict(), now()
         columns = {**dict.fromkeys(RUN), **{name: found[name] for name in RUN if name in found}}
-        columns |= {"run_type": "agent", "run_data": fastest(found), "user_id": user_id, "updated_at": moment}
+        columns |= {"run_type": "agent", "run_data": fastest()(found), "user_id": user_id, "updated_at": moment}
         self._add_run(session_id, columns)
         self._runs[session_id].append(columns["run_data"])
 

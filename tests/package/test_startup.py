@@ -69,7 +69,8 @@ def databases(names: Iterable[str]) -> set[str]:
 
 def test_to_import_the_package_imports_no_database(tmp_path: Path) -> None:
     there = imported_by(IMPORT, tmp_path)
-    assert of(HEAVY | databases(OTHERS) | {"sqlite3", "psycopg", "pymysql", "sqlalchemy.ext.asyncio"}, there) == set()
+    drivers = {"sqlite3", "psycopg", "pymysql", "sqlalchemy.ext.asyncio"}
+    assert of(HEAVY | databases(OTHERS) | drivers | {"orjson"}, there) == set()
     assert of({f"agno_store.{name}" for name in FOR_LATER}, there) == set()
 
 
