@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from agno_store.errors import ConfigurationError
+from agno_store.valued import Valued
 
 DEFAULT = "agent_sessions"
 
@@ -25,8 +26,8 @@ LONGEST = IDENTIFIER_BYTES - LONGEST_DERIVED
 _UNNAMEABLE = "[`\x00-\x1f\ud800-\udfff\U00010000-\U0010ffff]"
 
 
-@dataclass(frozen=True)
-class Names:
+@dataclass(frozen=True, eq=False, repr=False)
+class Names(Valued):
     """The names of one store's tables: ``sessions`` is the one its owner chose.
 
     Raises ConfigurationError for a name that not every database can have: ``docs/howto/several-stores.md``.

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from agno_store.errors import InvalidArgument
 from agno_store.undecoded import TEXT, Undecoded, own
+from agno_store.valued import Valued
 
 T = TypeVar("T")
 
@@ -24,8 +25,8 @@ SKIPPED_IN_HISTORY = ("PAUSED", "CANCELLED", "ERROR", "REGENERATED")
 SESSION_PAYLOADS = ("session_data", "agent_data", "team_data", "workflow_data", "metadata")
 
 
-@dataclass(frozen=True)
-class Summary:
+@dataclass(frozen=True, eq=False, repr=False)
+class Summary(Valued):
     """What a session is about. ``run_index`` is the last run it covers, where that is known.
 
     ``updated_at`` is whatever a framework says there; agno's is ISO 8601.
@@ -66,8 +67,8 @@ _OF_STORED = dict.fromkeys(("session_id", "run_index", "version", "updated_at"))
 """What a run has once it is stored."""
 
 
-@dataclass(frozen=True)
-class Run(Undecoded):
+@dataclass(frozen=True, eq=False, repr=False)
+class Run(Undecoded, Valued):
     """One run; ``run_data`` is all of it, the other fields are what can be searched for.
 
     ``run_index`` is its place in the session, from 0, and ``version`` counts how often it was stored: both are the
@@ -167,8 +168,8 @@ class Snapshot(NamedTuple):
     """All that was stored of it then, where that is known."""
 
 
-@dataclass(frozen=True)
-class Session:
+@dataclass(frozen=True, eq=False, repr=False)
+class Session(Valued):
     """One conversation. Saving it stores everything but ``runs``: those are saved one by one.
 
     ``session_data`` holds the state, under ``session_state``, and the name, under ``session_name``. ``session_type`` is
@@ -225,8 +226,8 @@ class Session:
         return name_of(self.session_data)
 
 
-@dataclass(frozen=True)
-class Receipt:
+@dataclass(frozen=True, eq=False, repr=False)
+class Receipt(Valued):
     """What a write has stored, and when (``updated_at``, in seconds).
 
     ``version`` is the run's, or that of the session whose summary it was.

@@ -17,12 +17,13 @@ from agno_store.names import Names
 from agno_store.statements import Statements
 from agno_store.tables import HEAD, REVISIONS
 from agno_store.urls import redacted
+from agno_store.valued import Valued
 
 IN_STEP, MISSING, BEHIND, AHEAD = "in step", "missing", "behind", "ahead"
 
 
-@dataclass(frozen=True)
-class SchemaStatus:
+@dataclass(frozen=True, eq=False, repr=False)
+class SchemaStatus(Valued):
     """Where a store's tables stand. ``state`` is 'in step', 'missing', 'behind' or 'ahead'.
 
     ``url`` is the database's, without its secrets. ``works_with`` is the oldest release that works with a store

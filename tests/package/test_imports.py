@@ -11,7 +11,7 @@ import pytest
 from tests.package.source import FILES, PACKAGE, REVISIONS, ROOT, SCRIPTS, Import, imports, module_name, tree
 
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "urls", "release", "clock", "escapes", "legacy", "apart", "plain", "counts"}),
+    frozenset({"errors", "urls", "release", "clock", "escapes", "legacy", "apart", "plain", "counts", "valued"}),
     frozenset({"names", "encoding", "owners", "folding", "envelope", "hooks", "media", "copies"}),
     frozenset({"undecoded"}),
     frozenset({"records"}),
@@ -110,8 +110,8 @@ def test_a_module_imports_only_from_the_layers_below_it() -> None:
 def test_the_lowest_modules_know_hardly_any() -> None:
     lowest = {who: {whom for this, whom, _ in internal() if this == who} for who in ("names", "records", "encoding")}
     assert lowest == {
-        "names": {"errors"},
-        "records": {"undecoded", "errors"},
+        "names": {"errors", "valued"},
+        "records": {"undecoded", "errors", "valued"},
         "encoding": {"errors", "escapes", "apart", "plain"},
     }
     assert {whom for who, whom, _ in internal() if who == "undecoded"} == {"encoding"}
