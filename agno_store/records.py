@@ -134,12 +134,8 @@ def unread(entries: Mapping[str, Any], text: str) -> dict[str, Any]:
     return rest
 
 
-class Origin(NamedTuple):
-    """Which session of which store it was, and when that was made: one that was deleted and made anew is another."""
-
-    store: str
-    session_id: str
-    created_at: int
+Origin = tuple[str, str, int]
+"""Which session of which store it was, and when that was made: one that was deleted and made anew is another."""
 
 
 def whole(cls: type[T], entries: Mapping[str, Any]) -> T:

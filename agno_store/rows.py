@@ -185,7 +185,7 @@ def summary_texts(columns: Mapping[Any, Any]) -> dict[str, Any]:
 
 def origin(row: Mapping[Any, Any], store: str) -> Origin:
     """Return which session a row of a store is."""
-    return Origin(store, row["session_id"], row["created_at"])
+    return store, row["session_id"], row["created_at"]
 
 
 def snapshot(row: Mapping[Any, Any], store: str, runs: Iterable[Mapping[Any, Any]] | None = None) -> Snapshot:
