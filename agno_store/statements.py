@@ -9,7 +9,9 @@ from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.dml import ReturningUpdate
+from sqlalchemy.sql.functions import FunctionElement
 
 from agno_store import tables, tenants
 from agno_store.listings import Listings
@@ -20,6 +22,21 @@ ACTIVE = ("PENDING", "RUNNING", "PAUSED")
 """Statuses of runs that are not over."""
 
 _SESSION_KEY = tenants.SessionKey()
+
+
+class AsTold(FunctionElement[bool]):
+    """Whether what a statement tells beside a row is as of the moment from which the row is locked.
+
+    It is where the rest is looked at after the lock was waited for; a dialect where it is not says how to find out.
+    """
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+@compiles(AsTold)
+def _as_told(_element: AsTold, _compiler: Any, **_: Any) -> str:
+    return "1"
 
 
 class Statements(Listings):
@@ -97,7 +114,15 @@ class Statements(Listings):
             of_run(r.version).label("run_version"),
             of_run(r.user_id).label("run_user_id"),
             self.has_media("key"),
+            AsTold(self._told()).label("as_told"),
         ]
+
+    def _told(self) -> sa.ColumnElement[bool]:
+        """Whether a session has the runs that a look at it by itself tells of: as ``Marks`` say it."""
+        s, told = self.sessions.c, self.sessions.alias("told")
+        same = [told.c.next_run_index == s.next_run_index]
+        same.append(told.c.runs_changed - told.c.updated_at == s.runs_changed - s.updated_at)
+        return sa.exists().where(told.c.session_id == sa.bindparam("key"), *same).correlate(self.sessions)
 
     def has_media(self, key: str) -> sa.ColumnElement[bool]:
         """Whether texts are kept beside the runs of the session ``key``."""

@@ -195,9 +195,7 @@ class Store(Reads):
         Raises OwnerMismatch where the session or the run belongs to another user.
         """
         self.quick.saw(run["session_id"], run["run_id"])
-        key = {"key": run["session_id"], "run_key": run["run_id"]}
-        locked = self.ask(c, self.sql.lock_session_for_run, key).first
-        locked = self.unless_gone(c, run["session_id"], locked)
+        locked = self._locked_for(c, run)
         if locked is None:
             if session is None:
                 return None
@@ -210,7 +208,7 @@ class Store(Reads):
                 self.quick.note(run, found[0], was_there=True)
             if only_new:
                 return rows.run_receipt(run, *found, is_new=False)
-            # PostgreSQL tells of a run as it was before it waited for the lock: by now it may be another, or gone.
+            # It may be gone all the same, where somebody deletes past the store, and without the lock.
             updated = self._update_run(c, run, found, has_media=bool(locked["has_media"]))
             if updated is not None:
                 return rows.run_receipt(run, *updated, is_new=False)
@@ -219,6 +217,15 @@ class Store(Reads):
         counted = {"next_run_index": position + 1, "updated_at": run["updated_at"]}
         self.set_columns(c, run["session_id"], counted)
         return receipt
+
+    def _locked_for(self, c: Connection, run: Mapping[str, Any]) -> Row | None:
+        key = {"key": run["session_id"], "run_key": run["run_id"]}
+        locked = self.ask(c, self.sql.lock_session_for_run, key).first
+        if locked is not None and locked["run_index"] is not None and not locked["as_told"]:
+            # Told as it was before the lock was waited for: by now it may be another's, have texts beside it, or be
+            # gone. Of a new run nothing is told but the session's row, which is as it is.
+            locked = self.ask(c, self.sql.lock_session_for_run, key).first
+        return self.unless_gone(c, run["session_id"], locked)
 
     def _insert_run(self, c: Connection, run: Mapping[str, Any], position: int) -> Receipt:
         self._send(c, self.sql.insert_run, {**run, "run_data": apart.row(run["run_data"]), "run_index": position})

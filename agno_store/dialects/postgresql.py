@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool
 
 from agno_store.dialects import alone, answers, at_once, pool, psycopg_driver
@@ -21,6 +22,7 @@ from agno_store.dialects.standby import Standbys
 from agno_store.dialects.waiting import attempts
 from agno_store.errors import UpgradeLocked
 from agno_store.names import Names
+from agno_store.statements import AsTold
 from agno_store.urls import bare
 
 if TYPE_CHECKING:
@@ -324,6 +326,12 @@ def _one_transaction(connection: Connection) -> Iterator[None]:
 def _set(connection: Connection, lock_timeout: int, *, local: bool) -> None:
     value = f"{lock_timeout}ms"
     connection.execute(sa.text("SELECT set_config('lock_timeout', :value, :local)"), {"value": value, "local": local})
+
+
+@compiles(AsTold, "postgresql")
+def _as_told(element: AsTold, compiler: Any, **kw: Any) -> str:
+    # Of a row that was waited for, the row alone is looked at again; a subquery stays as of before.
+    return str(compiler.process(element.clauses, **kw))
 
 
 def _quoted(text: str) -> str:

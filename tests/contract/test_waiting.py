@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from agno_store import open_db
+from agno_store import OwnerMismatch, open_db
 from tests.contract.held import within
 from tests.contract.samples import append, run, session
 
@@ -51,3 +52,33 @@ def test_a_receipt_tells_the_version_that_was_stored(fresh_url: str) -> None:
         (receipt,) = receipts
         assert (receipt.version, receipt.run_index, receipt.is_new) == (3, 1, False)
         assert db.get_run("r", session_id="s").version == 3
+
+
+def after(db: Any, held: Callable[[], Any], work: Callable[[], Any]) -> Future[Any]:
+    """Do something in a transaction that ``work`` has to wait for; what comes of that once it is committed."""
+    with ThreadPoolExecutor(1) as pool:
+        with db.dialect.transaction(db.db_engine, writes=True) as connection, within(db, connection):
+            held()
+            waits = pool.submit(work)
+            time.sleep(0.3)  # so that it waits
+            assert not waits.done()
+        return waits
+
+
+@pytest.mark.parametrize("save", ["upsert_run", "upsert_session", "append_run_to_session_if_absent"])
+def test_a_run_that_somebody_claims_meanwhile_is_not_another_users(fresh_url: str, save: str) -> None:
+    with open_db(fresh_url) as db, open_db(fresh_url) as other:
+        append(db, "s", "r", content="nobody's")
+        other.get_session("s")
+        saves: dict[str, Callable[[], Any]] = {
+            "upsert_run": lambda: other.upsert_run(run("r", "bob's"), "s", user_id="bob"),
+            "upsert_session": lambda: other.upsert_session(session("s"), run=run("r", "bob's", user_id="bob")),
+            "append_run_to_session_if_absent": lambda: other.append_run_to_session_if_absent(
+                "s", run("r", "bob's"), user_id="bob"
+            ),
+        }
+        saved = after(db, lambda: db.upsert_run(run("r", "ada's"), "s", user_id="ada"), saves[save])
+        with pytest.raises(OwnerMismatch):
+            saved.result()
+        found = db.get_run("r", session_id="s")
+        assert (found.user_id, found.content) == ("ada", "ada's")
