@@ -37,11 +37,16 @@ class Parts:
 
     @cached_property
     def marks_of(self) -> sa.Select[Any]:
-        """The payloads with marks of a session's runs at ``places``."""
-        r = self._runs.c
+        """The payloads with marks of a session's runs at ``places``, where anything is kept beside its runs.
+
+        That is asked here, and not where the session is locked: there it may be told as of before the lock was
+        waited for.
+        """
+        m, r = self._media.c, self._runs.c
         places = r.run_index.in_(sa.bindparam("places", expanding=True))
         marked = Text(r.run_data).contains(apart.MARK, autoescape=True)
-        return sa.select(r.run_data).where(r.session_id == sa.bindparam("key"), places, marked)
+        any_media = sa.exists().where(m.session_id == sa.bindparam("key"))
+        return sa.select(r.run_data).where(r.session_id == sa.bindparam("key"), any_media, places, marked)
 
     @cached_property
     def unneeded(self) -> sa.Select[Any]:

@@ -19,7 +19,7 @@ class Removals:
 
     def __init__(self, sql: Statements) -> None:
         self._sessions, self._runs, self._summaries = sql.sessions, sql.runs, sql.summaries
-        self._media, self._has_media = sql.media, sql.has_media("key")
+        self._media = sql.media
         self._is_there, self._of_tenant = sql.is_there, sql.of_tenant
 
     # -- what there is ------------------------------------------------------------------------
@@ -97,11 +97,10 @@ class Removals:
         return columns.where(self._of(self._sessions)).order_by(s.session_id).with_for_update()
 
     @cached_property
-    def lock_with_media(self) -> sa.Select[Any]:
-        """When a session was made, and whether anything is kept beside its runs; the only right to write it, too."""
+    def lock_one(self) -> sa.Select[Any]:
+        """When a session was made; the only right to write it, too."""
         s = self._sessions.c
-        locked = sa.select(s.created_at, self._has_media)
-        return locked.where(s.session_id == sa.bindparam("key")).with_for_update()
+        return sa.select(s.created_at).where(s.session_id == sa.bindparam("key")).with_for_update()
 
     @cached_property
     def delete(self) -> tuple[sa.Delete, sa.Delete, sa.Delete]:

@@ -167,11 +167,11 @@ class Tidying:
     def delete_runs(self, c: Connection, found: Found, places: Sequence[int]) -> tuple[Removed, bool]:
         """Delete runs of a session, and its summary, which may repeat them; return that it is over."""
         key = {"key": found.session_id}
-        row = c.execute(self._sql.lock_with_media, key).first()
+        row = c.execute(self._sql.lock_one, key).first()
         if row is None or row.created_at != found.created_at:  # another one, whose runs stand at the same places
             return Removed(), True
         these = {**key, "places": places}
-        marked = c.execute(self._store.parts.marks_of, these).scalars().all() if row.has_media else []
+        marked = c.execute(self._store.parts.marks_of, these).scalars().all()
         runs = c.execute(self._sql.delete_these_runs, these).rowcount
         self._store.collect(c, found.session_id, {digest for text in marked for digest in apart.digests(text)})
         summaries = c.execute(self._store.sql.delete_summary, key).rowcount

@@ -169,14 +169,17 @@ class Statements:
     @property
     def _known(self) -> sa.Select[Any]:
         s = self.sessions.c
-        known = sa.select(s.user_id, s.updated_at, s.version, s.next_run_index, self.store.sql.has_media("session_id"))
+        known = sa.select(s.user_id, s.updated_at, s.version, s.next_run_index)
         return known.where(s.session_id == sa.bindparam("session_id"))
 
     @cached_property
     def known_runs(self) -> sa.Select[Any]:
-        """Which runs a session has, and how old they are."""
+        """Which runs a session has, how old they are, and whether anything is kept beside them.
+
+        Of a session that is locked: what the lock itself tells beside the row may be as of before it was waited for.
+        """
         r = self.runs.c
-        known = sa.select(r.run_id, r.run_index, r.updated_at, r.version)
+        known = sa.select(r.run_id, r.run_index, r.updated_at, r.version, self.store.sql.has_media("session_id"))
         return known.where(r.session_id == sa.bindparam("session_id"))
 
     @cached_property

@@ -52,9 +52,9 @@ class _Arrival:
         self._session, self._key = session, {"session_id": session["session_id"]}
         self._there = self._found(self._sql.there) if dry else self._locked()
         self._next = session["next_run_index"] if self._there is None else self._there["next_run_index"]
-        self._has_media = not dry and self._there is not None and bool(self._there["has_media"])
         self._touched: int | None = None
         self._known = self._known_runs()
+        self._has_media = not dry and any(row["has_media"] for row in self._known.values())
         self._taken = {row["run_index"] for row in self._known.values()}
         self.done = Done()
 

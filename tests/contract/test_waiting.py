@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from agno_store import OwnerMismatch, open_db
+from tests.contract.database import dump
 from tests.contract.held import within
 from tests.contract.samples import append, run, session
+from tests.transfer.test_files import HEADER, end, imported, line
 
 COLOURS = ("sync",)  # one waits in a thread of its own
 
@@ -82,3 +84,26 @@ def test_a_run_that_somebody_claims_meanwhile_is_not_another_users(fresh_url: st
             saved.result()
         found = db.get_run("r", session_id="s")
         assert (found.user_id, found.content) == ("ada", "ada's")
+
+
+NEWER = {"run_id": "r", "updated_at": 2**52, "run_data": {"content": "short"}}
+
+WITHOUT: dict[str, Callable[[Any], Any]] = {
+    "upsert_run": lambda db: db.upsert_run(run("r", "short"), "s"),
+    "delete_run": lambda db: db.delete_run("r", session_id="s"),
+    "delete_user": lambda db: db.delete_user("ada"),
+    "import_from": lambda db: imported(db, HEADER, line("s", NEWER), end(1)),
+}
+
+
+@pytest.mark.parametrize("how", WITHOUT)
+def test_the_first_text_beside_a_run_goes_with_it_though_it_came_meanwhile(fresh_url: str, how: str) -> None:
+    with open_db(fresh_url, media_over=1000) as db, open_db(fresh_url, media_over=1000) as other:
+        db.upsert_session(session("s"))
+        append(db, "s", "r", user_id="ada")
+        append(db, "s", "another", user_id="bob")
+        other.get_session("s")
+        after(db, lambda: db.upsert_run(run("r", "long" * 1000), "s"), lambda: WITHOUT[how](other)).result()
+        found = db.get_run("r", session_id="s")
+        assert (None if found is None else found.content) == (None if how.startswith("delete") else "short")
+        assert dump(db)["media"] == []
