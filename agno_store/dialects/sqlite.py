@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import Pool, StaticPool
 
 from agno_store.dialects import pool
-from agno_store.dialects.base import Dialect, Scope, refuse_to_join
+from agno_store.dialects.base import Dialect, Scope
 from agno_store.dialects.connected import Connected
 from agno_store.dialects.limits import Limit
 from agno_store.dialects.own import has_to_begin, is_own, roll_back_what_is_open
@@ -37,15 +37,14 @@ from agno_store.dialects.sqlite_driver import (
     begun_by_hand,
     code,
     in_transaction,
-    own,
     quietly_by_hand,
-    roll_back,
     set_up,
 )
-from agno_store.dialects.sqlite_line import BUSY_SECONDS, InLine, patience, waiting
-from agno_store.dialects.waiting import Lock, attempts, in_task, stop_if_asked
+from agno_store.dialects.sqlite_line import BUSY_SECONDS, InLine, patience
+from agno_store.dialects.sqlite_upgrade import exclusively, joined
+from agno_store.dialects.waiting import Lock
 from agno_store.dialects.writer import writer
-from agno_store.errors import DatabaseError, DatabaseUnreachable, SchemaConflict, UpgradeLocked
+from agno_store.errors import DatabaseError, DatabaseUnreachable, SchemaConflict
 from agno_store.names import Names
 from agno_store.sending import say
 
@@ -177,33 +176,10 @@ class SQLite(Dialect):
     def scope(self, *, pooled: bool) -> Scope:
         return Scope.UPGRADE
 
-    @contextmanager
-    def upgrading(self, connection: Connection, names: Names, *, timeout: float, scope: Scope) -> Iterator[None]:
-        if scope is Scope.CALLER:
-            _join(connection, names, timeout)
-            yield
-            return
-        # The lock is the write lock of one transaction around the whole upgrade, which is therefore
-        # exclusive and all or nothing. Foreign keys are off meanwhile, because the DROP TABLE of a
-        # batch rebuild would delete the children of every row it moves; SQLite ignores the switch
-        # inside a transaction, so it comes before BEGIN.
-        with begun_by_hand(connection), waiting(connection, 0 if in_task() else timeout):
-            run = connection.exec_driver_sql
-            enforced = run("PRAGMA foreign_keys").scalar()
-            run("PRAGMA foreign_keys = OFF")
-            try:
-                _take_write_lock(connection, names, timeout)
-                try:
-                    yield
-                    _refuse_orphans(connection, names)
-                    stop_if_asked()
-                except BaseException:
-                    roll_back(connection)
-                    raise
-                run("COMMIT")
-            finally:
-                if not connection.invalidated:  # as it is after Ctrl-C, and then it is closed
-                    run(f"PRAGMA foreign_keys = {enforced}")
+    def upgrading(
+        self, connection: Connection, names: Names, *, timeout: float, scope: Scope
+    ) -> AbstractContextManager[None]:
+        return (joined if scope is Scope.CALLER else exclusively)(connection, names, timeout)
 
     client = "sqlite3 agents.db < upgrade.sql"
     records_scripts = True
@@ -295,55 +271,6 @@ def _is_uri(url: URL) -> bool:
     return str(url.database).startswith("file:")
 
 
-def _join(connection: Connection, names: Names, timeout: float) -> None:
-    """Take the write lock in the caller's transaction, begun where sqlite3 would do so only before it writes rows."""
-    driver = own(connection)
-    with waiting(connection, timeout):
-        if driver.in_transaction:
-            _become_writer(connection, names)
-        elif driver.isolation_level is None or getattr(driver, "autocommit", None) is True:
-            raise refuse_to_join(names)
-        else:
-            _take_write_lock(connection, names, timeout)
-
-
-def _become_writer(connection: Connection, names: Names) -> None:
-    # By a write that leaves nothing behind; a read before it would keep SQLite from waiting for another writer.
-    run = connection.exec_driver_sql
-    run("SAVEPOINT agno_store_upgrade")
-    try:
-        run('CREATE TABLE "agno_store wants to write" (x)')
-    except OperationalError as error:
-        if code(error.orig) != BUSY:
-            raise
-        # https://www.sqlite.org/rescode.html#busy_snapshot
-        raise UpgradeLocked(
-            f"{names}: {writer(connection)} is writing to this SQLite file, or has done so since this transaction "
-            "began to read. Nothing was changed. Roll it back and run it again, the upgrade first.",
-            store=str(names),
-        ) from error
-    finally:
-        run("ROLLBACK TO agno_store_upgrade")
-        run("RELEASE agno_store_upgrade")
-
-
-def _take_write_lock(connection: Connection, names: Names, timeout: float) -> None:
-    failure: OperationalError | None = None
-    for _ in attempts(timeout if in_task() else 0):  # a thread waits in SQLite, where a task could not be cancelled
-        try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            return
-        except OperationalError as error:
-            if code(error.orig) != BUSY:
-                raise
-            failure = error
-    raise UpgradeLocked(
-        f"{names}: {writer(connection)} has been writing to this SQLite file for {timeout:g} seconds. Nothing was "
-        "changed. Run the upgrade again when it is done, or wait longer with a higher lock timeout.",
-        store=str(names),
-    ) from failure
-
-
 def _uncopied(connection: Connection, table: str) -> list[tuple[str, str]]:
     """Return what a rebuild of a table drops, with the statements that make it.
 
@@ -361,19 +288,3 @@ def _uncopied(connection: Connection, table: str) -> list[tuple[str, str]]:
         if row.type in ("index", "trigger"):
             found.append((row.name, row.sql))
     return found
-
-
-def _refuse_orphans(connection: Connection, names: Names) -> None:
-    own = [table for table in names.tables if connection.dialect.has_table(connection, table)]
-    quote = connection.dialect.identifier_preparer.quote
-    orphans = [
-        row
-        for table in own
-        for row in connection.exec_driver_sql(f"PRAGMA foreign_key_check({quote(table)})").fetchmany(5)
-    ]
-    if orphans:
-        raise SchemaConflict(
-            f"{names}: the upgrade would leave rows without the session they belong to, in "
-            f"{sorted({row[0] for row in orphans})}. Everything was rolled back.",
-            store=str(names),
-        )

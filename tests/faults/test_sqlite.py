@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from agno_store import AccessDenied, DatabaseError, SqliteDb, UpgradeLocked, open_db
+from agno_store import AccessDenied, DatabaseError, SqliteDb, UpgradeLocked, open_async_db, open_db
 from agno_store.tables import REVISIONS
-from tests.contract.database import dump
+from tests.contract.database import ask, dump
 from tests.contract.processes import append_runs, in_processes
 from tests.contract.samples import append, positions, run_ids, session
 from tests.faults.conftest import THOROUGH
@@ -165,3 +168,54 @@ def test_who_is_stopped_at_the_beginning_of_an_upgrade_is_not_told_of_a_writer(t
             db.upgrade_schema()
         assert begun == ["BEGIN IMMEDIATE"]
         assert db.upgrade_schema() == list(REVISIONS)
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    """Somebody who is reading a file that has no write-ahead log, and so keeps it from getting one."""
+    with closing(sqlite3.connect(tmp_path / "agents.db", isolation_level=None, check_same_thread=False)) as connection:
+        connection.execute("CREATE TABLE of_the_host (x)")
+        connection.execute("BEGIN")
+        connection.execute("SELECT * FROM of_the_host").fetchall()
+        yield connection
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_an_upgrade_that_cannot_be_committed_beside_a_reader_leaves_nothing_but_foreign_keys_on(
+    tmp_path: Path, read: sqlite3.Connection, opened: Callable[..., Any], own: bool
+) -> None:
+    url = f"sqlite:///{tmp_path}/agents.db?timeout=0.1"
+    engine = sa.create_engine(url)
+    event.listen(engine, "connect", lambda driver, _: driver.execute("PRAGMA foreign_keys = ON"))
+    options: dict[str, Any] = {"lock_timeout": 0.3, "media_over": 1000}
+    db = opened(url, **options) if own else SqliteDb(db_engine=engine, **options)
+    with pytest.raises(UpgradeLocked, match=r"has been reading .* rolled back"):
+        db.upgrade_schema()
+    with pytest.raises(UpgradeLocked, match="has been reading"):
+        append(db, "s", "r")
+    assert ask(db, "PRAGMA foreign_keys") == [1]
+    read.execute("COMMIT")
+    assert db.schema_status().state == "missing"
+    append(db, "s", "r", images=[{"content": "x" * 5000}])
+    assert ask(db, "SELECT count(*) FROM agent_sessions_media") != [0]
+    db.delete_session("s")
+    assert ask(db, "SELECT count(*) FROM agent_sessions_media") == [0]
+    engine.dispose()
+
+
+def test_an_upgrade_of_tasks_that_cannot_be_committed_waits_as_long_as_it_may(
+    tmp_path: Path, read: sqlite3.Connection
+) -> None:
+    async def main() -> None:
+        url = f"sqlite:///{tmp_path}/agents.db?timeout=0.1"
+        async with open_async_db(url, lock_timeout=0.3) as db:
+            with pytest.raises(UpgradeLocked, match="has been reading"):
+                await db.upgrade_schema()
+        async with open_async_db(url, lock_timeout=20) as db:
+            upgrading = asyncio.create_task(db.upgrade_schema())
+            await asyncio.sleep(1.5)
+            assert not upgrading.done()
+            read.execute("COMMIT")
+            assert await upgrading == list(REVISIONS)
+
+    asyncio.run(main())
