@@ -39,6 +39,11 @@ def _marks(value: Any, unstorable: str | None) -> list[str] | None:
     return [] if is_marked else None
 
 
+def unstorable_of_agnos(unstorable: str | None) -> str | None:
+    """Return the same for a dict that agno itself gives: the run of a queue's worker, or of the background."""
+    return MARK if unstorable is None and bridge.loaded() else unstorable
+
+
 def _tell_marked(where: str, marks: Sequence[str]) -> None:
     log.warning(
         "%s is stored with a mark in the place of what cannot be stored: %s. Keep that outside the session, give "
@@ -234,6 +239,7 @@ def run_fields(fields: Any, run_id: str, session_data: Any, unstorable: str | No
     if fields.get("status") is not None:
         status = getattr(fields["status"], "value", fields["status"])
         fields = {**fields, "status": str(status).upper()}
+    unstorable = unstorable_of_agnos(unstorable)
     return storable(fields, "run_data", unstorable), storable(session_data, "session_data", unstorable)
 
 

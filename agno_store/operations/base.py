@@ -114,11 +114,12 @@ class Base(abc.ABC):
         new = {digest: letters for digest, letters in text.parts.items() if digest not in there}
         return {**run, "run_data": Apart.of(text, text.parts, objects.put(run["session_id"], new))}
 
-    def _prepared_run(self, run: Any, session_id: str, user_id: str | None) -> dict[str, Any] | None:
+    def _prepared_run(
+        self, run: Any, session_id: str, user_id: str | None, unstorable: str | None = None
+    ) -> dict[str, Any] | None:
         """Return a run's columns ready to be stored, or None for one that is not to be."""
-        columns = shapes.prepared_run(
-            run, session_id, user_id, now(), self.unstorable, self._before_write, self.media_over
-        )
+        unstorable = unstorable or self.unstorable
+        columns = shapes.prepared_run(run, session_id, user_id, now(), unstorable, self._before_write, self.media_over)
         return None if columns is None else self._put_apart(columns)
 
     def _part_of_session(self, session_id: str, user_id: str | None, part: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -129,7 +129,7 @@ class RunOperations(Base):
 
         Raises as ``upsert_run`` does.
         """
-        columns = self._prepared_run(run_dict, session_id, user_id)
+        columns = self._prepared_run(run_dict, session_id, user_id, shapes.unstorable_of_agnos(self.unstorable))
         if columns is None:
             return False
         receipt = self._write(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import enum
 import threading
@@ -16,6 +17,9 @@ import pytest
 from agno.agent import Agent
 from agno.run import RunContext
 from agno.run.agent import RunOutput
+from agno.run.base import RunStatus
+from agno.run.concurrency import worker_managed_execution
+from agno.run.status_persist import apersist_run_transition
 from agno.session.agent import AgentSession
 from agno.session.summary import SessionSummary
 from agno.team import Team
@@ -256,6 +260,61 @@ def test_one_who_asks_for_errors_gets_the_path(db):
 def test_a_dict_that_cannot_be_stored_is_refused_beside_agno_too(db):
     with pytest.raises(EncodingError, match=r"^run_data\.content"):
         db.upsert_run({"run_id": "r", "agent_id": "a", "content": Client()}, session_id="s")
+
+
+WAITING = RunOutput(run_id="r", agent_id="assistant", session_id="s", status=RunStatus.pending)
+
+
+def test_a_run_of_a_queues_worker_is_stored_with_marks(assistant, db, logged):
+    """agno saves it as a dict, and goes on where that is refused."""
+
+    def connect(run_context: RunContext) -> str:
+        """Connect."""
+        run_context.session_state["client"] = Client()
+        return "connected"
+
+    async def work() -> None:
+        with worker_managed_execution("r", "a worker", 1):
+            await assistant(Call("connect"), "done", tools=[connect]).arun("go", session_id="s", run_id="r")
+
+    db.upsert_session(AgentSession("s", agent_id="assistant"))
+    db.upsert_run(WAITING, session_id="s")
+    asyncio.run(work())
+
+    found = db.get_run("r")
+    assert (found.status, found.content) == (RunStatus.completed, "done")
+    assert found.session_state == {"client": mark(f"{__name__}.Client")}
+    assert warned(logged, "run_data.session_state.client")
+
+
+def test_that_a_background_run_failed_is_stored_with_marks(assistant, db, logged):
+    db.upsert_session(AgentSession("s", agent_id="assistant"))
+    db.upsert_run(WAITING, session_id="s")
+    failed = dataclasses.replace(WAITING, status=RunStatus.error, content="boom", session_state={"v": Client()})
+    asyncio.run(apersist_run_transition(assistant(), "agent", "s", failed, full_run=True))
+
+    found = db.get_run("r")
+    assert (found.status, found.content, found.session_state) == (
+        RunStatus.error,
+        "boom",
+        {"v": mark(f"{__name__}.Client")},
+    )
+
+
+def test_a_run_that_agno_gives_as_a_dict_is_marked_unless_errors_are_asked_for(db, logged):
+    fields, data = WAITING.to_dict(), {"session_state": {"v": Client()}}
+    db.upsert_session(AgentSession("s", agent_id="assistant"))
+    strict = type(db)(db_engine=db.db_engine, unstorable="raise")
+    with pytest.raises(EncodingError, match=r"^run_data\.session_state\.v"):
+        strict.append_run_to_session_if_absent("s", {**fields, **data})
+    assert db.append_run_to_session_if_absent("s", {**fields, **data}) is True
+    assert db.get_run("r").session_state == {"v": mark(f"{__name__}.Client")}
+
+    with pytest.raises(EncodingError, match=r"^session_data\.session_state\.v"):
+        strict.update_run_in_session("s", "r", {"content": "strict"}, session_data=data)
+    assert db.update_run_in_session("s", "r", {"content": "new"}, session_data=data).value == "updated"
+    assert db.get_run("r").content == "new"
+    assert db.get_session("s").session_data["session_state"] == {"v": mark(f"{__name__}.Client")}
 
 
 # -- rows that cannot be read --------------------------------------------------------------------------
