@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import importlib.util
+import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any
@@ -36,6 +37,8 @@ from agno_store.unread import Kept, Runs, added, prepare
 
 __all__ = ["connect", "connect_async", "connect_storage"]
 
+log = logging.getLogger("agno_store")
+
 _SNAPSHOT = "_agno_store_snapshot"
 
 
@@ -52,6 +55,18 @@ def loaded_first() -> bool:
 @cache
 def _is_first() -> bool:
     return importlib.util.find_spec("agno.session") is None
+
+
+def known_sort(asked: Any, sorts: Collection[str]) -> Any:
+    """Return what a listing is to be sorted by, which is the usual order where agno asks for what no listing has.
+
+    AgentOS hands on what the address of a page says, and agno's own stores do not sort then.
+    """
+    if not loaded() or asked in (None, *sorts):
+        return asked
+    if asked != "":
+        log.warning("sort_by=%.60r is not one of %s. The listing is in its usual order.", asked, ", ".join(sorts))
+    return None
 
 
 # -- agno's objects to records -----------------------------------------------------------------------

@@ -63,6 +63,7 @@ class RunOperations(Base):
         ``status`` is agno's ``RunStatus`` or its text. ``after`` is the ``next`` of the page before, as with
         ``get_sessions``. Raises InvalidArgument as ``get_sessions`` does.
         """
+        sort_by = bridge.known_sort(sort_by, RUN_SORTS)
         paging = _paging(session_id, sort_by, sort_order, limit=limit, page=page, after=after)
         filters = _filters(session_id, user_id, agent_id, team_id, workflow_id, status)
         runs, total = self._run_page(filters, paging, deserialize, with_total=not deserialize and after is None)
@@ -85,7 +86,7 @@ class RunOperations(Base):
     ) -> Iterator[Any]:
         """Give one run after the other, of those that ``get_runs`` would return, as ``iter_sessions`` does.
 
-        Raises InvalidArgument as ``get_runs`` does. Writes nothing.
+        Raises InvalidArgument as ``get_runs`` does, and for an unknown ``sort_by`` always. Writes nothing.
         """
         paging = _paging(session_id, sort_by, sort_order, limit=counted(at_once), page=None, after=after)
         filters = _filters(session_id, user_id, agent_id, team_id, workflow_id, status)

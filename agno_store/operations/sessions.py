@@ -103,8 +103,10 @@ class SessionOperations(Base):
         name, letter by letter but without case; the timestamps (seconds, both inclusive) bound
         ``created_at``. Without ``include_runs`` the runs table is not read. Pages count from 1; the list's ``next``,
         given as ``after``, is a page that costs what the first does and that no write moves, its total None.
-        Raises InvalidArgument (a ValueError) for a page without a limit, or an unknown ``sort_by``.
+        Raises InvalidArgument (a ValueError) for a page without a limit, or an unknown ``sort_by``; that is warned of
+        instead in a program that uses agno, as if it was not given.
         """
+        sort_by = bridge.known_sort(sort_by, SESSION_SORTS)
         paging = self._session_paging(sort_by, sort_order, limit=limit, page=page, after=after)
         which = session_filter(session_type, user_id, component_id, session_name, start_timestamp, end_timestamp)
         as_is = (session_type, deserialize, include_runs)
@@ -130,7 +132,8 @@ class SessionOperations(Base):
         """Give one session after the other, of those that ``get_sessions`` would return. Writes nothing.
 
         They are read ``at_once``, a page behind the other, and no more than that is in memory; between two pages
-        no connection is held, so the caller may take his time. Raises InvalidArgument as ``get_sessions`` does.
+        no connection is held, so the caller may take his time. Raises InvalidArgument as ``get_sessions`` does, and
+        for an unknown ``sort_by`` always.
         """
         paging = self._session_paging(sort_by, sort_order, limit=counted(at_once), page=None, after=after)
         which = session_filter(session_type, user_id, component_id, session_name, start_timestamp, end_timestamp)

@@ -19,7 +19,7 @@ from agno.tools import tool
 from agno.workflow import Step, StepOutput, Workflow
 from fastapi.testclient import TestClient
 
-from agno_store import open_async_db, open_db
+from agno_store import InvalidArgument, open_async_db, open_db
 from tests.agno.scripted import Call, Tape, scripted
 from tests.contract.stores import plain
 from tests.servers.plugin import fresh_database
@@ -248,6 +248,30 @@ def test_sessions_are_sorted_and_filtered(office, user, five):
     assert listed(user_id=user, session_name="3%") == [five[3]]
     assert listed(user_id=user, session_name="T_lk") == []
     assert listed(user_id="nobody") == []
+
+
+@pytest.mark.parametrize("sort_by", ["", "session_name", "x" * 1000], ids=["", "name", "long"])
+def test_sessions_are_in_their_usual_order_where_they_cannot_be_sorted_as_asked(office, user, five, caplog, sort_by):
+    def listed(**params):
+        answer = office.ask("GET", "/sessions", params={"user_id": user, "sort_by": sort_by, **params})
+        return [session["session_id"] for session in answer["data"]]
+
+    assert listed() == list(reversed(five))
+    warned = [record.getMessage() for record in caplog.records if record.name == "agno_store"]
+    assert len(warned) == bool(sort_by)
+    assert all(message.startswith(f"sort_by={sort_by!r}"[:60]) and len(message) < 300 for message in warned)
+    assert listed(sort_order="asc") == five
+    assert listed(limit=2, page=2) == [five[2], five[1]]
+
+
+def test_runs_are_in_their_usual_order_where_they_cannot_be_sorted_as_asked(office, run, user):
+    ids = [run(question, user)["run_id"] for question in ("one", "two")]
+    for sort_by in ("", "content"):
+        assert [found.run_id for found in office.db.get_runs(user, sort_by=sort_by)] == ids
+        assert [found.run_id for found in office.db.get_runs(user, sort_by=sort_by, sort_order="desc")] == ids[::-1]
+        for stream in (office.db.iter_runs, office.db.iter_sessions):  # which are no part of what agno asks for
+            with pytest.raises(InvalidArgument, match="sort_by"):
+                next(stream(sort_by=sort_by))
 
 
 def test_a_created_session_is_stored_with_all_it_was_given(office, user):
