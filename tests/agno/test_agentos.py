@@ -264,6 +264,21 @@ def test_sessions_are_in_their_usual_order_where_they_cannot_be_sorted_as_asked(
     assert listed(limit=2, page=2) == [five[2], five[1]]
 
 
+def test_a_session_with_bytes_is_listed_once_they_are_text(office, user, complaints):
+    """FastAPI reads bytes as UTF-8, which is what docs/howto/agentos.md says of them."""
+    state = {"fingerprint": b"\xff\x00", "seen": {1}}
+    office.db.upsert_session({"session_id": user, "user_id": user, "session_data": {"session_state": state}})
+    for path in ("/sessions", f"/sessions/{user}"):
+        with pytest.raises(ValueError, match="invalid utf-8"):
+            office.client.get(path, params={"user_id": user})
+        complaints.take("invalid utf-8")
+    assert office.db.get_session(user, deserialize=False)["session_data"]["session_state"] == state
+
+    office.db.update_session_state(user, lambda found: {**found, "fingerprint": "/wA="})
+    [listed] = office.ask("GET", "/sessions", params={"user_id": user})["data"]
+    assert listed["session_state"] == {"fingerprint": "/wA=", "seen": [1]}
+
+
 def test_runs_are_in_their_usual_order_where_they_cannot_be_sorted_as_asked(office, run, user):
     ids = [run(question, user)["run_id"] for question in ("one", "two")]
     for sort_by in ("", "content"):
