@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
 import pytest
 from agno.agent import Agent
 from agno.run import RunContext
+from agno.session.agent import AgentSession
 from agno.team import Team
 from agno.workflow import Step, Workflow
 from sqlalchemy import create_engine
@@ -117,3 +120,14 @@ def test_no_connection_is_held_while_models_are_at_work(fresh_url, backend):
     assert {run.content for run in db.get_runs()} == set(answers)
     assert engine.pool.checkedout() == 0
     engine.dispose()
+
+
+def test_a_copy_of_a_session_knows_what_was_read_and_one_that_was_made_anew_does_not(db):
+    data, less = {"session_state": {"a": 1, "b": 2}}, {"session_state": {"b": 2}}
+    for session_id, copied in (("replaced", dataclasses.replace), ("copied", copy.copy)):
+        db.upsert_session(AgentSession(session_id=session_id, agent_id="a", session_data=data))
+        session = copied(db.get_session(session_id))
+        session.session_data = less
+        db.upsert_session(session)
+    assert db.get_session("replaced").session_data == data
+    assert db.get_session("copied").session_data == less
