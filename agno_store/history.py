@@ -40,7 +40,7 @@ class Marks(NamedTuple):
     created_at: int
     next_run_index: int
     runs_state: int
-    """One more after each change or deletion of a stored run; anything else after one by an older release."""
+    """One more after each change or deletion of a stored run, and a hand-over; anything else after an older release."""
 
     @classmethod
     def taken(cls, row: dict[str, Any]) -> Marks:

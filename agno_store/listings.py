@@ -68,14 +68,21 @@ class Listings:
 
     @property
     def is_the_one(self) -> sa.ColumnElement[bool]:
-        """Whether the session ``session_id`` is that which was made at ``session_created_at``.
+        """Whether the session ``session_id`` is that which was made at ``session_created_at``, and still ``reader``'s.
 
         Looked for by itself: joined with its runs, SQLite may find it by an index that is not said to be unique, and
         then puts the runs in order.
         """
         s = self.sessions.c
         this, made = s.session_id == sa.bindparam("session_id"), s.created_at == sa.bindparam("session_created_at")
-        return sa.exists().where(this, made, self.is_there)
+        return sa.exists().where(this, made, self.is_there, self.is_readers)
+
+    @property
+    def is_readers(self) -> sa.ColumnElement[bool]:
+        """Whether a session is that of ``reader``; None asks for everybody's. As a function, as above."""
+        owner = self.sessions.c.user_id
+        reader = sa.bindparam("reader", type_=owner.type)
+        return sa.func.coalesce(owner, _GONE) == sa.func.coalesce(reader, owner, _GONE)
 
     @cached_property
     def session_columns(self) -> sa.Select[Any]:

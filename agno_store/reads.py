@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Connection
 
@@ -46,8 +46,8 @@ class Reads:
         if row is None or not owners.may_read(row["user_id"], user_id):
             return None
         self.quick.saw(session_id)
-        # The runs of this very session: it may have been deleted, and made anew by another user, since.
-        this = {"session_id": session_id, "session_created_at": row["created_at"]}
+        # The runs of this very session: since, it may have been handed over, or deleted and made anew by another user.
+        this = {"session_id": session_id, "session_created_at": row["created_at"], "reader": user_id}
         return row, self.whole(c, lambda: self.ask(c, self.sql.session_runs, this).rows)
 
     def sessions(
@@ -60,22 +60,22 @@ class Reads:
         statement = self.sql.list_sessions(which.shape, page.shape, hint)
         found = self.ask(c, statement, {**which.values, **page.values}).rows
         total = c.execute(self.sql.count_sessions(which.shape), which.values).scalar_one() if with_total else None
-        return found, self._runs_of(c, found) if with_runs else {}, total
+        return found, self._runs_of(c, found, which.user_id) if with_runs else {}, total
 
-    def _runs_of(self, c: Connection, sessions: Sequence[Row]) -> dict[str, list[Row]]:
+    def _runs_of(self, c: Connection, sessions: Sequence[Row], reader: str | None) -> dict[str, list[Row]]:
         made = {row["session_id"]: row["created_at"] for row in sessions}
         runs: dict[str, list[Row]] = {session_id: [] for session_id in made}
         session_ids = list(made)
         for start in range(0, len(session_ids), SESSIONS_AT_ONCE):
-            some = session_ids[start : start + SESSIONS_AT_ONCE]
-            for row in self.whole(c, partial(self._runs_in, c, some)):
+            asked = {"session_ids": session_ids[start : start + SESSIONS_AT_ONCE], "reader": reader}
+            for row in self.whole(c, partial(self._runs_in, c, asked)):
                 # As in session(): not those of a session of that id made since.
                 if row["session_created_at"] == made[row["session_id"]]:
                     runs[row["session_id"]].append(row)
         return runs
 
-    def _runs_in(self, c: Connection, session_ids: Sequence[str]) -> list[Row]:
-        return list(self._named(c, self.sql.runs_of_sessions, {"session_ids": session_ids}))
+    def _runs_in(self, c: Connection, asked: Mapping[str, Any]) -> list[Row]:
+        return list(self._named(c, self.sql.runs_of_sessions, asked))
 
     def summary(self, c: Connection, session_id: str, user_id: str | None) -> Row | None:
         """Return a session's summary, or None. Writes nothing."""

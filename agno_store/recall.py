@@ -26,8 +26,8 @@ def session(
     marks = Marks.taken(row)
     if known is not None and known.marks == marks:
         return row, known
-    # The runs of this very session: it may have been deleted, and made anew by another user, since.
-    this = {"session_id": session_id, "session_created_at": row["created_at"]}
+    # The runs of this very session: since, it may have been handed over, or deleted and made anew by another user.
+    this = {"session_id": session_id, "session_created_at": row["created_at"], "reader": user_id}
     first: int | None = 0
     if known is not None and known.marks.come_before(marks):
         known, first = known.as_told(), known.marks.next_run_index
@@ -58,7 +58,7 @@ def latest(
     marks = Marks.taken(row)
     if known is not None and known.marks == marks and known.most >= count:
         return row, known
-    this = {"session_id": session_id, "session_created_at": row["created_at"]}
+    this = {"session_id": session_id, "session_created_at": row["created_at"], "reader": user_id}
     last = {**this, "count": count}
     found = store.whole(c, lambda: store.ask(c, store.sql.latest_runs, last).rows)
     return row, Latest(marks, [Seen(run) for run in reversed(found)], count)

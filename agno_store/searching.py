@@ -65,9 +65,11 @@ def search(
     found: list[Found] = []
     for row in sessions:
         session_id = row["session_id"]
-        places = _in_session(c, sql, sending, row, text) if session_id in themselves else []
+        this = {"session_id": session_id, "session_created_at": row["created_at"], "reader": which.user_id}
+        places = _in_session(c, sql, sending, this, text) if session_id in themselves else []
         if session_id in runs:
-            places += _in_runs(c, store, sql.next_run_holding(texts), row, runs[session_id], text, PLACES - len(places))
+            there = {**this, "run_index": runs[session_id]}
+            places += _in_runs(c, store, sql.next_run_holding(texts), there, text, PLACES - len(places))
         if places:
             found.append(_found(row, places))
         if len(found) == most:
@@ -81,10 +83,12 @@ def as_stored(text: str) -> list[str]:
     return list(dict.fromkeys((escapes.protect(ours), others, escapes.escape(text))))
 
 
-def _in_session(c: Connection, sql: Survey, sending: Sending, session: RowMapping, text: str) -> list[Place]:
-    found = c.execute(sql.session, {"session_id": session["session_id"]}).mappings().first()
-    # It may have been deleted, and made anew by another user, since it was listed.
-    if found is None or found["created_at"] != session["created_at"] or found["user_id"] == owners.GONE:
+def _in_session(c: Connection, sql: Survey, sending: Sending, this: Mapping[str, Any], text: str) -> list[Place]:
+    found = c.execute(sql.session, {"session_id": this["session_id"]}).mappings().first()
+    # Since it was listed, it may have been handed over, or deleted and made anew by another user.
+    if found is None or found["created_at"] != this["session_created_at"]:
+        return []
+    if not owners.may_read(found["user_id"], this["reader"]):
         return []
     row = sending.open(dict(found))
     unreadable: rows.Unreadable = []
@@ -99,13 +103,12 @@ def _in_session(c: Connection, sql: Survey, sending: Sending, session: RowMappin
 
 
 def _in_runs(
-    c: Connection, store: Reads, statement: Select[Any], session: RowMapping, first: int, text: str, most: int
+    c: Connection, store: Reads, statement: Select[Any], there: Mapping[str, Any], text: str, most: int
 ) -> list[Place]:
-    """Return the places in the runs from ``first`` on in which the database has found the text, or what may be it."""
-    found, at = list[Place](), first
-    this = {"session_id": session["session_id"], "session_created_at": session["created_at"]}
+    """Return the places in the runs from one on in which the database has found the text, or what may be it."""
+    found, at = list[Place](), there["run_index"]
     while len(found) < most:
-        next_one = partial(_next, c, store.sending, statement, {**this, "run_index": at})
+        next_one = partial(_next, c, store.sending, statement, {**there, "run_index": at})
         row = next(iter(store.whole(c, next_one)), None)
         if row is None:
             break

@@ -154,7 +154,7 @@ class Statements(Listings):
 
     @cached_property
     def session_runs(self) -> sa.Select[Any]:
-        """Every run, in order, of the session made at ``session_created_at``."""
+        """Every run, in order, of the session made at ``session_created_at``, as long as it is ``reader``'s."""
         return self._runs_of_session.order_by(self.runs.c.run_index)
 
     @cached_property
@@ -190,13 +190,14 @@ class Statements(Listings):
 
     @cached_property
     def runs_of_sessions(self) -> sa.Select[Any]:
-        """The runs of ``session_ids``, in order within each, with when their sessions were made."""
+        """The runs of those of ``session_ids`` that are ``reader``'s, in order within each; when those were made."""
         s, r = self.sessions.c, self.runs.c
         return (
             sa.select(self.runs, s.created_at.label("session_created_at"))
             .join(self.sessions, s.session_id == r.session_id)
             # Of both: PostgreSQL draws no conclusion from the one to the other, and would read all sessions.
-            .where(*(of.session_id.in_(sa.bindparam("session_ids", expanding=True)) for of in (r, s)), self.is_there)
+            .where(*(of.session_id.in_(sa.bindparam("session_ids", expanding=True)) for of in (r, s)))
+            .where(self.is_there, self.is_readers)
             .order_by(r.session_id, r.run_index)
         )
 

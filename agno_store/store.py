@@ -67,7 +67,7 @@ class Store(Reads):
         """Store the runs that a session comes with. The others that it has stay, and so do those stored as they are."""
         stored: Mapping[str, bytes] = {}
         if save.known_runs is None:
-            this = {"session_id": save.session_id, "session_created_at": row["created_at"]}
+            this = {"session_id": save.session_id, "session_created_at": row["created_at"], "reader": None}
             stored = rows.run_digests(self.ask(c, self.sql.session_runs, this).rows)
         given = rows.run_digests(save.runs)
         for run in save.runs:
@@ -105,7 +105,9 @@ class Store(Reads):
             return False
         if self.ask(c, self.sql.active_run, {"session_id": session_id}).rows:
             return False
-        self._update_session(c, session_id, locked["version"], {"user_id": owner, "updated_at": now()})
+        changes = {"version": locked["version"] + 1, "user_id": owner, "updated_at": now()}
+        # Whoever has read the row before this and its runs after it was shown none, and must not know that for true.
+        self.set_columns(c, session_id, changes, changes_runs=True)
         return True
 
     def delete_sessions(self, c: Connection, session_ids: Iterable[str], user_id: str | None) -> int:

@@ -82,9 +82,9 @@ class Hand:
 
     def _latest(self, row: Mapping[str, Any], count: int) -> list[Any]:
         """Return the last runs of a session in order."""
-        this = {"session_id": row["session_id"], "session_created_at": row["created_at"], "count": count}
+        this = {"session_id": row["session_id"], "session_created_at": row["created_at"], "reader": row["user_id"]}
         with self._connect() as c:
-            return list(reversed(self._ask(c, self._sql.latest_runs, this).rows))
+            return list(reversed(self._ask(c, self._sql.latest_runs, {**this, "count": count}).rows))
 
     def _write(self, read: Mapping[str, Any], name: str | None, data: str, run: Mapping[str, Any]) -> int:
         """Store a session's data and a run, and return the run's place."""

@@ -133,16 +133,21 @@ class Reading:
         return session, summary
 
     def has(self, session: Row) -> bool:
-        """Whether a session is still there."""
-        asked = {"session_ids": [session["session_id"]]}
-        row = self.db._read(lambda c: c.execute(self._sql.stamps, asked).first())
-        return row is not None and row.created_at == session["created_at"]
+        """Whether a session is still there, and none that was handed over to somebody who is not meant."""
+        asked = {"session_id": session["session_id"]}
+        row = self.db._read(lambda c: c.execute(self._sql.session, asked).mappings().first())
+        return (
+            row is not None
+            and row["created_at"] == session["created_at"]
+            and self.which.user_id in (None, row["user_id"])
+        )
 
     def piece(self, session: Row, after: int) -> tuple[list[dict[str, Any]], bool]:
         """Return the runs behind a place, as many as fit into the memory they are given, and whether there are more."""
         asked = {
             "session_id": session["session_id"],
             "session_created_at": session["created_at"],
+            "reader": self.which.user_id,
             "after": after,
             "count": self._runs_at_once,
         }
@@ -179,4 +184,4 @@ class _Pieces:
                 pieces += 1 + more
         # What comes in one piece was there at that moment; of more, the last ones may be gone with their session.
         if pieces != 1 and not self.reading.has(self.session):
-            raise Malformed("it was deleted while it was read")
+            raise Malformed("it was deleted or handed over while it was read")

@@ -145,7 +145,10 @@ class Statements:
 
     @cached_property
     def piece(self) -> sa.Select[Any]:
-        """The next ``count`` runs behind a place, in order, of the session made at ``session_created_at``."""
+        """The next ``count`` runs behind a place, in order, of the session made at ``session_created_at``.
+
+        As long as it is ``reader``'s.
+        """
         place = self.runs.c.run_index
         return (
             _of(self.runs, RUN)

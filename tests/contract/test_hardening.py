@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import pickle
 import sqlite3
 import sys
@@ -28,7 +29,7 @@ from agno_store import (
 from agno_store.migrations import Migrator
 from tests.contract.database import dump
 from tests.contract.processes import together
-from tests.contract.samples import run, session
+from tests.contract.samples import run, run_ids, session
 from tests.contract.stores import open_db
 
 
@@ -100,26 +101,82 @@ def test_a_run_of_a_session_that_is_handed_over_meanwhile_is_not_deleted(opened:
     assert db.get_run("r", user_id="bob") is not None
 
 
+CREATED = 1_700_000_000
+
+
+def handed_over(db: Any) -> None:
+    db.reassign_session_owner("s", previous_user_id="alice", user_id="bob")
+
+
+def made_anew(db: Any, **more: Any) -> None:
+    db.delete_session("s")
+    db.upsert_session(session("s", user_id="bob", **more))
+
+
+TAKEN: dict[str, Callable[[Any], None]] = {
+    "handed over": handed_over,
+    "made anew": made_anew,
+    "made anew in the same second": partial(made_anew, created_at=CREATED),
+}
+READ: dict[str, Callable[[Any], Any]] = {
+    "get_session": lambda db: db.get_session("s", user_id="alice", deserialize=False),
+    "get_session with its last runs": lambda db: db.get_session("s", user_id="alice", deserialize=False, runs_limit=5),
+    "get_sessions": lambda db: db.get_sessions(user_id="alice", deserialize=False)[0][0],
+}
+
+
 @pytest.mark.backends("postgresql", "mysql")
-@pytest.mark.parametrize("listed", [False, True])
-def test_a_reader_never_gets_the_runs_of_a_session_made_anew_by_another_user(
-    opened: Callable[..., Any], listed: bool
+@pytest.mark.parametrize("taken", TAKEN)
+@pytest.mark.parametrize("read", READ)
+def test_a_reader_never_gets_the_runs_of_a_session_that_is_another_users_since(
+    opened: Callable[..., Any], read: str, taken: str
 ) -> None:
     db, other = opened(), opened()
-    db.upsert_session(session("s", user_id="alice"))
+    db.upsert_session(session("s", user_id="alice", created_at=CREATED))
     db.upsert_run(run("hers"), "s", user_id="alice")
 
-    def replace() -> None:
-        other.delete_session("s")
-        other.upsert_session(session("s", user_id="bob"))
+    def take() -> None:
+        TAKEN[taken](other)
         other.upsert_run(run("secret"), "s", user_id="bob")
 
-    meanwhile(db, "agent_sessions_summaries", replace)
-    if listed:
-        [found] = db.get_sessions(user_id="alice", deserialize=False)[0]
-    else:
-        found = db.get_session("s", user_id="alice", deserialize=False)
-    assert [entry["run_id"] for entry in found["runs"]] == []
+    meanwhile(db, "agent_sessions_summaries", take)
+    assert [entry["run_id"] for entry in READ[read](db)["runs"]] == []
+    for options in ({}, {"runs_limit": 5}):  # and nobody takes that for what is there
+        assert run_ids(db, "s", user_id="bob", **options) == run_ids(other, "s", user_id="bob")
+
+
+@pytest.mark.backends("postgresql", "mysql")
+def test_nothing_is_found_in_a_session_that_is_handed_over_meanwhile(opened: Callable[..., Any]) -> None:
+    db, other = opened(), opened()
+    db.upsert_session(session("s", user_id="alice", metadata={"of": "secret hers"}))
+    db.upsert_run(run("r", "secret hers"), "s", user_id="alice")
+
+    def take() -> None:
+        handed_over(other)
+        other.upsert_session(session("s", user_id="bob", metadata={"of": "secret of bob"}))
+        other.upsert_run(run("r2", "secret of bob"), "s", user_id="bob")
+
+    meanwhile(db, "agent_sessions_runs", take)
+    assert list(db.search("secret", user_id="alice")) == []
+    assert len(list(db.search("secret of bob", user_id="bob"))) == 1
+
+
+@pytest.mark.backends("postgresql", "mysql")
+def test_a_session_that_is_handed_over_meanwhile_is_not_exported(opened: Callable[..., Any]) -> None:
+    db, other = opened(), opened()
+    db.upsert_session(session("s", user_id="alice"))
+    db.upsert_run(run("r", "hers"), "s", user_id="alice")
+
+    def take() -> None:
+        handed_over(other)
+        other.upsert_run(run("r2", "secret of bob"), "s", user_id="bob")
+
+    meanwhile(db, "next_run_index", take)
+    file = io.BytesIO()
+    assert [str(problem) for problem in db.export(file, user_id="alice").problems] == [
+        "session 's': it was deleted or handed over while it was read"
+    ]
+    assert b"bob" not in file.getvalue()
 
 
 def test_a_session_with_another_users_run_cannot_be_claimed(db: Any) -> None:

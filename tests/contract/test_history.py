@@ -21,6 +21,7 @@ from tests.contract.database import overwrite, quoted, statements, stored, table
 from tests.contract.processes import together
 from tests.contract.samples import append, run, session
 from tests.contract.stores import is_async, open_db
+from tests.contract.test_hardening import meanwhile
 from tests.package.documents import blocks
 from tests.package.source import ROOT
 
@@ -226,6 +227,22 @@ def test_a_damaged_run_is_named_each_time(kept: Any, others: Any) -> None:
 def test_another_user_is_told_nothing_of_what_is_known(kept: Any) -> None:
     assert kept.get_session("s", "agent", user_id="v") is None
     assert len(kept.get_session("s", "agent", user_id="u").runs) == 5
+
+
+@pytest.mark.backends("postgresql", "mysql")
+@pytest.mark.parametrize("limit", [None, 5])
+def test_a_session_handed_over_while_it_is_read_is_not_known_to_be_without_runs(
+    opened: Callable[..., Any], limit: int | None
+) -> None:
+    db, other = opened(), opened()
+    other.upsert_session(session("s", user_id="u"))
+    append(other, "s", "r0", "r1", user_id="u")
+    meanwhile(
+        db, "agent_sessions_summaries", lambda: other.reassign_session_owner("s", previous_user_id="u", user_id="v")
+    )
+    for user, runs in (("u", []), ("v", ["r0", "r1"]), ("v", ["r0", "r1"])):
+        found = db.get_session("s", "agent", user_id=user, runs_limit=limit)
+        assert [one.run_id for one in found.runs] == runs
 
 
 def test_readers_and_writers_at_once_in_one_store(kept: Any) -> None:
