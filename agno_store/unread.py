@@ -361,6 +361,8 @@ def _unread(plain: type) -> tuple[type, frozenset[str]]:
         members["__copy__"] = lambda run: copy.copy(_read(run))
     members |= {
         "__class__": property(lambda _: plain),
+        # Readers in C look for it in the class itself, and take the dictionary then: the one that has been read.
+        "__dataclass_fields__": plain.__dataclass_fields__,  # type: ignore[attr-defined]
         "__dict__": property(lambda run: vars(_read(run))),
         "__module__": plain.__module__,
         "__qualname__": plain.__qualname__,

@@ -14,11 +14,13 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 from agno.run.agent import RunOutput
 from agno.run.base import RunStatus
 from agno.run.team import TeamRunOutput
 from agno.run.workflow import WorkflowRunOutput
+from pydantic import BaseModel
 
 from agno_store import encoding
 from agno_store import unread as unread_runs
@@ -156,6 +158,22 @@ def test_threads_that_read_one_run_at_once_get_one_run(is_copied: bool) -> None:
             thread.join()
         assert {id(run) for run in found} == {id(runs[0])}
         assert len(runs[0].messages) == 6
+
+
+@CLASSES
+@EITHER_WAY
+def test_what_reads_in_c_gets_the_runs_of_a_copy_of_the_list(cls: type, is_copied: bool) -> None:
+    expected = json.loads(orjson.dumps(plain(cls), default=str))
+    runs = list(runs_of(cls, is_copied=is_copied))
+    assert is_unread(runs[0])
+    assert json.loads(orjson.dumps(runs, default=str)) == [expected]
+
+    class Answer(BaseModel):
+        runs: list[Any]
+
+    runs = list(runs_of(cls, is_copied=is_copied))
+    assert Answer(runs=runs).runs == [plain(cls)]
+    assert json.loads(Answer(runs=runs).model_dump_json()) == json.loads(Answer(runs=[plain(cls)]).model_dump_json())
 
 
 # -- what asks for no more of a run than is known -----------------------------------------------------
