@@ -33,12 +33,12 @@ from agno_store.dialects.sqlite_driver import (
     TO_READ,
     TO_WRITE,
     ByHand,
+    SetUp,
     asked,
     begun_by_hand,
     code,
     in_transaction,
     quietly_by_hand,
-    set_up,
 )
 from agno_store.dialects.sqlite_line import BUSY_SECONDS, InLine, patience
 from agno_store.dialects.sqlite_upgrade import exclusively, joined
@@ -81,7 +81,7 @@ class SQLite(Dialect):
         driver.stop()  # its thread closes the file
 
     def prepare(self, engine: Engine) -> None:
-        event.listen(engine.pool, "connect", set_up)
+        event.listen(engine.pool, "connect", SetUp())
         roll_back_what_is_open(engine.pool, in_transaction)
 
     def shares(self, url: URL) -> bool:

@@ -31,33 +31,53 @@ PAGE_SIZE = 8192
 """Bytes, of a file that is made: of SQLite's usual 4,096 a third stays empty, because two runs of 2.6 kB do not fit."""
 
 
-def set_up(driver: Any, record: Any) -> None:
-    if own_of(driver) is not driver:
-        record.info[AT_ONCE] = partial(_in_one_go, driver)
-    else:
-        record.info[HELD_BY_CURSORS] = True
-    cursor = driver.cursor()
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.execute("PRAGMA synchronous = FULL")
-    # Switching to WAL needs the file to itself and does not wait for it, so it is only asked for
-    # where it is not on yet, and a failure means that another process is doing it right now.
-    cursor.execute("PRAGMA journal_mode")
-    if cursor.fetchone()[0] not in ("wal", "memory"):
-        cursor.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # without effect on a file that holds something
-        _use_write_ahead_log(cursor)
-    cursor.close()
+class SetUp:
+    """What each new connection of an engine is told."""
+
+    def __init__(self) -> None:
+        self._waits: Sequence[float] = WAITS
+
+    def __call__(self, driver: Any, record: Any) -> None:
+        if own_of(driver) is not driver:
+            record.info[AT_ONCE] = partial(_in_one_go, driver)
+        else:
+            record.info[HELD_BY_CURSORS] = True
+        cursor = driver.cursor()
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA synchronous = FULL")
+        # Switching to WAL needs the file to itself, so it is only asked for where it is not on yet. A failure means
+        # that another process is doing it right now, or that somebody reads or writes, who may do so for long.
+        cursor.execute("PRAGMA journal_mode")
+        if cursor.fetchone()[0] not in ("wal", "memory"):
+            cursor.execute(f"PRAGMA page_size = {PAGE_SIZE}")  # without effect on a file that holds something
+            # Whoever was there all the time is waited for once, and not with each connection.
+            self._waits = WAITS if _use_write_ahead_log(cursor, self._waits) else WAITS[:0]
+        cursor.close()
 
 
-def _use_write_ahead_log(cursor: sqlite3.Cursor) -> None:
-    for wait in (0.01, 0.05, 0.2, 0.5, 1.0):
-        try:
-            cursor.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if code(error) not in (BUSY, LOCKED):
-                return
-            pause(wait)
-    # A read-only file, or a file system without shared memory: the rollback journal does as well.
+WAITS = (0.01, 0.05, 0.2, 0.5, 1.0)
+"""Seconds between two tries to switch to WAL."""
+
+
+def _use_write_ahead_log(cursor: sqlite3.Cursor, waits: Sequence[float]) -> bool:
+    """Switch to it; returns False where others have had the file all the time."""
+    cursor.execute("PRAGMA busy_timeout")
+    patience = cursor.fetchone()[0]
+    cursor.execute("PRAGMA busy_timeout = 0")  # for each try it would be waited for a reader as long as for a writer
+    try:
+        for wait in (0.0, *waits):
+            if wait:
+                pause(wait)
+            try:
+                cursor.execute("PRAGMA journal_mode = WAL")
+                return True
+            except sqlite3.OperationalError as error:
+                if code(error) not in (BUSY, LOCKED):
+                    return True
+                # A read-only file, or a file system without shared memory: the rollback journal does as well.
+        return False
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout = {patience}")
 
 
 def own(connection: Connection) -> Any:

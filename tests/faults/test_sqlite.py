@@ -219,3 +219,21 @@ def test_an_upgrade_of_tasks_that_cannot_be_committed_waits_as_long_as_it_may(
             assert await upgrading == list(REVISIONS)
 
     asyncio.run(main())
+
+
+def test_who_connects_beside_a_reader_without_a_write_ahead_log_does_not_wait_for_him_as_long_as_for_a_writer(
+    tmp_path: Path, read: sqlite3.Connection, opened: Callable[..., Any]
+) -> None:
+    db = opened(f"sqlite:///{tmp_path}/agents.db?timeout=4")
+    assert db.ping() < 4
+    with db.db_engine.connect() as first:
+        assert first.exec_driver_sql("PRAGMA busy_timeout").scalar() == 4000
+        assert first.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
+        began = time.monotonic()
+        with db.db_engine.connect() as second:
+            assert second.exec_driver_sql("PRAGMA journal_mode").scalar() == "delete"
+        assert time.monotonic() - began < 1  # once is enough for all of them
+    read.execute("COMMIT")
+    db.db_engine.dispose()
+    assert ask(db, "PRAGMA journal_mode") == ["wal"]
+    assert ask(db, "PRAGMA busy_timeout") == [4000]
