@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from agno_store.dialects import Dialect
-from agno_store.dialects.waiting import attempts
+from agno_store.dialects.waiting import Lock, attempts
 from agno_store.errors import DatabaseUnreachable
 from agno_store.urls import without_secrets
 
@@ -77,7 +76,7 @@ class Standby:
         self._dialect = dialect
         self._reads_own_writes = reads_own_writes
         self._where = where
-        self._lock = threading.Lock()
+        self._lock = Lock()  # a forked child has another one
         self._known: tuple[int, Position | None] = (0, None)
         self._lags = False
         self._rests_until: float | None = None

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from sqlalchemy.util import await_only, greenlet_spawn
 from sqlalchemy.util.concurrency import in_greenlet
@@ -253,6 +255,15 @@ class Lock:
     def __init__(self) -> None:
         self._line = Line()
         self._depth = 0
+        _locks.add(self)
+
+    def begin_anew(self) -> None:
+        """Wait for no thread that a forked child has not got; what the one has that forked stays his."""
+        holder, self._line = self._line.holder, Line()
+        if holder == caller():
+            self._line.holder = holder
+        else:
+            self._depth = 0
 
     def __enter__(self) -> None:
         me = caller()
@@ -265,3 +276,15 @@ class Lock:
         self._depth -= 1
         if not self._depth:
             self._line.leave(self._line.holder)
+
+
+_locks: WeakSet[Lock] = WeakSet()
+
+
+def _begin_anew() -> None:
+    for lock in _locks:
+        lock.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

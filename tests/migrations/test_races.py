@@ -18,6 +18,7 @@ from agno_store import UpgradeLocked, open_db
 from agno_store.dialects.writer import LOCKS
 from agno_store.migrations import Migrator
 from agno_store.tables import REVISIONS
+from tests.forking import in_child
 from tests.migrations.conftest import contents, fill
 from tests.migrations.test_stores import drop_schemas
 from tests.servers import PostgreSQL
@@ -199,3 +200,21 @@ def test_the_lock_of_a_killed_upgrader_is_free_at_once(fresh_url: str) -> None:
         holder.wait()
     with open_db(fresh_url, lock_timeout=10) as db:
         assert db.upgrade_schema() == EVERY
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+def test_a_child_that_is_forked_while_a_thread_first_uses_the_store_uses_it_too(fresh_url: str) -> None:
+    with (
+        open_db(fresh_url) as db,
+        subprocess.Popen([sys.executable, "-c", HOLDER, fresh_url], stdout=subprocess.PIPE, text=True) as holder,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        used = pool.submit(db.get_session, "s")
+        time.sleep(1)  # so that it waits there
+        status = in_child(lambda: db.get_session("s"))
+        holder.kill()
+        assert used.result() is None
+        assert status() == 0
+        assert db.schema_status().in_step

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections import deque
@@ -13,6 +14,7 @@ import pytest
 from sqlalchemy.util import await_only, greenlet_spawn
 
 from agno_store.dialects.waiting import Flag, Line, Lock, beside, caller, in_task, pause, unhurried, whole
+from tests.forking import in_child
 
 
 def in_loop(*work: Callable[[], Any]) -> list[Any]:
@@ -231,3 +233,37 @@ def test_an_unhurried_task_stops_where_it_pauses_and_nowhere_else(stops: bool) -
 
     asyncio.run(main())
     assert whole(lambda: "in a thread") == "in a thread"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork()")
+def test_a_child_waits_for_no_thread_of_its_parent_but_keeps_what_it_has_itself() -> None:
+    others, own = Lock(), Lock()
+    held, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with others:
+            held.set()
+            free.wait(30)
+
+    def wait() -> None:
+        with own:
+            pass
+
+    def child() -> None:
+        own.__exit__(None)
+        for lock in (others, own):
+            with lock, lock:
+                assert lock._depth == 2
+
+    threads = [threading.Thread(target=hold), threading.Thread(target=wait)]
+    with own:
+        for thread in threads:
+            thread.start()
+        assert held.wait(10)
+        while not own._line._queue:
+            time.sleep(0.01)
+        status = in_child(child, 5)
+    free.set()
+    for thread in threads:
+        thread.join()
+    assert status() == 0
