@@ -7,7 +7,7 @@ double. Every function is one transaction's work, and may be run again from its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -39,11 +39,29 @@ class Store(Reads):
 
         Raises OwnerMismatch where it belongs to another user, and StaleSession where ``save`` asks for that.
         """
+        locked = self._locked(c, save.session_id)
+        return None if locked is not None and only_new else self._save_onto(c, save, locked)
+
+    def save_sessions(self, c: Connection, saves: Sequence[SessionSave]) -> list[Row]:
+        """Do the same for several, and return their rows in the order given.
+
+        All are locked before anything is read: under REPEATABLE READ MySQL tells of whatever is read what it was when
+        the first of it was read, and of a session that is locked later that may be the past.
+        """
+        # In the order of their ids, so that two such calls cannot wait for each other.
+        order = sorted(range(len(saves)), key=lambda n: saves[n].session_id)
+        held = {saves[n].session_id: self._locked(c, saves[n].session_id) for n in order}
+        saved = {}
+        for n in order:
+            session_id = saves[n].session_id
+            # The second of two saves of one session is onto what the first has made of it.
+            locked = held.pop(session_id) if session_id in held else self._locked(c, session_id)
+            saved[n] = self._save_onto(c, saves[n], locked)
+        return [saved[n] for n in range(len(saves))]
+
+    def _save_onto(self, c: Connection, save: SessionSave, locked: Row | None) -> Row:
         session_id, moment = save.session_id, now()
-        locked = self._locked(c, session_id)
         stamp = {"updated_at": moment if save.updated_at is None else save.updated_at}
-        if locked is not None and only_new:
-            return None
         counted, save = save.first_version, save.onto(locked)
         if locked is None:
             stamp["created_at"] = moment if save.created_at is None else save.created_at

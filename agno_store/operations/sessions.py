@@ -228,15 +228,8 @@ class SessionOperations(Base):
             keeps_updated_at=preserve_updated_at,
             media_over=self.media_over,
         )
-
-        def work(connection: Any) -> list[Any]:
-            # In the order of their ids, so that two such calls cannot wait for each other.
-            order = sorted(range(len(saves)), key=lambda n: saves[n].session_id)
-            saved = {n: self._store.save_session(connection, saves[n]) for n in order}
-            return [saved[n] for n in range(len(saves))]
-
         run = self._put if all(save.may_be_repeated for save in saves) else self._write
-        stored = zip(run(work), saves, sessions, strict=True)
+        stored = zip(run(self._store.save_sessions, saves), saves, sessions, strict=True)
         return [self._saved(row, save, session, deserialize) for row, save, session in stored]
 
     def insert_session_if_absent(self, session: Any) -> bool:
