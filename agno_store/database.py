@@ -21,7 +21,7 @@ from agno_store import engines, failures, schema, tables, tenants, urls
 from agno_store.attempts import Attempts
 from agno_store.dialects import OfClass, Scope, parse_url
 from agno_store.dialects.waiting import Lock, caller, whole
-from agno_store.errors import AccessDenied, ConfigurationError, InvalidArgument
+from agno_store.errors import AccessDenied, ConfigurationError, InvalidArgument, SchemaTooNew
 from agno_store.history import History, checked_count, checked_megabytes
 from agno_store.media import Vanished
 from agno_store.names import Names
@@ -277,29 +277,29 @@ class Database(Shown, Operations):
 
     def _look(self) -> None:
         status = self.schema_status()
-        upgrades = upgrades_by_itself()
-        builds = upgrades is not False
-        upgrades = self.auto_upgrade_schema if upgrades is None else upgrades
+        said = upgrades_by_itself()
+        builds, upgrades = said is not False, self.auto_upgrade_schema if said is None else said
         if status.state == schema.BEHIND and not upgrades:
             status = self._settled(status)
         if (status.state == schema.MISSING and builds) or (status.state == schema.BEHIND and upgrades):
-            self._upgrade_from(status)
+            status = self._upgraded(status)
         else:
             status.raise_unless_usable()
         if status.state == schema.AHEAD:
             log.warning("%s is at revision %s, ahead of this release, which works with it", self.names, status.current)
         self._ready = True
 
-    def _upgrade_from(self, status: schema.SchemaStatus) -> None:
-        if status.state != schema.MISSING:
-            self._upgrade()
-            return
+    def _upgraded(self, status: schema.SchemaStatus) -> schema.SchemaStatus:
+        """Upgrade, and return where the store stood; where a later release has come meanwhile, where it stands now."""
+        is_new = status.state == schema.MISSING
         try:
-            whole(self._upgrade)  # half built, it would be behind for the next one
+            whole(self._upgrade) if is_new else self._upgrade()  # half built, it would be behind for the next one
+        except SchemaTooNew:
+            status = self.schema_status()
+            status.raise_unless_usable()
         except AccessDenied as error:
-            raise AccessDenied(
-                f"{self.names} has no tables yet, and whoever is connected may not make them. {error}"
-            ) from error.__cause__
+            raise failures.unmade(self.names, error) if is_new else error from error.__cause__
+        return status
 
     def _settled(self, status: schema.SchemaStatus) -> schema.SchemaStatus:
         """Look again when nobody is upgrading: between two revisions a store is behind for a moment."""

@@ -16,6 +16,7 @@ from agno_store.urls import redacted, without_secrets
 if TYPE_CHECKING:
     from agno_store.attempts import Attempts
     from agno_store.database import Database
+    from agno_store.names import Names
 
 
 MET: tuple[type[Exception], ...] = (SQLAlchemyError, DatabaseUnreachable, UnicodeError)
@@ -44,6 +45,11 @@ def tell(db: Database, error: Exception, attempts: Attempts | None) -> None:
     meant = _translated(db, error, attempts)
     if meant is not error:
         raise meant from error
+
+
+def unmade(names: Names, error: AccessDenied) -> AccessDenied:
+    """Return what it means that the tables of a store could not be made."""
+    return AccessDenied(f"{names} has no tables yet, and whoever is connected may not make them. {error}")
 
 
 def _translated(db: Database, error: Exception, attempts: Attempts | None) -> Exception:

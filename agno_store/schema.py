@@ -96,13 +96,20 @@ class SchemaStatus(Valued):
                 "set auto_upgrade_schema=True).",
                 **about,
             )
-        needed = f" It works with agno_store {self.works_with} or later." if self.works_with else ""
-        raise SchemaTooNew(
-            f"{names} is at revision {self.current}, which this release ({release.__version__}, up to {self.head}) "
-            f"does not know: a newer one has upgraded it.{needed} Nothing was changed. Run: pip install --upgrade "
-            "agno-store",
-            **about,
-        )
+        assert self.current is not None
+        raise too_new(names, self.current, self.works_with)
+
+
+def too_new(names: Names, current: str, works_with: str | None) -> SchemaTooNew:
+    """Return the error for a store at a revision that this release does not know."""
+    needed = f" It works with agno_store {works_with} or later." if works_with else ""
+    return SchemaTooNew(
+        f"{names} is at revision {current}, which this release ({release.__version__}, up to {HEAD}) does not know: a "
+        f"newer one has upgraded it.{needed} Nothing was changed. Run: pip install --upgrade agno-store",
+        store=str(names),
+        current=current,
+        head=HEAD,
+    )
 
 
 def is_own(revision: str) -> bool:
@@ -169,7 +176,12 @@ def rows(connection: Connection, sql: Statements) -> list[str]:
 def works_with(engine: Engine, dialect: Dialect, names: Names, sql: Statements, revision: str) -> str | None:
     """Return the oldest release that works with a revision, as was noted when it was applied. Writes nothing."""
     with dialect.connected(engine) as connection:
-        if not sa.inspect(connection).has_table(names.upgrades, schema=names.schema):
-            return None
-        found: str | None = connection.scalar(sql.works_with, {"revision": revision})
-        return found
+        return noted(connection, names, sql, revision)
+
+
+def noted(connection: Connection, names: Names, sql: Statements, revision: str) -> str | None:
+    """Return the same, read on a connection."""
+    if not sa.inspect(connection).has_table(names.upgrades, schema=names.schema):
+        return None
+    found: str | None = connection.scalar(sql.works_with, {"revision": revision})
+    return found

@@ -108,7 +108,8 @@ class Migrator:
         """
         position = self.position()
         if not self.chain.knows(position):
-            raise too_new(self.names, position, redacted(self.engine.url))
+            with self.dialect.connected(self.engine) as connection:
+                raise too_new(connection, self.names, position)
         applied = self.chain.applied(position)
         if not applied:
             return known(self.chain.versions)

@@ -171,14 +171,12 @@ def known_position(connection: Connection, names: Names, revisions: Chain) -> Po
     """
     position = revisions.position(version_rows(connection, names))
     if not revisions.knows(position):
-        raise too_new(names, position, redacted(connection.engine.url))
+        raise too_new(connection, names, position)
     return position
 
 
-def too_new(names: Names, position: Position, url: str) -> SchemaTooNew:
+def too_new(connection: Connection, names: Names, position: Position) -> SchemaTooNew:
     """Return the error for a store that is at a revision this release does not know."""
-    try:
-        schema.SchemaStatus.of(names, position.own, url).raise_unless_usable()
-    except SchemaTooNew as error:
-        return error
-    raise AssertionError(f"{position.own} is known to this release")
+    assert position.own is not None
+    works_with = schema.noted(connection, names, Statements(names), position.own)
+    return schema.too_new(names, position.own, works_with)

@@ -6,7 +6,8 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,62 @@ def test_a_store_that_this_release_works_with_is_used_with_a_warning(
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert warnings == [f"agent_sessions is at revision {NEXT}, ahead of this release, which works with it"]
     assert rows(fresh_url) == before
+
+
+@contextmanager
+def a_newer_release_that_comes_first(works_with: str | None, *, after: str) -> Iterator[None]:
+    """Have a newer release upgrade a store before this one has the lock, or after it has given it back."""
+    upgrading, verify = Migrator.patiently, Migrator.verify
+
+    def overtaken(self: Any, *args: Any) -> Any:
+        with open_db(self.engine.url) as db:
+            upgrading(Migrator.of(db), lambda running: running.run(self.chain.resolve("head", up=True), up=True))
+        ahead(str(self.engine.url.render_as_string(hide_password=False)), works_with)
+        return upgrading(self, *args)
+
+    def overtaken_later(self: Any, *args: Any, **options: Any) -> None:
+        ahead(str(self.engine.url.render_as_string(hide_password=False)), works_with)
+        verify(self, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        if after == "the look":
+            patch.setattr(Migrator, "patiently", overtaken)
+        else:
+            patch.setattr(Migrator, "verify", overtaken_later)
+        yield
+
+
+@pytest.mark.parametrize("after", ["the look", "the upgrade"])
+@pytest.mark.parametrize("at", ["missing", "0003"])
+def test_a_first_use_that_a_newer_release_overtakes_goes_on_with_a_warning(
+    fresh_url: str, at: str, after: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_db(fresh_url, auto_upgrade_schema=True) as db, caplog.at_level(logging.WARNING, "agno_store"):
+        if at != "missing":
+            Migrator.of(db).upgrade(at)
+        with a_newer_release_that_comes_first("0.1.0", after=after):
+            db.upsert_session({"session_id": "s"})
+        assert db.get_session("s") is not None
+        assert db.schema_status().current == NEXT
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == [f"agent_sessions is at revision {NEXT}, ahead of this release, which works with it"]
+
+
+@pytest.mark.parametrize("works_with", [NEWER, None])
+def test_one_that_an_incompatible_release_overtakes_is_refused(fresh_url: str, works_with: str | None) -> None:
+    with open_db(fresh_url) as db:
+        with a_newer_release_that_comes_first(works_with, after="the look"), pytest.raises(SchemaTooNew) as raised:
+            db.upsert_session({"session_id": "s"})
+        assert (f"It works with agno_store {NEWER} or later." in str(raised.value)) == (works_with is not None)
+
+
+@pytest.mark.parametrize("words", [("upgrade",), ("history",), ("backfill",)])
+def test_whoever_asks_for_more_is_told_which_release_it_works_with(fresh_url: str, words: tuple[str, ...]) -> None:
+    with open_db(fresh_url) as db:
+        db.upgrade_schema()
+    ahead(fresh_url, NEWER)
+    answer = run(*words, "--db-url", fresh_url)
+    assert (answer.code, f"It works with agno_store {NEWER} or later." in answer.complaint) == (4, True)
 
 
 @pytest.mark.parametrize("works_with", [*TOO_NEW, None, "soon"])
