@@ -18,8 +18,8 @@ from agno_store import schema
 from agno_store.dialects import Dialect, Scope
 from agno_store.dialects.locks import DDL_LOCK_TIMEOUT
 from agno_store.dialects.waiting import attempts, pause
-from agno_store.errors import InvalidArgument, NotFound, SchemaConflict, SchemaDrifted, SchemaError, UpgradeLocked
-from agno_store.migrations import drift, layouts
+from agno_store.errors import InvalidArgument, NotFound, SchemaConflict, SchemaError, UpgradeLocked
+from agno_store.migrations import cures, drift, layouts
 from agno_store.migrations.chain import Position, Target, chain, heads_of
 from agno_store.migrations.journal import Journal
 from agno_store.migrations.mistakes import refuse_one_way
@@ -385,12 +385,4 @@ class Migrator:
         """Make sure that the tables have all that their revision brings."""
         missing = layouts.differing(connection, self.names, self.chain, current, only_missing=True)
         if missing:
-            again = self.names.command("downgrade --to base", redacted(self.engine.url))
-            raise SchemaDrifted(
-                f"{self.names} is recorded at {current}, but {'; '.join(missing)}. Somebody changed the tables, or a "
-                f"downgrade was killed: then run that downgrade again, for instance: {again}",
-                store=str(self.names),
-                current=current,
-                head=HEAD,
-                differences=missing,
-            )
+            raise cures.drifted(connection, self.names, self.chain, current, missing)

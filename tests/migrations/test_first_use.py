@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -121,6 +122,32 @@ def test_an_upgrade_does_not_call_a_store_with_a_lost_table_up_to_date(db: Any, 
         connection.exec_driver_sql("DROP TABLE agent_sessions_summaries")
     with pytest.raises(SchemaDrifted, match="table agent_sessions_summaries is missing"):
         migrator.upgrade()
+
+
+@pytest.mark.parametrize(
+    ("revision", "change", "below"),
+    [
+        (HEAD, "ALTER TABLE agent_sessions_runs DROP COLUMN status", None),
+        (HEAD, "ALTER TABLE agent_sessions_summaries RENAME TO kept", None),
+        (HEAD, "DROP TABLE agent_sessions_media", REVISIONS[-2]),  # as what the last downgrade began with
+        (REVISIONS[0], "DROP INDEX ix_agent_sessions_created_at{on}", None),
+    ],
+)
+def test_the_cure_of_drift_takes_no_table_away(
+    db: Any, migrator: Migrator, backend: str, revision: str, change: str, below: str | None
+) -> None:
+    migrator.upgrade(revision)
+    with db.db_engine.begin() as connection:
+        connection.exec_driver_sql(change.format(on=" ON agent_sessions" if backend == "mysql" else ""))
+    with pytest.raises(SchemaDrifted) as raised:
+        migrator.upgrade(revision)
+    said = str(raised.value)
+    assert "agno-store upgrade --sql --from base --db-url" in said
+    assert "agno-store check --drift --db-url" in said
+    # Elsewhere a killed downgrade leaves nothing half done.
+    named = re.findall(r"agno-store downgrade --to (\w+)", said)
+    assert named == ([below] if below and backend == "mysql" else [])
+    assert ("take a backup" in said) is bool(named)
 
 
 def test_a_select_before_the_upgrade_cannot_fool_it(db: Any) -> None:
