@@ -318,7 +318,7 @@ class Dialect(abc.ABC):
         """Give a connection and names under which SQLAlchemy reads the tables of ``names`` back as they are."""
         yield connection, names
 
-    def correct_reflection(self, context: Any, names: Names) -> None:  # noqa: B027 - mostly there is nothing to correct
+    def correct_reflection(self, context: Any, names: Names) -> None:  # noqa: B027 - SQLite's are read as they are
         """Have Alembic see the tables of a store as they are, where it compares them over this context."""
 
     def generated(self, connection: Connection, table: str, schema: str | None) -> dict[str, str]:

@@ -303,9 +303,9 @@ class MySQL(Dialect):
         return None if rows is None else int(rows)
 
     def correct_reflection(self, context: Any, names: Names) -> None:
-        from agno_store.dialects import compressed
+        from agno_store.dialects import reflected_mysql
 
-        compressed.correct_reflection(context, names)
+        reflected_mysql.correct_reflection(context, names)
 
     def vacuum(self, engine: Engine, names: Names) -> None:
         from agno_store.dialects import vacuum

@@ -257,6 +257,11 @@ class PostgreSQL(Dialect):
     def broken_indexes(self, connection: Connection, table: str, schema: str | None) -> list[str]:
         return list(connection.execute(_BROKEN, {"table": table, "schema": schema}).scalars())
 
+    def correct_reflection(self, context: Any, names: Names) -> None:
+        from agno_store.dialects import reflected_postgresql
+
+        reflected_postgresql.correct_reflection(context, names)
+
     client = "psql --no-psqlrc --file upgrade.sql (and --host, --username, --dbname)"
 
     def framing(self, names: Names) -> tuple[Sequence[str], Sequence[str]]:
