@@ -151,7 +151,7 @@ def _tables(db: Database) -> Iterator[Finding]:
         Migrator.of(db).refuse_foreign()
     status.raise_unless_usable()
     if status.in_step:
-        yield Finding("tables", OK, f"{db.names} is at {status.current}, in step")
+        yield Finding("tables", OK, f"the version table says: {db.names} is at {status.current}, in step")
     else:
         yield Finding("tables", OK, f"{db.names} is at {status.current}, ahead of this release, which works with it")
 
@@ -171,6 +171,7 @@ def _leftovers(look: Look) -> Iterator[Finding]:
 
 def _drift(db: Database) -> Iterator[Finding]:
     from agno_store.migrations import Migrator
+    from agno_store.migrations.cures import mending
 
     if not db.schema_status().in_step:
         return
@@ -180,5 +181,6 @@ def _drift(db: Database) -> Iterator[Finding]:
         return
     message = f"the tables are not as the revisions make them: {'; '.join(differences)}"
     error: SchemaError = SchemaDrifted(message, store=str(db.names), differences=differences)
-    cure = "Undo what somebody changed; to look again: " + db.names.command("check --drift", redacted(db.db_engine.url))
+    url = redacted(db.db_engine.url)
+    cure = f"{mending(db.names, url)}  To look again: {db.names.command('check --drift', url)}"
     yield Finding("drift", ERROR, message, cure, error)

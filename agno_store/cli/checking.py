@@ -57,9 +57,13 @@ def check(
         differences = _looked_at(db, status, drift=drift)
         code = Exit.DRIFTED if differences else _code(status)
         output.document({**status.to_dict(), "differences": differences, "exit_code": int(code)})
-        _say_status(output, status)
+        _say_status(output, status, drifted=bool(differences))
         for difference in differences:
             output.line(f"  drifted: {difference}", "yellow")
+        if differences:
+            from agno_store.migrations.cures import mending
+
+            output.note(mending(db.names, status.url))
         _say_what_to_do(output, status)
     raise typer.Exit(code)
 
@@ -137,12 +141,15 @@ def _for_release(output: Output, db: Any, release: str) -> Exit:
     return code
 
 
-def _say_status(output: Output, status: SchemaStatus) -> None:
+def _say_status(output: Output, status: SchemaStatus, *, drifted: bool = False) -> None:
     where = "has no tables yet" if status.state == MISSING else f"is at {status.current}, {status.state}"
     if status.usable and not status.in_step:
         where += " of this release, which works with it"
+    if drifted:
+        where = f"is recorded at {status.current}, but its tables are others"
     behind = f"; pending: {', '.join(status.pending)}" if status.pending else ""
-    output.line(f"{Names(status.table, status.schema)} {where}{behind}", "green" if status.usable else "yellow")
+    style = "green" if status.usable and not drifted else "yellow"
+    output.line(f"{Names(status.table, status.schema)} {where}{behind}", style)
 
 
 def _say_what_to_do(output: Output, status: SchemaStatus) -> None:

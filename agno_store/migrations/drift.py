@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -14,6 +13,7 @@ from sqlalchemy.engine import Connection
 
 from agno_store.dialects import by_name
 from agno_store.migrations.context import options
+from agno_store.migrations.saying import sentences
 from agno_store.names import Names
 from agno_store.tables import Extend, metadata
 from agno_store.types import FromJson
@@ -35,31 +35,9 @@ def differences(
     context = MigrationContext.configure(connection, opts=options(names, extend))
     by_name(connection.dialect.name).correct_reflection(context, names)
     entries = compare_metadata(context, context.opts["target_metadata"])
-    found = [said for entry in entries if not (additions and entry[0] in _ADDED) for said in _said(entry)]
-    return [*found, *_primary_keys(connection, names), *_generated(connection, names, extend)]
-
-
-def _said(entry: Any) -> Iterator[str]:
-    if isinstance(entry, list):  # the changes of one column
-        for change in entry:
-            yield from _said(change)
-        return
-    kind, *rest = entry
-    if kind in ("add_table", "remove_table"):
-        yield f"table {rest[0].name} is {_missing(kind)}"
-    elif kind in ("add_column", "remove_column"):
-        yield f"column {rest[1]}.{rest[2].name} is {_missing(kind)}"
-    elif kind.startswith("modify_"):
-        _, table, column, _, there, wanted = rest
-        yield f"column {table}.{column}: {kind.removeprefix('modify_')} is {there!r}, should be {wanted!r}"
-    else:
-        item = rest[0]
-        table = getattr(getattr(item, "table", None), "name", "")
-        yield f"{kind.split('_', 1)[1].replace('_', ' ')} {item.name} on {table} is {_missing(kind)}"
-
-
-def _missing(kind: str) -> str:
-    return "missing" if kind.startswith("add") else "not declared"
+    left = [entry for entry in entries if not (additions and entry[0] in _ADDED)]
+    found = [*sentences(left, connection.dialect), *_primary_keys(connection, names)]
+    return [*found, *_generated(connection, names, extend)]
 
 
 def _primary_keys(connection: Connection, names: Names) -> Iterator[str]:
@@ -71,7 +49,7 @@ def _primary_keys(connection: Connection, names: Names) -> Iterator[str]:
         there = inspector.get_pk_constraint(table.name, schema=names.schema)["constrained_columns"]
         wanted = [column.name for column in table.primary_key]
         if there != wanted:
-            yield f"primary key of {table.name} is {there}, should be {wanted}"
+            yield f"primary key of {table.name} is ({', '.join(there)}), should be ({', '.join(wanted)})"
 
 
 def _generated(connection: Connection, names: Names, extend: Extend | None) -> Iterator[str]:

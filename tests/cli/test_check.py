@@ -92,6 +92,8 @@ def test_check_finds_a_dropped_index_when_asked_for_drift(fresh_url: str) -> Non
     answer = run("check", "--drift", "--db-url", fresh_url)
     assert answer.code == 5
     assert f"  drifted: index {index} on agent_sessions_runs is missing\n" in answer.out
+    assert "in step" not in answer.out
+    assert "agno-store upgrade --sql --from base --db-url" in answer.complaint
     answer = run("check", "--drift", "--db-url", fresh_url, "--json")
     assert (answer.code, answer.document["exit_code"]) == (5, 5)
     assert answer.document["differences"] == [f"index {index} on agent_sessions_runs is missing"]

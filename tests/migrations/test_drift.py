@@ -103,6 +103,54 @@ def test_drift_finds_what_only_servers_can_alter(fresh: Any, migrator: Migrator,
     assert len(migrator.drift()) == 1
 
 
+SAID = {
+    "postgresql": {
+        "ALTER TABLE agent_sessions ALTER COLUMN version DROP DEFAULT": "version has no default, should have DEFAULT 1",
+        "ALTER TABLE agent_sessions ALTER COLUMN next_run_index SET DEFAULT 7": "next_run_index has DEFAULT 7",
+        "ALTER TABLE agent_sessions ALTER COLUMN workflow_name TYPE VARCHAR(20)": "workflow_name is VARCHAR(20)",
+        "ALTER TABLE agent_sessions ALTER COLUMN metadata TYPE JSONB": "metadata is JSONB, should be JSON",
+        "ALTER TABLE agent_sessions ALTER COLUMN team_id TYPE TEXT": 'TEXT COLLATE "default", should be VARCHAR(255)',
+        "ALTER TABLE agent_sessions_runs ALTER COLUMN run_data DROP NOT NULL": "run_data is NULL, should be NOT NULL",
+        "ALTER TABLE agent_sessions_runs DROP CONSTRAINT fk_agent_sessions_runs_session_id, ADD CONSTRAINT "
+        "fk_agent_sessions_runs_session_id FOREIGN KEY (session_id) REFERENCES agent_sessions": (
+            "fk fk_agent_sessions_runs_session_id on agent_sessions_runs is (session_id) REFERENCES agent_sessions "
+            "(session_id), should be (session_id) REFERENCES agent_sessions (session_id) ON DELETE CASCADE"
+        ),
+    },
+    "mysql": {
+        "ALTER TABLE agent_sessions ALTER COLUMN version DROP DEFAULT": "version has no default, should have DEFAULT 1",
+        "ALTER TABLE agent_sessions MODIFY workflow_name VARCHAR(20)": "workflow_name is VARCHAR(20)",
+        "ALTER TABLE agent_sessions MODIFY user_id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci": (
+            "COLLATE utf8mb4_general_ci, should be VARCHAR(255) CHARACTER SET utf8mb4 COLLATE"
+        ),
+    },
+    "sqlite": {},
+}
+
+INDEX = "ix_agent_sessions_created_at"
+OTHER_INDEXES = {
+    f"CREATE INDEX {INDEX} ON agent_sessions (created_at)": "(created_at)",
+    f"CREATE UNIQUE INDEX {INDEX} ON agent_sessions (created_at, session_id)": "UNIQUE (created_at, session_id)",
+}
+
+
+def test_drift_speaks_the_words_of_the_database(fresh: Any, migrator: Migrator, backend: str) -> None:
+    for statement, said in SAID[backend].items():
+        before = migrator.drift()
+        run(fresh, statement)
+        (found,) = set(migrator.drift()) - set(before)
+        assert said in found
+
+
+@pytest.mark.parametrize("statement", OTHER_INDEXES)
+def test_drift_says_what_an_index_is_made_of(fresh: Any, migrator: Migrator, backend: str, statement: str) -> None:
+    run(fresh, f"DROP INDEX {INDEX}{' ON agent_sessions' if backend == 'mysql' else ''}")
+    run(fresh, statement)
+    (found,) = migrator.drift()
+    made = f"{OTHER_INDEXES[statement]}, should be (created_at, session_id)"
+    assert found == f"index {INDEX} on agent_sessions is {made}"
+
+
 COLLATIONS = {
     "postgresql": {
         "user_id": 'ALTER COLUMN user_id TYPE VARCHAR(255) COLLATE "default"',
