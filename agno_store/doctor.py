@@ -150,7 +150,11 @@ def _tables(db: Database) -> Iterator[Finding]:
     if status.state == schema.MISSING:
         Migrator.of(db).refuse_foreign()
     status.raise_unless_usable()
-    if status.in_step:
+    gone = schema.lacking(db.db_engine, db.dialect, db.names)
+    if gone:
+        missing = [f"table {table} is missing" for table in gone]
+        yield _drifted(db, "tables", f"{db.names} is recorded at {status.current}", missing)
+    elif status.in_step:
         yield Finding("tables", OK, f"the version table says: {db.names} is at {status.current}, in step")
     else:
         yield Finding("tables", OK, f"{db.names} is at {status.current}, ahead of this release, which works with it")
@@ -171,16 +175,20 @@ def _leftovers(look: Look) -> Iterator[Finding]:
 
 def _drift(db: Database) -> Iterator[Finding]:
     from agno_store.migrations import Migrator
-    from agno_store.migrations.cures import mending
 
     if not db.schema_status().in_step:
         return
     differences = Migrator.of(db).drift()
-    if not differences:
+    if differences:
+        yield _drifted(db, "drift", "the tables are not as the revisions make them", differences)
+    else:
         yield Finding("drift", OK, "the tables are as the revisions make them")
-        return
-    message = f"the tables are not as the revisions make them: {'; '.join(differences)}"
+
+
+def _drifted(db: Database, subject: str, what: str, differences: list[str]) -> Finding:
+    from agno_store.migrations.cures import mending
+
+    message, url = f"{what}: {'; '.join(differences)}", redacted(db.db_engine.url)
     error: SchemaError = SchemaDrifted(message, store=str(db.names), differences=differences)
-    url = redacted(db.db_engine.url)
     cure = f"{mending(db.names, url)}  To look again: {db.names.command('check --drift', url)}"
-    yield Finding("drift", ERROR, message, cure, error)
+    return Finding(subject, ERROR, message, cure, error)

@@ -168,6 +168,25 @@ def _read(engine: Engine, dialect: Dialect, names: Names, sql: Statements) -> li
         return rows(connection, sql)
 
 
+def lacking(engine: Engine, dialect: Dialect, names: Names) -> list[str]:
+    """Return the tables that a store at head lacks, asked for with one query where it has them. Writes nothing."""
+    with dialect.connected(engine) as connection:
+        look = sa.inspect(connection)
+        listed = look.get_table_names(schema=names.schema)
+        # Not listed are those elsewhere in the search path, and on MySQL what the account has no right to.
+        unlisted = [table for table in names.tables if table not in listed]
+        return [table for table in unlisted if not _is_there(look, dialect, table, names.schema)]
+
+
+def _is_there(look: sa.Inspector, dialect: Dialect, table: str, schema: str | None) -> bool:
+    try:
+        return look.has_table(table, schema=schema)
+    except DBAPIError as error:
+        if not dialect.is_denied(error):
+            raise
+        return True  # a table that may not be read is not one that is missing
+
+
 def rows(connection: Connection, sql: Statements) -> list[str]:
     """Return the rows of the version table, which must be there."""
     return [revision for revision in connection.execute(sql.revisions).scalars() if revision is not None]

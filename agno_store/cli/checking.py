@@ -16,7 +16,7 @@ from agno_store.cli.render import Output
 from agno_store.cli.waiting import settled
 from agno_store.errors import AgnoStoreError
 from agno_store.names import DEFAULT, Names
-from agno_store.schema import IN_STEP, MISSING, SchemaStatus
+from agno_store.schema import IN_STEP, MISSING, SchemaStatus, lacking
 
 Drift = Annotated[bool, typer.Option("--drift", envvar="AGNO_STORE_DRIFT", help="Compare every column and index, too.")]
 Wait = Annotated[
@@ -69,16 +69,17 @@ def check(
 
 
 def _looked_at(db: Any, status: SchemaStatus, *, drift: bool) -> list[str]:
-    """Return how the tables differ, where that is asked for. Raises SchemaConflict where they are somebody else's."""
-    drift = drift and status.in_step
-    if status.state != MISSING and not drift:  # as in a start script, which is not to wait for Alembic
-        return []
+    """Return which tables are missing, or all that differs. Raises SchemaConflict where they are somebody else's."""
+    if status.state != MISSING and not (drift and status.in_step):  # as in a start script: not to wait for Alembic
+        gone = lacking(db.db_engine, db.dialect, db.names) if status.usable else []
+        return [f"table {table} is missing" for table in gone]
     from agno_store.migrations import Migrator
 
     migrator = Migrator.of(db)
     if status.state == MISSING:
         migrator.refuse_foreign()
-    return migrator.drift() if drift else []
+        return []
+    return migrator.drift()
 
 
 @app.command(epilog="Example:  agno-store current --all --json")

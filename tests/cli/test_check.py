@@ -6,13 +6,14 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
+from sqlalchemy import event, make_url
 
-from agno_store import __version__
+from agno_store import __version__, open_db
 from agno_store.cli.looking import COLUMNS
+from agno_store.schema import lacking
 from agno_store.tables import HEAD, REVISIONS
 from tests.cli.program import run, run_installed
-from tests.cli.stores import at, contents, drop_an_index, set_version
+from tests.cli.stores import NAMES, at, contents, drop_an_index, execute, set_version
 
 STATUS = ["table", "schema", "state", "current", "head", "pending", "url"]
 STATUS += ["works_with", "application", "for_release", "usable"]
@@ -97,6 +98,34 @@ def test_check_finds_a_dropped_index_when_asked_for_drift(fresh_url: str) -> Non
     answer = run("check", "--drift", "--db-url", fresh_url, "--json")
     assert (answer.code, answer.document["exit_code"]) == (5, 5)
     assert answer.document["differences"] == [f"index {index} on agent_sessions_runs is missing"]
+
+
+@pytest.mark.parametrize("table", [NAMES.sessions, NAMES.runs, NAMES.media])
+def test_check_and_doctor_find_a_table_that_is_gone(fresh_url: str, table: str) -> None:
+    at(fresh_url, "head")
+    execute(fresh_url, f"ALTER TABLE {table} RENAME TO kept")
+    answer = run("check", "--db-url", fresh_url)
+    assert (answer.code, answer.out.splitlines()[1:]) == (5, [f"  drifted: table {table} is missing"])
+    assert "in step" not in answer.out
+    assert "agno-store upgrade --sql --from base --db-url" in answer.complaint
+    document = run("check", "--db-url", fresh_url, "--json").document
+    assert (document["differences"], document["exit_code"]) == ([f"table {table} is missing"], 5)
+    answer = run("doctor", "--db-url", fresh_url)
+    assert answer.code == 5
+    assert f"  error    tables: {NAMES.sessions} is recorded at {HEAD}: table {table} is missing\n" in answer.out
+    assert "in step" not in answer.out
+    execute(fresh_url, f"ALTER TABLE kept RENAME TO {table}")
+    assert run("check", "--db-url", fresh_url).code == 0
+
+
+def test_check_asks_for_the_tables_with_one_query(fresh_url: str) -> None:
+    at(fresh_url, "head")
+    with open_db(fresh_url) as db:
+        db.schema_status()
+        sent: list[str] = []
+        event.listen(db.db_engine, "before_cursor_execute", lambda *about: sent.append(about[2]))
+        assert lacking(db.db_engine, db.dialect, db.names) == []
+        assert len(sent) == 1, sent
 
 
 def test_check_of_a_store_that_is_behind_stays_behind_with_drift(fresh_url: str) -> None:
