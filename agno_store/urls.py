@@ -10,6 +10,15 @@ LONG_ENOUGH = 6
 
 _SECRETS = ("pass", "secret", "token", "key", "credential")
 
+_URL = r"[\w+.-]+(?:://?|//)"
+"""How a URL begins: also one without its colon, or that a path has taken a slash from."""
+
+# Up to the last @ of the word, for an @ may be part of the password; or to the first one behind blanks, unless what
+# stands there is a port.
+_PASSWORD = re.compile(rf"({_URL}[^\s:@/]*:)(?:\S*@|(?!\d+(?:[/?:.\s]|$))[^\n@]*@)")
+
+_PARAMETER = re.compile(rf"([?&][^=&\s]*(?:{'|'.join(_SECRETS)})[^=&\s]*=)(?!\*\*\*)[^&\s]+", re.IGNORECASE)
+
 
 def _is_secret(name: str) -> bool:
     return any(secret in name.casefold() for secret in _SECRETS)
@@ -38,3 +47,13 @@ def without_secrets(text: str, url: URL) -> str:
         else:
             text = re.sub(rf"(?<=[:=]){re.escape(secret)}(?=[@\s]|$)", "***", text)
     return text
+
+
+def masked(text: str) -> str:
+    """Return a text with the secrets hidden of whatever in it is shaped like a URL."""
+    return _PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1***@", text))
+
+
+def has_url(text: str) -> bool:
+    """Whether something in a text is shaped like the URL of a database."""
+    return re.search(r"\w://", text) is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import typer
 
@@ -23,7 +23,7 @@ from agno_store.cli import (
     transferring,
     upgrading,
 )
-from agno_store.cli.app import app
+from agno_store.cli.app import Misuse, app
 from agno_store.cli.exits import Exit, code_of
 from agno_store.cli.render import Output
 from agno_store.errors import AgnoStoreError, InvalidArgument
@@ -45,9 +45,6 @@ __all__ = [
     "transferring",
     "upgrading",
 ]
-
-Misuse: Any = typer.BadParameter.__base__
-"""What Typer raises for a command line that makes no sense; it has no name of Typer's own."""
 
 
 def main() -> None:

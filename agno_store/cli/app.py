@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -10,6 +12,7 @@ from typer.core import TyperGroup
 from agno_store import __version__
 from agno_store.cli import settings
 from agno_store.cli.render import Output
+from agno_store.urls import has_url, masked
 
 EPILOG = "Exit codes: 0 in step, 1 failed, 2 usage, 3 behind, 4 ahead, 5 drifted, 6 locked, 7 unreachable."
 
@@ -20,8 +23,38 @@ ORDER = (
 """The commands as one comes to need them; those that are not named come last."""
 
 
+Misuse: Any = typer.BadParameter.__base__
+"""What Typer raises for a command line that makes no sense; it has no name of Typer's own."""
+
+
+@contextmanager
+def _told_without_secrets() -> Iterator[None]:
+    """Hide what a usage error repeats of a URL: a password is on the command line where --db-url was forgotten."""
+    try:
+        yield
+    except Misuse as error:
+        said = error.format_message()
+        command = getattr(error.ctx, "command", None)
+        takes_one = any("--db-url" in option.opts for option in getattr(command, "params", ()))
+        unexpected = takes_one and has_url(said) and not isinstance(error, typer.BadParameter)
+        told = masked(said) + ". Did you mean --db-url?" * unexpected
+        if told == said:
+            raise
+        raise Misuse(told, error.ctx) from None
+
+
 class InOrder(TyperGroup):
     """Commands in that order, and not in the one in which their modules are imported."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        """Read the program's own options."""
+        with _told_without_secrets():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read a command's options, and run it."""
+        with _told_without_secrets():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Return their names."""

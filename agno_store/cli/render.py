@@ -28,6 +28,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agno_store.errors import AgnoStoreError
+from agno_store.urls import masked
 
 JSON_VARIABLE = "AGNO_STORE_JSON"
 
@@ -188,7 +189,7 @@ class Output:
 
     def error(self, error: AgnoStoreError, code: int) -> dict[str, Any]:
         """Return a failure for programs."""
-        return {"error": {"type": type(error).__name__, "message": str(error), "exit_code": int(code)}}
+        return {"error": {"type": type(error).__name__, "message": masked(str(error)), "exit_code": int(code)}}
 
     def failure(self, error: AgnoStoreError, code: int) -> None:
         """Say on stderr what went wrong; with ``as_json`` on stdout too."""
@@ -198,4 +199,4 @@ class Output:
     def complaint(self, error: AgnoStoreError) -> None:
         """Say on stderr what went wrong."""
         kind = "" if type(error) is AgnoStoreError else f"[bold red]{type(error).__name__}[/]: "
-        self.err.print(kind + escape(printable(str(error))))
+        self.err.print(kind + escape(printable(masked(str(error)))))

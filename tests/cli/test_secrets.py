@@ -169,3 +169,38 @@ def test_a_password_may_hold_any_character(fresh_url: str, folder: Path) -> None
         assert run("check", "--db-url", wrong).code == 7
     finally:
         execute(fresh_url, f"DROP USER {name}@'%'")
+
+
+FORGOTTEN = {
+    "in the URL": "postgresql://me:{secret}@127.0.0.1:1/app",
+    "in a URL of a driver": "mysql+pymysql://me:{secret}@127.0.0.1:1/app",
+    "with an @": "postgresql://me:x@{secret}@127.0.0.1:1/app",
+    "with a blank": "postgresql://me:x {secret}@127.0.0.1:1/app",
+    "without a user": "postgresql://:{secret}@127.0.0.1:1/app",
+    "as parameters": "postgresql://me@127.0.0.1:1/app?password={secret}&sslpassword={secret}&x=y",
+}
+
+
+@pytest.mark.parametrize("form", FORGOTTEN)
+def test_a_url_whose_option_was_forgotten_is_repeated_without_its_password(form: str) -> None:
+    url = FORGOTTEN[form].format(secret="s3cr3t")
+    commands = [(*COMMANDS[name], url) for name in ("upgrade", "doctor", "sessions list", "search")]
+    # Where nothing is expected at all, and in the place of anything else.
+    commands += [(url,), ("sessions", url), ("lint", url), ("schema", url), ("doctor", "--lock-timeout", url)]
+    commands += [("check", f"--{url}"), (f"--{url}",), ("upgrade", "--dialect", url), ("upgrade", "--app", url)]
+    commands += [("check", "--db-url", "sqlite:///a.db", option, url) for option in ("--table", "--versions")]
+    commands += [("upgrade", "--db-url", "sqlite:///a.db", "--to", url), ("import", url, "--db-url", "sqlite:///a.db")]
+    for words in commands:
+        for style in ((), ("--json",)):
+            answer = run(*words, *style)
+            assert answer.code != 0, words
+            assert "s3cr3t" not in answer.out + answer.err, (words, answer)
+
+
+@pytest.mark.parametrize("style", [(), ("--json",)])
+def test_where_the_option_was_forgotten_it_is_named(style: tuple[str, ...]) -> None:
+    answer = run("upgrade", "postgresql://me:s3cr3t@127.0.0.1:1/app", *style)
+    assert answer.code == 2
+    assert "me:***@127.0.0.1:1/app" in answer.complaint
+    assert "Did you mean --db-url?" in answer.complaint
+    assert "--db-url" not in run("upgrade", "nonsense", *style).complaint

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import make_url
 
 from agno_store import open_db
-from agno_store.urls import redacted
+from agno_store.urls import masked, redacted
 
 SECRET = "s3cr3t/p@ss:w%rd"
 QUOTED = quote(SECRET, safe="")
@@ -82,3 +82,21 @@ def test_a_store_is_the_same_one_whoever_connects_to_it(url: str, other: str) ->
         assert one._origin == same._origin
     with open_db(f"{url.partition('?')[0]}_two") as another:
         assert another._origin != same._origin
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("(postgresql://u:a@b:c@h/d)", "(postgresql://u:***@h/d)"),
+        ("/tmp/mysql:/u:secret@h/d cannot be read", "/tmp/mysql:/u:***@h/d cannot be read"),
+        ("No such command 'mysql//u:secret@h/d'", "No such command 'mysql//u:***@h/d'"),
+        ("postgresql://h/d?sslkey=abc&x=1: no", "postgresql://h/d?sslkey=***&x=1: no"),
+        # What holds no secret stays as it is.
+        ("mysql+pymysql://h:3306/d: denied for 'a'@'b'", "mysql+pymysql://h:3306/d: denied for 'a'@'b'"),
+        ("postgresql://u:***@h/d?password=***: no", "postgresql://u:***@h/d?password=***: no"),
+        ("sqlite:////tmp/a:b@c.db", "sqlite:////tmp/a:b@c.db"),
+        ("line 7: me@example.com", "line 7: me@example.com"),
+    ],
+)
+def test_a_text_is_shown_without_the_secrets_of_the_urls_in_it(text: str, shown: str) -> None:
+    assert masked(text) == shown
