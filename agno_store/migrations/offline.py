@@ -68,7 +68,7 @@ class Script:
         if self.chain.between(self.start, self.target, up=self.up):
             if self.names.schema and self.start == Position():
                 parts.append(self.dialect.schema_script(self.names.schema))
-            parts += ["-- This fails where the store is somewhere else.", *map(self._literal, self._guards())]
+            parts += ["-- This fails where the store is somewhere else.", *map(self._literal, self._guarded())]
             parts += self._recorded() if self.dialect.records_scripts else self._written()
         return "\n".join([*parts, *after]) + "\n"
 
@@ -82,10 +82,18 @@ class Script:
                     "op.execute()."
                 )
 
-    def _guards(self) -> Iterator[Any]:
-        """Make what the books are kept in, and fail where the store is not at ``start``."""
-        version = self._version_table()
-        yield from self._books(version)
+    def _guarded(self) -> Iterator[Any]:
+        """Fail where the store is not at ``start``, and make what the books are kept in.
+
+        In this order, for where a CREATE commits it would stay behind: only at base is there nothing to look into yet.
+        """
+        version, journal = self._books()
+        if self.start == Position():
+            yield version
+        yield from self._guards(version.element)
+        yield from (version, journal) if self.start != Position() else (journal,)
+
+    def _guards(self, version: sa.Table) -> Iterator[Any]:
         rows = sa.select(version.c.version_num)
         wrong: list[Any] = [sa.exists(rows)] if self.start == Position() else []
         wrong += [~sa.exists(rows.where(version.c.version_num == head)) for head in heads_of(self.start)]
@@ -95,9 +103,9 @@ class Script:
         for found in wrong:  # a NULL that the key refuses: the one way to stop that all clients share
             yield sa.insert(version).from_select(["version_num"], sa.select(sa.null()).where(found))
 
-    def _books(self, version: sa.Table) -> Iterator[Any]:
-        yield CreateTable(version, if_not_exists=True)
-        yield CreateTable(Journal(self.names, self.dialect).table, if_not_exists=True)
+    def _books(self) -> list[CreateTable]:
+        tables = (self._version_table(), Journal(self.names, self.dialect).table)
+        return [CreateTable(table, if_not_exists=True) for table in tables]
 
     def _version_table(self) -> sa.Table:
         return sa.Table(
@@ -145,7 +153,7 @@ class Script:
             with migrator.running() as running:
                 running.run(self._at_start(), up=True)
             with engine.begin() as connection:
-                for statement in self._books(self._version_table()):
+                for statement in self._books():
                     connection.execute(statement)
             with _noted(engine) as lines:
                 begun = 0
