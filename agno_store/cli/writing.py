@@ -14,6 +14,7 @@ from agno_store.errors import ConfigurationError, InvalidArgument
 from agno_store.names import Names
 
 if TYPE_CHECKING:
+    from agno_store.migrations.already import Already
     from agno_store.migrations.chain import Chain, Position, Target
 
 
@@ -29,7 +30,8 @@ def written(
 ) -> str:
     """Return the SQL from ``start``, or from where the store is, to ``to``.
 
-    Raises ConfigurationError for a schema on a database that has none, InvalidArgument for an unknown revision.
+    Raises ConfigurationError for a schema on a database that has none, InvalidArgument for an unknown revision, and
+    SchemaConflict where something is in the way of an upgrade.
     """
     from agno_store.migrations import Migrator
     from agno_store.migrations.chain import chain
@@ -41,17 +43,27 @@ def written(
             position = migrator.position() if start is None else _at(migrator.chain, start)
             if start is None and not _way(migrator.chain, position, to):
                 return f"-- {db.names} is at {to} already: there is nothing to run.\n"
-            made_for = _named(type(db.db_engine.dialect))
-            if db.dialect.is_there(db.db_engine.url):  # or else to connect would make it
-                with db.dialect.connected(db.db_engine) as connection:
-                    made_for.is_mariadb = getattr(connection.dialect, "is_mariadb", False)
-            return _script(db.names, db.dialect, made_for, migrator.chain, position, to)
+            made_for, wanted = _named(type(db.db_engine.dialect)), (migrator.chain, position, to)
+            if not db.dialect.is_there(db.db_engine.url):  # to connect would make it
+                return _script(db.names, db.dialect, made_for, *wanted)
+            return _for_this_database(db, made_for, *wanted, looks=start is None)
     kind = by_name(dialect)
     if schema is not None and not kind.has_schemas:
         raise ConfigurationError(f"{kind.title} has no schemas: leave db_schema= (--schema) out.")
     made_for = _named(make_url(f"{kind.driver_names[dialect]}+{kind.default_driver}://").get_dialect())
     revisions = chain(options.get("versions"))
     return _script(Names(table, schema), kind, made_for, revisions, _at(revisions, start or "base"), to)
+
+
+def _for_this_database(db: Any, made_for: Any, revisions: Chain, start: Position, to: str, *, looks: bool) -> str:
+    from agno_store.migrations.already import Already
+    from agno_store.migrations.context import Context
+
+    with db.dialect.connected(db.db_engine) as connection:
+        made_for.is_mariadb = getattr(connection.dialect, "is_mariadb", False)
+        already = Already(Context.of(connection, db.names, revisions), connection, db.dialect)
+        # Of a store that is said to be elsewhere nothing is known.
+        return _script(db.names, db.dialect, made_for, revisions, start, to, already if looks else None)
 
 
 def _named(sql_dialect: Any) -> Any:
@@ -72,10 +84,18 @@ def _way(revisions: Chain, start: Position, to: str) -> tuple[Target, bool] | No
     return None
 
 
-def _script(names: Names, dialect: Dialect, made_for: Any, revisions: Chain, start: Position, to: str) -> str:
+def _script(
+    names: Names,
+    dialect: Dialect,
+    made_for: Any,
+    revisions: Chain,
+    start: Position,
+    to: str,
+    already: Already | None = None,
+) -> str:
     from agno_store.migrations.offline import Script
 
     way = _way(revisions, start, to)
     if way is None:
         raise InvalidArgument(f"{names} is at {to} already: there is nothing to write.")
-    return Script(names, dialect, made_for, revisions, start, *way).text()
+    return Script(names, dialect, made_for, revisions, start, *way, already).text()

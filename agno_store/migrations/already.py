@@ -5,10 +5,12 @@ Only what no earlier operation of the plan changes can be told by looking: the o
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from alembic.operations import ops
+from alembic.operations import BatchOperations, Operations, ops
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.engine import Connection
 
@@ -66,6 +68,37 @@ class Already:
         if there and isinstance(o, ops.CreateIndexOp):
             return o.index_name not in self._dialect.broken_indexes(self._connection, o.table_name, o.schema)
         return there
+
+
+class Remaining(Operations):
+    """Alembic's operations for a script, without those whose effect is there already; ``told`` is called with each.
+
+    Raises SchemaConflict where something else is in the way of one.
+    """
+
+    def __init__(self, context: MigrationContext, already: Already, told: Callable[[Any], None]) -> None:
+        super().__init__(context)
+        self._already = already
+        self._told = told
+
+    def invoke(self, operation: Any) -> Any:
+        """Write an operation down, unless it is done."""
+        return self._unless_done(super().invoke, operation)
+
+    @contextmanager
+    def batch_alter_table(self, *args: Any, **kw: Any) -> Iterator[BatchOperations]:
+        """The same as Alembic's, without what is done of the batch."""
+        with super().batch_alter_table(*args, **kw) as batch:
+            remaining: Any = batch
+            invoke = batch.invoke
+            remaining.invoke = lambda operation: self._unless_done(invoke, operation)
+            yield batch
+
+    def _unless_done(self, invoke: Callable[[Any], Any], operation: Any) -> Any:
+        if not self._already.has_effect_of(operation):
+            return invoke(operation)
+        self._told(operation)
+        return None
 
 
 def _things(o: Any) -> set[_Thing]:

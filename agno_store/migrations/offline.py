@@ -21,6 +21,7 @@ from sqlalchemy.schema import CreateTable
 from agno_store import release
 from agno_store.dialects import Dialect
 from agno_store.errors import InvalidArgument
+from agno_store.migrations.already import Already, Remaining
 from agno_store.migrations.chain import Chain, Position, Target, heads_of
 from agno_store.migrations.context import Context
 from agno_store.migrations.journal import DOWN, UP, Journal
@@ -29,6 +30,7 @@ from agno_store.migrations.mistakes import refuse_one_way, told_of
 from agno_store.migrations.record import recorded
 from agno_store.migrations.running import Step
 from agno_store.migrations.scratch import scratch
+from agno_store.migrations.wording import words
 from agno_store.names import Names
 
 _LEADING_COMMENTS = re.compile(r"\A(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
@@ -38,7 +40,10 @@ _CHANGES_NOTHING = ("SELECT", "PRAGMA", "EXPLAIN", "BEGIN", "COMMIT", "ROLLBACK"
 
 @dataclass(frozen=True)
 class Script:
-    """The way from one position to another, in SQL. ``sql_dialect`` is SQLAlchemy's, of the driver or the server."""
+    """The way from one position to another, in SQL. ``sql_dialect`` is SQLAlchemy's, of the driver or the server.
+
+    With ``already`` it is for one database, and leaves out what an upgrade of that would pass over.
+    """
 
     names: Names
     dialect: Dialect
@@ -47,12 +52,14 @@ class Script:
     start: Position
     target: Target
     up: bool
+    already: Already | None = None
 
     def text(self) -> str:
         """Return the script, in the manner of the database's own client.
 
         Run on a store that is elsewhere it fails before it changes anything. Raises InvalidArgument for a revision
-        that asks the database something: what it does would depend on an answer that nobody has.
+        that asks the database something: what it does would depend on an answer that nobody has; and SchemaConflict
+        where something else is in the way, as far as the database was looked at.
         """
         if not self.up:
             refuse_one_way(self.names, self.chain, self.start, self.target)
@@ -138,10 +145,16 @@ class Script:
             fn=lambda _heads, _context: steps,
             on_version_apply=[applied],
         )
+
+        def left_out(operation: Any) -> None:
+            what = " ".join(words(operation, self.sql_dialect).split())
+            written.statements.append(f"-- Left out, for it is done already in this database: {what}")
+
+        op = Operations(context) if self.already is None else Remaining(context, self.already, left_out)
         scripts = (step.revision for step in steps)
         try:
             with told_of(self.names, scripts, "Nothing was written down."):
-                context.run_migrations(op=Operations(context), n=self.names)
+                context.run_migrations(op=op, n=self.names)
         except sa.exc.CompileError as error:
             raise InvalidArgument(f"These revisions cannot be written down: {error}") from error
         return written.statements
