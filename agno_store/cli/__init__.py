@@ -26,6 +26,7 @@ from agno_store.cli import (
 from agno_store.cli.app import Misuse, app
 from agno_store.cli.exits import Exit, code_of
 from agno_store.cli.render import Output
+from agno_store.cli.signals import cleaning_up
 from agno_store.errors import AgnoStoreError, InvalidArgument
 
 __all__ = [
@@ -53,6 +54,11 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A name that the terminal cannot show is no reason to fail after the work is done.
             stream.reconfigure(errors="backslashreplace")
+    with cleaning_up():
+        _run()
+
+
+def _run() -> None:
     output = Output.of_arguments(sys.argv)
     try:
         # For people Typer draws the usage around what is wrong with it, and exits by itself.

@@ -69,7 +69,7 @@ def watched(
                 advance(so_far.rows, total)
 
             return work(on_progress=note)
-    except (KeyboardInterrupt, AgnoStoreError):
+    except (KeyboardInterrupt, SystemExit, AgnoStoreError):
         if done.rows:
             output.note(f"{db.names}: stopped after {rows_of(done)}. They stay {stay}; run it again to go on.")
         raise

@@ -1,4 +1,7 @@
-"""Ctrl-C while an upgrade waits or works: it ends at once with the shell's code, and the next run finishes it."""
+"""Ctrl-C, or being told to end, while something waits or works: it ends with the shell's code and leaves nothing over.
+
+The next run finishes what it has begun.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,7 @@ from agno_store.tables import HEAD, REVISIONS
 from tests.cli.program import environment, run
 from tests.cli.stores import at, locked
 
-INTERRUPTED = 130
-"""128 and the number of SIGINT, as a shell has it."""
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 LISTENING = """
 import signal
@@ -41,7 +43,7 @@ import sqlalchemy as sa
 
 def interrupt(_connection, _cursor, statement, *_):
     if "_summaries" in statement and statement.lstrip().startswith("CREATE TABLE"):
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), {number})
 
 sa.event.listen(sa.Engine, "{moment}_cursor_execute", interrupt)
 """
@@ -52,7 +54,8 @@ def program(before: str, url: str) -> list[str]:
     return [sys.executable, "-c", f"{LISTENING}{before}\nmain()", "upgrade", "--db-url", url]
 
 
-def test_ctrl_c_ends_the_waiting_for_another_upgrade(fresh_url: str, folder: Path) -> None:
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_signal_ends_the_waiting_for_another_upgrade(fresh_url: str, folder: Path, number: signal.Signals) -> None:
     at(fresh_url, REVISIONS[0])
     with locked(fresh_url):
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
@@ -60,23 +63,66 @@ def test_ctrl_c_ends_the_waiting_for_another_upgrade(fresh_url: str, folder: Pat
         assert waiting.stdout is not None
         assert waiting.stdout.readline() == "waiting\n"
         time.sleep(0.5)
-        waiting.send_signal(signal.SIGINT)
+        waiting.send_signal(number)
         if not fresh_url.startswith("sqlite"):  # which waits by itself, and lets nobody in between
-            assert waiting.wait(timeout=30) == INTERRUPTED
+            assert waiting.wait(timeout=30) == 128 + number
     _, said = waiting.communicate(timeout=30)
-    assert (waiting.returncode, said) == (INTERRUPTED, "")
+    assert (waiting.returncode, said) == (128 + number, "")
     assert run("check", "--db-url", fresh_url).code == 3
     assert run("upgrade", "--db-url", fresh_url, "--lock-timeout", "1").code == 0
 
 
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_ctrl_c_in_the_middle_leaves_what_the_next_run_finishes(fresh_url: str, folder: Path, moment: str) -> None:
+def test_a_signal_in_the_middle_leaves_what_the_next_run_finishes(
+    fresh_url: str, folder: Path, moment: str, number: signal.Signals
+) -> None:
     at(fresh_url, REVISIONS[0])
-    command = program(IN_THE_MIDDLE.format(moment=moment), fresh_url)
+    command = program(IN_THE_MIDDLE.format(moment=moment, number=int(number)), fresh_url)
     ended = subprocess.run(command, env=environment(), cwd=folder, capture_output=True, text=True, timeout=60)
-    assert (ended.returncode, ended.stderr) == (INTERRUPTED, "")
+    assert (ended.returncode, ended.stderr) == (128 + number, "")
     assert run("upgrade", "--db-url", fresh_url, "--lock-timeout", "1", "--json").document["current"] == HEAD
     assert run("check", "--drift", "--db-url", fresh_url).code == 0
     engine = sa.create_engine(fresh_url)
     assert sa.inspect(engine).has_table("agent_sessions_summaries")
     engine.dispose()
+
+
+OF_AN_EXPORT = """
+import os
+from agno_store.transfer import files
+
+line = files._line
+
+def end(value):
+    os.kill(os.getpid(), {number})
+    os.kill(os.getpid(), {number})  # as timeout does
+    return line(value)
+
+files._line = end
+"""
+
+
+def exported(url: str, folder: Path, before: str, *, ignored: bool = False) -> subprocess.CompletedProcess[str]:
+    """Export a store in a process that does something before; return how it ended."""
+    if ignored:
+        before = f"signal.signal(signal.SIGHUP, signal.SIG_IGN)\n{before}"
+    command = [sys.executable, "-c", f"{LISTENING}{before}\nmain()", "export", "sessions.jsonl", "--db-url", url]
+    return subprocess.run(command, env=environment(), cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_a_signal_leaves_no_part_of_an_export_behind(fresh_url: str, folder: Path, number: signal.Signals) -> None:
+    at(fresh_url, HEAD)
+    before = set(folder.iterdir())
+    ended = exported(fresh_url, folder, OF_AN_EXPORT.format(number=int(number)))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (128 + number, "", "")
+    assert set(folder.iterdir()) == before
+
+
+@pytest.mark.backends("sqlite")
+def test_a_hangup_that_is_ignored_stays_ignored(fresh_url: str, folder: Path) -> None:
+    at(fresh_url, HEAD)
+    ended = exported(fresh_url, folder, OF_AN_EXPORT.format(number=int(signal.SIGHUP)), ignored=True)
+    assert ended.returncode == 0, ended.stderr
+    assert (folder / "sessions.jsonl").exists()

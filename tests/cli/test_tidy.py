@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -162,20 +163,24 @@ from agno_store import clearing
 from agno_store.cli import main
 
 def interrupt(seconds):
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), {number})
 
 clearing.pause = interrupt
 main()
 """
 
 
-def test_ctrl_c_says_how_far_it_came_and_the_next_run_goes_on(fresh_url: str, folder: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_has_it_say_how_far_it_came_and_the_next_run_goes_on(
+    fresh_url: str, folder: Path, number: int
+) -> None:
     with open_db(fresh_url) as db:
         long(db, "long", 130, 100)
         aged(db, "new", 1, "a")
-    command = [sys.executable, "-c", INTERRUPTED, "prune", "--db-url", fresh_url, "--older-than", "90d", "--yes"]
+    command = [sys.executable, "-c", INTERRUPTED.format(number=int(number))]
+    command += ["prune", "--db-url", fresh_url, "--older-than", "90d", "--yes"]
     ended = subprocess.run(command, env=environment(), cwd=folder, capture_output=True, text=True, timeout=60)
-    assert (ended.returncode, ended.stdout) == (130, "")
+    assert (ended.returncode, ended.stdout) == (128 + number, "")
     said = "agent_sessions: stopped after 0 sessions, 50 runs and 0 summaries. They stay deleted; run it again"
     assert " ".join(ended.stderr.split()) == f"{said} to go on."
     assert sessions(fresh_url) == {"new"}
