@@ -40,7 +40,7 @@ from agno_store.dialects.sqlite_driver import (
     in_transaction,
     quietly_by_hand,
 )
-from agno_store.dialects.sqlite_line import BUSY_SECONDS, InLine, patience
+from agno_store.dialects.sqlite_line import BUSY_SECONDS, InLine, patience, standing
 from agno_store.dialects.sqlite_upgrade import exclusively, joined
 from agno_store.dialects.waiting import Lock
 from agno_store.dialects.writer import writer
@@ -216,7 +216,7 @@ class SQLite(Dialect):
     def vacuum(self, engine: Engine, names: Names) -> None:
         from agno_store.dialects import vacuum
 
-        with self.connected(engine) as connection:
+        with standing(engine), self.connected(engine) as connection:
             vacuum.sqlite(connection, names)
 
     def loses_children(self, connection: Connection) -> bool:

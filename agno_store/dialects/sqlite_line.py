@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.pool import Pool
+from sqlalchemy.pool import Pool, StaticPool
 
+from agno_store.dialects.own import is_own
 from agno_store.dialects.pool import Staying
 from agno_store.dialects.sqlite_driver import TO_WRITE
 from agno_store.dialects.waiting import Line
@@ -59,6 +60,10 @@ _lines: weakref.WeakKeyDictionary[Pool, _Line] = weakref.WeakKeyDictionary()
 _forking = object()
 
 
+def _line_of(engine: Engine) -> _Line:
+    return _lines.get(engine.pool) or _lines.setdefault(engine.pool, _Line(engine))
+
+
 class InLine(Staying):
     """A connection for a writer, in his turn. Who has stood there for too long goes on, for SQLite to say who is there.
 
@@ -70,7 +75,7 @@ class InLine(Staying):
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
-        self._line = _lines.get(engine.pool) or _lines.setdefault(engine.pool, _Line(engine))
+        self._line = _line_of(engine)
         self._place = object()
 
     def __enter__(self) -> Connection:
@@ -107,6 +112,24 @@ class InLine(Staying):
         except BaseException as interrupt:  # who knows how long it would have the next one wait
             connection.invalidate(interrupt)
             raise
+
+
+@contextmanager
+def standing(engine: Engine, patience: float | None = None) -> Iterator[float]:
+    """Stand in the line with a connection that one has, and tell how many seconds that took.
+
+    Only before a file that writers of ours stand before, too.
+    """
+    began = time.monotonic()
+    if not is_own(engine) or isinstance(engine.pool, StaticPool):
+        yield 0.0
+        return
+    line, place = _line_of(engine), object()
+    try:
+        line.take(place, line.patience if patience is None else min(patience, LONGEST_WAIT))
+        yield time.monotonic() - began
+    finally:
+        line.leave(place)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from agno_store.dialects.base import refuse_to_join
 from agno_store.dialects.own import is_own
 from agno_store.dialects.sqlite_driver import BUSY, begun_by_hand, code, own, roll_back
-from agno_store.dialects.sqlite_line import waiting
+from agno_store.dialects.sqlite_line import standing, waiting
 from agno_store.dialects.waiting import attempts, in_task, stop_if_asked
 from agno_store.dialects.writer import writer
 from agno_store.errors import SchemaConflict, UpgradeLocked
@@ -21,9 +21,16 @@ from agno_store.names import Names
 @contextmanager
 def exclusively(connection: Connection, names: Names, timeout: float) -> Iterator[None]:
     """Have the whole upgrade in one transaction that holds the write lock: exclusive, and all or nothing."""
-    with begun_by_hand(connection), waiting(connection, 0 if in_task() else timeout), _without_foreign_keys(connection):
+    with (
+        standing(connection.engine, timeout) as waited,
+        begun_by_hand(connection),
+        waiting(connection, 0 if in_task() else timeout),
+        _without_foreign_keys(connection),
+    ):
         try:
-            _take_write_lock(connection, names, timeout)
+            left = max(0.0, timeout - waited)
+            with waiting(connection, 0 if in_task() else left):
+                _take_write_lock(connection, names, timeout, left)
             yield
             _refuse_orphans(connection, names)
             stop_if_asked()
@@ -67,9 +74,9 @@ def _commit(connection: Connection, names: Names, timeout: float) -> None:
     ) from failure
 
 
-def _take_write_lock(connection: Connection, names: Names, timeout: float) -> None:
+def _take_write_lock(connection: Connection, names: Names, timeout: float, left: float) -> None:
     failure: OperationalError | None = None
-    for _ in attempts(timeout if in_task() else 0):  # a thread waits in SQLite, where a task could not be cancelled
+    for _ in attempts(left if in_task() else 0):  # a thread waits in SQLite, where a task could not be cancelled
         try:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             return
@@ -110,7 +117,7 @@ def joined(connection: Connection, names: Names, timeout: float) -> Iterator[Non
         elif driver.isolation_level is None or getattr(driver, "autocommit", None) is True:
             raise refuse_to_join(names)
         else:
-            _take_write_lock(connection, names, timeout)
+            _take_write_lock(connection, names, timeout, timeout)
     yield
 
 
