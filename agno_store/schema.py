@@ -117,7 +117,7 @@ def is_own(revision: str) -> bool:
     return len(revision) == 4 and revision.isdecimal()
 
 
-def own_revision(heads: Iterable[str]) -> str | None:
+def own_revision(heads: Iterable[str], names: Names) -> str | None:
     """Return ours of the rows in a version table; None where there is no row at all.
 
     Without a row of ours it is another's, as a release that numbers its revisions otherwise would leave it.
@@ -127,8 +127,10 @@ def own_revision(heads: Iterable[str]) -> str | None:
     own = [head for head in rows if is_own(head)]
     if len(own) > 1:
         raise SchemaConflict(
-            f"The version table says that the store is at several revisions: {', '.join(own)}. Nothing was changed. "
-            "Delete the rows that are wrong; agno-store stamp records the right one after looking at the tables.",
+            f"{names} is at several revisions, says its version table {names.version}: {', '.join(own)}. Nothing was "
+            "changed. Delete the rows that are wrong; agno-store stamp records the right one after looking at the "
+            "tables.",
+            store=str(names),
             head=HEAD,
         )
     return next(iter(own or rows), None)
@@ -140,7 +142,7 @@ def status(engine: Engine, dialect: Dialect, names: Names, sql: Statements) -> S
     if not dialect.is_there(engine.url):
         return SchemaStatus.of(names, None, url)
     found = heads(engine, dialect, names, sql)
-    current = own_revision(found)
+    current = own_revision(found, names)
     if current is None or current in REVISIONS:
         return SchemaStatus.of(names, current, url)
     return SchemaStatus.of(names, current, url, works_with(engine, dialect, names, sql, current))

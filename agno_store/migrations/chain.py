@@ -18,6 +18,7 @@ from alembic.script import Script
 from agno_store import release, schema
 from agno_store.errors import ConfigurationError, InvalidArgument, SchemaConflict
 from agno_store.migrations.scripts import read, script_directory
+from agno_store.names import Names
 
 BRANCH = "application"
 """The label of an application's branch."""
@@ -69,7 +70,7 @@ class Chain:
 
     # -- where a store stands -----------------------------------------------------------------
 
-    def position(self, heads: Iterable[str]) -> Position:
+    def position(self, heads: Iterable[str], names: Names) -> Position:
         """Sort the rows of a version table. Rows of an application that is not this one are passed over.
 
         Raises SchemaConflict where one branch is at several revisions.
@@ -78,11 +79,12 @@ class Chain:
         here = [head for head in heads if head in self._application_index]
         if len(here) > 1:
             raise SchemaConflict(
-                f"The version table holds several revisions of one application: {', '.join(here)}. Nothing was "
-                "changed. Delete the rows that are wrong; agno-store stamp records the right one after looking at the "
-                "tables."
+                f"{names}: its version table {names.version} holds several revisions of one application: "
+                f"{', '.join(here)}. Nothing was changed. Delete the rows that are wrong; agno-store stamp records the "
+                "right one after looking at the tables.",
+                store=str(names),
             )
-        return Position(schema.own_revision(heads), here[0] if here else None)
+        return Position(schema.own_revision(heads, names), here[0] if here else None)
 
     def knows(self, position: Position) -> bool:
         """Whether this release has the revision that a store is at."""

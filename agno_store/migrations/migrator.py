@@ -74,7 +74,7 @@ class Migrator:
         """Return where the store stands. Writes nothing."""
         if not self.dialect.is_there(self.engine.url):
             return Position()
-        return self.chain.position(schema.heads(self.engine, self.dialect, self.names, self._sql))
+        return self.chain.position(schema.heads(self.engine, self.dialect, self.names, self._sql), self.names)
 
     def current(self) -> str | None:
         """Return the revision of ours that the store is at. Writes nothing."""

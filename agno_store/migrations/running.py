@@ -169,7 +169,7 @@ def known_position(connection: Connection, names: Names, revisions: Chain) -> Po
 
     Raises SchemaTooNew where this release does not know the revision.
     """
-    position = revisions.position(version_rows(connection, names))
+    position = revisions.position(version_rows(connection, names), names)
     if not revisions.knows(position):
         raise too_new(connection, names, position)
     return position

@@ -64,11 +64,25 @@ def test_a_version_that_somebody_changes_before_it_is_read_again_is_no_success(f
             assert not db.schema_status().in_step
 
 
+def test_of_several_stores_it_is_said_which_is_at_two_revisions(fresh_url: str) -> None:
+    with open_db(fresh_url, table_name="talks") as db, open_db(fresh_url) as other:
+        for each in (db, other):
+            each.upgrade_schema()
+        execute(fresh_url, "INSERT INTO talks_alembic_version VALUES ('0002')")
+        for look in (db.schema_status, db.upgrade_schema):
+            with pytest.raises(
+                SchemaConflict, match=f"^talks is at several .* talks_alembic_version: 0002, {HEAD}"
+            ) as raised:
+                look()
+            assert raised.value.store == "talks"
+        assert other.schema_status().in_step
+
+
 def test_two_revisions_of_one_application_are_a_conflict(fresh_url: str, tmp_path: Path) -> None:
     with open_db(fresh_url, versions=application(tmp_path / "versions", ADD_COLUMN, ON_ANOTHER_TABLE)) as db:
         db.upgrade_schema()
         execute(fresh_url, f"INSERT INTO {VERSION} VALUES ('a1')")
-        with pytest.raises(SchemaConflict, match=r"several revisions of one application: a\d, a\d"):
+        with pytest.raises(SchemaConflict, match=r"^agent_sessions: .*several revisions of one application: a\d, a\d"):
             db.upgrade_schema()
 
 
