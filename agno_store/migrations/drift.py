@@ -37,7 +37,7 @@ def differences(
     entries = compare_metadata(context, context.opts["target_metadata"])
     left = [entry for entry in entries if not (additions and entry[0] in _ADDED)]
     found = [*sentences(left, connection.dialect), *_primary_keys(connection, names)]
-    return [*found, *_generated(connection, names, extend)]
+    return [*found, *_generated(connection, names, extend), *_indexes(connection, names, extend)]
 
 
 def _primary_keys(connection: Connection, names: Names) -> Iterator[str]:
@@ -70,6 +70,23 @@ def _generated(connection: Connection, names: Names, extend: Extend | None) -> I
                 missing = [key for key in column.computed.reads if _squeezed(key) not in _squeezed(there[column.name])]
                 if missing:
                     yield f"{place} is generated from {there[column.name]}, which does not read {', '.join(missing)}"
+
+
+def _indexes(connection: Connection, names: Names, extend: Extend | None) -> Iterator[str]:
+    """Find indexes that are named and built as declared, and do not lead to every row."""
+    inspector, dialect = sa.inspect(connection), by_name(connection.dialect.name)
+    for table in metadata(names, extend).sorted_tables:
+        if not inspector.has_table(table.name, schema=names.schema):
+            continue
+        declared = {str(index.name): index for index in table.indexes}
+        for name in dialect.broken_indexes(connection, table.name, names.schema):
+            if name in declared:
+                yield f"index {name} on {table.name} is INVALID: a build of it did not end (doctor says what to run)"
+        for there in inspector.get_indexes(table.name, schema=names.schema):
+            index = declared.get(str(there["name"]))
+            for option, where in there.get("dialect_options", {}).items():
+                if index is not None and option.endswith("_where") and index.kwargs.get(option) is None:
+                    yield f"index {index.name} on {table.name} has only the rows WHERE {where}, should have all"
 
 
 def _squeezed(text: str) -> str:

@@ -151,6 +151,22 @@ def test_drift_says_what_an_index_is_made_of(fresh: Any, migrator: Migrator, bac
     assert found == f"index {INDEX} on agent_sessions is {made}"
 
 
+@pytest.mark.backends("postgresql", "sqlite")
+def test_drift_finds_an_index_of_some_rows(fresh: Any, migrator: Migrator) -> None:
+    run(fresh, f"DROP INDEX {INDEX}")
+    run(fresh, f"CREATE INDEX {INDEX} ON agent_sessions (created_at, session_id) WHERE created_at > 5")
+    (found,) = migrator.drift()
+    assert found.startswith(f"index {INDEX} on agent_sessions has only the rows WHERE ")
+    assert "created_at > 5" in found
+
+
+@pytest.mark.backends("postgresql")
+def test_drift_finds_an_index_that_is_not_valid(fresh: Any, migrator: Migrator) -> None:
+    run(fresh, f"UPDATE pg_index SET indisvalid = false WHERE indexrelid = '{INDEX}'::regclass")
+    (found,) = migrator.drift()
+    assert found.startswith(f"index {INDEX} on agent_sessions is INVALID")
+
+
 COLLATIONS = {
     "postgresql": {
         "user_id": 'ALTER COLUMN user_id TYPE VARCHAR(255) COLLATE "default"',
