@@ -15,7 +15,7 @@ from agno_store.dialects import by_name
 from agno_store.migrations.context import options
 from agno_store.migrations.saying import sentences
 from agno_store.names import Names
-from agno_store.tables import Extend, metadata
+from agno_store.tables import Extend, journal, metadata
 from agno_store.types import FromJson
 
 _ADDED = ("remove_column", "remove_index")
@@ -37,7 +37,8 @@ def differences(
     entries = compare_metadata(context, context.opts["target_metadata"])
     left = [entry for entry in entries if not (additions and entry[0] in _ADDED)]
     found = [*sentences(left, connection.dialect), *_primary_keys(connection, names)]
-    return [*found, *_generated(connection, names, extend), *_indexes(connection, names, extend)]
+    found += [*_generated(connection, names, extend), *_indexes(connection, names, extend)]
+    return [*found, *_books(connection, names)]
 
 
 def _primary_keys(connection: Connection, names: Names) -> Iterator[str]:
@@ -87,6 +88,19 @@ def _indexes(connection: Connection, names: Names, extend: Extend | None) -> Ite
             for option, where in there.get("dialect_options", {}).items():
                 if index is not None and option.endswith("_where") and index.kwargs.get(option) is None:
                     yield f"index {index.name} on {table.name} has only the rows WHERE {where}, should have all"
+
+
+def _books(connection: Connection, names: Names) -> Iterator[str]:
+    """Look at the journal, which no revision makes; without one there is nothing noted, and nothing wrong."""
+    inspector, books = sa.inspect(connection), journal(names)
+    if inspector.has_table(books.name, schema=names.schema):
+        there = {column["name"] for column in inspector.get_columns(books.name, schema=names.schema)}
+        lacking = [column.name for column in books.columns if column.name not in there]
+        if lacking:
+            yield (
+                f"table {books.name}, the journal of upgrades, lacks the columns {', '.join(lacking)}: add them, or "
+                "drop that table, and agno-store stamp makes a new one"
+            )
 
 
 def _squeezed(text: str) -> str:
