@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, Engine
 from agno_store.dialects import Dialect
 from agno_store.dialects.own import MARK
 from agno_store.dialects.pool import OwnPool
+from agno_store.misread import refused_options
 from agno_store.urls import bare
 
 
@@ -54,14 +55,20 @@ def release(engine: Engine) -> None:
 
 
 def make(url: URL, dialect: Dialect, *, pooled: bool, standby: bool) -> Engine:
-    """Return a new engine of our own. Sends no SQL."""
+    """Return a new engine of our own. Sends no SQL.
+
+    Raises ConfigurationError for an option in the URL that the driver cannot read.
+    """
     options = dialect.engine_options(url, pooled=pooled)
     if standby and dialect.standbys is not None:
         options = dialect.standbys.options(url, options)
     if not standby:
         options = {**options, "execution_options": {MARK: True}}
     # Conversations are private: no parameter of a statement belongs into a log or a traceback.
-    engine = create_engine(url, hide_parameters=True, **options)
+    try:
+        engine = create_engine(url, hide_parameters=True, **options)
+    except (TypeError, ValueError) as error:
+        raise refused_options(url, error) from error
     dialect.prepare(engine)
     return engine
 

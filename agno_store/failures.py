@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from agno_store.errors import AccessDenied, DatabaseError, DatabaseUnreachable, OutcomeUnknown
+from agno_store.errors import AccessDenied, AgnoStoreError, DatabaseError, DatabaseUnreachable, OutcomeUnknown
+from agno_store.misread import refused_options
 from agno_store.urls import redacted, without_secrets
 
 if TYPE_CHECKING:
@@ -85,15 +86,17 @@ _UNKNOWN = (
 )
 
 
-def _ours(db: Database, error: DBAPIError, where: str, said: str, attempts: Attempts | None) -> DatabaseError:
+def _ours(db: Database, error: DBAPIError, where: str, said: str, attempts: Attempts | None) -> AgnoStoreError:
     tried = f", after {attempts.count} attempts" if attempts and attempts.count > 1 else ""
     if attempts and attempts.unknown:
         return OutcomeUnknown(f"{where}: {_UNKNOWN}{tried}: {said}")
     if db.dialect.is_denied(error):
         lacking, cure = _lacking(db, error.statement)
         return AccessDenied(f"{where}: {lacking}: {said.splitlines()[0]}. {cure}")
-    had_none = isinstance(error, OperationalError) and error.statement is None and not error.connection_invalidated
-    if had_none and not (attempts and attempts.committing) and not db.dialect.is_busy(error):
+    had_none = error.statement is None and not error.connection_invalidated and not (attempts and attempts.committing)
+    if had_none and isinstance(error, ProgrammingError) and error.orig is not None:
+        return refused_options(db.db_engine.url, error.orig)
+    if had_none and isinstance(error, OperationalError) and not db.dialect.is_busy(error):
         return DatabaseUnreachable(
             f"{where}: no connection could be had{tried}: {said.rstrip('.?')}. Is the server running and the URL right?"
         )

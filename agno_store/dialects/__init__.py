@@ -121,7 +121,8 @@ def parse_url(url: str | URL, *, asynchronous: bool = False) -> tuple[URL, Diale
     URL: it may hold a password.
     """
     try:
-        parsed = make_url(url)
+        # A secret that is read from a file ends in a newline, which would be part of the database's name.
+        parsed = make_url(url.strip() if isinstance(url, str) else url)
     except (ArgumentError, ValueError):
         raise ConfigurationError(
             "The database URL cannot be read. It looks like sqlite:///agents.db, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.engine import Connection, Engine
 
 from agno_store.errors import DatabaseUnreachable
+from agno_store.misread import refused_options
 from agno_store.urls import redacted, without_secrets
 
 
@@ -20,7 +21,9 @@ class Connected:
         engine = self._engine
         try:
             self._connection = engine.connect()
-        except (TypeError, ValueError, OSError, RuntimeError) as error:
+        except (TypeError, AttributeError) as error:  # an option or a character set that the driver does not know
+            raise refused_options(engine.url, error) from error
+        except (ValueError, OSError, RuntimeError) as error:
             said = without_secrets(f"{type(error).__name__}: {error}", engine.url)
             raise DatabaseUnreachable(
                 f"{redacted(engine.url)}: no connection could be had: {said}. Is the URL right, with its options?"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,6 +168,31 @@ def test_what_a_driver_cannot_make_sense_of_ends_in_a_sentence_too(closed_port: 
     answer = run("check", "--db-url", url.format(port=closed_port), "--json")
     assert answer.code in (1, 2, 7)
     assert answer.document["error"]["exit_code"] == answer.code
+
+
+OPTIONS = ["no_such_option=1", "connect_timeout=soon"]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        *(f"postgresql://me:s3cr3t-word@127.0.0.1:1/app?{option}" for option in OPTIONS),
+        *(f"mysql://me:s3cr3t-word@127.0.0.1:1/app?{option}" for option in (*OPTIONS, "charset=nonsense")),
+    ],
+)
+def test_an_option_that_the_driver_does_not_know_is_a_mistake_that_nobody_waits_for(place: str) -> None:
+    began = time.monotonic()
+    answer = run("upgrade", "--db-url", place, "--wait-for-db", "30", "--json")
+    assert time.monotonic() - began < 20
+    assert (answer.code, answer.document["error"]["type"]) == (2, "ConfigurationError")
+    assert "Correct what is behind the ?" in answer.complaint
+    assert "s3cr3t" not in answer.out + answer.err
+
+
+def test_what_stands_around_a_url_is_no_part_of_it(fresh_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("upgrade", "--db-url", fresh_url).code == 0
+    monkeypatch.setenv("AGNO_STORE_DB_URL", f" {fresh_url}\r\n")
+    assert run("check").code == 0
 
 
 def test_the_program_itself_exits_with_the_code_and_prints_no_traceback(folder: Path, closed_port: int) -> None:

@@ -12,7 +12,7 @@ from tests.package.source import FILES, PACKAGE, REVISIONS, ROOT, SCRIPTS, Impor
 
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "urls", "release", "clock", "escapes", "legacy", "apart", "plain", "counts", "valued"}),
-    frozenset({"names", "encoding", "owners", "folding", "envelope", "hooks", "media", "copies"}),
+    frozenset({"names", "encoding", "owners", "folding", "envelope", "hooks", "media", "copies", "misread"}),
     frozenset({"undecoded"}),
     frozenset({"records"}),
     frozenset({"types", "beside", "codecs", "merging", "reports", "run_changes", "settings", "shown", "unread"}),
