@@ -17,6 +17,8 @@ KEYS: dict[str, tuple[str, tuple[type, ...]]] = {
     "db-url": ("db_url", (str,)),
     "table": ("table", (str,)),
     "schema": ("schema", (str,)),
+    "tenant": ("tenant", (str,)),
+    "pooler": ("pooler", (str,)),
     "lock-timeout": ("lock_timeout", (int, float)),
     "app": ("application", (str,)),
     "versions": ("versions", (str,)),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agno_store import open_db
 from agno_store.tables import REVISIONS
 from tests.cli.program import Answer, run, run_installed
 from tests.cli.stores import at, locked
@@ -61,6 +62,25 @@ def test_the_schema_may_come_from_anywhere(folder: Path, source: str) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES)
+def test_the_tenant_may_come_from_anywhere(folder: Path, source: str) -> None:
+    url = url_of(folder, "agents")
+    for tenant in ("one", "two"):
+        with open_db(url, tenant_id=tenant) as db:
+            db.upsert_session({"session_id": f"of {tenant}", "agent_id": "a"})
+    assert "1 session," in run_with(source, "export", "of_one.jsonl", db_url=url, tenant="one").out
+    answer = run_with(source, "sessions", "list", "--json", db_url=url, tenant="one")
+    assert [session["session_id"] for session in answer.document["sessions"]] == ["of one"]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_the_pooler_may_come_from_anywhere(folder: Path, source: str) -> None:
+    for words in (("check",), ("sessions", "list")):
+        answer = run_with(source, *words, db_url=url_of(folder, "agents"), pooler="transaction")
+        assert answer.code == 2
+        assert "SQLite has no poolers" in answer.complaint
+
+
+@pytest.mark.parametrize("source", SOURCES)
 def test_the_lock_timeout_may_come_from_anywhere(folder: Path, source: str) -> None:
     url = url_of(folder, "agents")
     at(url, REVISIONS[0])
@@ -107,7 +127,7 @@ def test_an_unknown_key_in_pyproject_is_named_with_its_file_and_the_known_ones(f
     answer = run("current", "--json")
     assert answer.code == 2
     assert answer.document["error"]["type"] == "ConfigurationError"
-    for part in (str(file), "does not know tabel", "db-url, table, schema, lock-timeout"):
+    for part in (str(file), "does not know tabel", "db-url, table, schema, tenant, pooler, lock-timeout"):
         assert part in answer.complaint
 
 
