@@ -23,7 +23,7 @@ from agno_store.cli.reading import (
     sorting,
     told,
 )
-from agno_store.cli.render import counted
+from agno_store.cli.render import counted, in_a_line
 from agno_store.cli.reporting import confirm
 from agno_store.cli.which import HoldsText, Name, to_list
 from agno_store.encoding import is_corrupt
@@ -130,16 +130,18 @@ def show(
                 output.line(*line)
 
 
-def _absent(look: Look, session_id: str) -> NotFound:
+def _absent(look: Look, session_id: str, left: str = "") -> NotFound:
     return NotFound(
-        f"There is no session {session_id!r} in {look.db.names}. agno-store sessions list shows those that are there."
+        f"There is no session {session_id!r} in {look.db.names}. {left}agno-store sessions list shows those that are "
+        "there."
     )
 
 
-def _there(look: Look, session_id: str) -> dict[str, Any]:
+def _there(look: Look, session_id: str, left: str = "") -> dict[str, Any]:
+    """Return a session's header; ``left`` is said of what was not done where there is none."""
     found = header(look, session_id)
     if found is None:
-        raise _absent(look, session_id)
+        raise _absent(look, session_id, left)
     found.pop("runs", None)
     return found
 
@@ -181,10 +183,11 @@ def _about(found: Mapping[str, Any]) -> Iterator[conversation.Line]:
     """Give what stands over a conversation."""
     one = entry(found)
     name = f" · {one['session_name']}" if one["session_name"] is not None else ""
-    yield conversation.Line(f"{one['session_id']}{name}", "bold")
+    # In a line: an end of a line in an id would begin one that nobody has said.
+    yield conversation.Line(in_a_line(f"{one['session_id']}{name}"), "bold")
     of = [f"{each} {one[f'{each}_id']}" for each in ("agent", "team", "workflow", "user") if one[f"{each}_id"]]
     if of:
-        yield conversation.Line(" · ".join(of))
+        yield conversation.Line(in_a_line(" · ".join(of)))
     if one["created_at"] is not None:
         yield conversation.Line(
             f"made {told(one['created_at'])}, last written to {told(one['updated_at'])} (UTC)", "dim"
@@ -209,7 +212,7 @@ def rename(
     if look.db.rename_session(session, None, name, deserialize=False) is None:
         raise _absent(look, session)
     look.output.document({"session_id": session, "session_name": name})
-    look.output.line(f"{session} is called {name}", "green")
+    look.output.line(in_a_line(f"{session} is called {name}"), "green")
 
 
 @command(sessions, "delete", "agno-store sessions delete s1 s2 --yes")
@@ -220,11 +223,11 @@ def delete(
 ) -> None:
     """Delete sessions with their runs and summaries. It says what is lost, and asks first."""
     output, ids = look.output, list(dict.fromkeys(session))
-    for session_id in ids:
-        about = entry(_there(look, session_id))
+    found = {session_id: entry(_there(look, session_id, "Nothing was deleted. ")) for session_id in ids}
+    for session_id, about in found.items():
         _, runs = look.db.get_runs(session_id=session_id, deserialize=False, limit=1)
         name = f" ({about['session_name']})" if about["session_name"] is not None else ""
-        output.line(f"  {session_id}{name} goes, and {counted(runs, 'run')} with it", "yellow")
+        output.line(f"  {in_a_line(session_id + name)} goes, and {counted(runs, 'run')} with it", "yellow")
     if not yes:
         confirm(output, f"Delete {counted(len(ids), 'session')} of {look.db.names}?")
     deleted = [session_id for session_id in ids if look.db.delete_session(session_id)]

@@ -197,7 +197,7 @@ def upgrade(
     json: Json = False,
 ) -> None:
     """Bring a store's tables up to date. Safe to run at once from anywhere, and again after any failure."""
-    _refuse_contradictions(beforehand, rehearsal, sql or dialect is not None, start, every, backup)
+    _refuse_contradictions(beforehand, rehearsal, _asks_for_sql(sql, dialect), start, every, backup)
     output = Output(json)
     options = {"lock_timeout": lock_timeout, "pooler": pooler, **Application.named(application, versions).options}
     if sql or dialect:
@@ -217,16 +217,24 @@ def upgrade(
             output.document(do(db))
 
 
+def _asks_for_sql(sql: bool, dialect: str | None) -> str | None:
+    return "--sql" if sql else "--dialect" if dialect is not None else None
+
+
 def _refuse_contradictions(
-    beforehand: bool, rehearsal: bool, sql: bool, start: str | None, every: bool, backup: Path | None
+    beforehand: bool, rehearsal: bool, sql: str | None, start: str | None, every: bool, backup: Path | None
 ) -> None:
-    """Raise BadParameter for an option that would be passed over: who gave it meant something by it."""
-    instead = [name for name, given in (("--sql", sql), ("--plan", beforehand), ("--rehearse", rehearsal)) if given]
+    """Raise BadParameter for an option that would be passed over: who gave it meant something by it.
+
+    ``sql`` is the option by which the SQL is asked for.
+    """
+    others = [name for name, given in (("--plan", beforehand), ("--rehearse", rehearsal)) if given]
+    instead = others if sql is None else [sql, *others]
     if len(instead) > 1:
         raise typer.BadParameter(f"one at a time: {instead[0]} is given, too.", param_hint=instead[1])
-    if start is not None and not sql:
+    if start is not None and sql is None:
         raise typer.BadParameter("it is for --sql; an upgrade begins where the store is.", param_hint="--from")
-    if every and sql:
-        raise typer.BadParameter("--sql is for one store at a time: name it with --table.", param_hint="--all")
+    if every and sql is not None:
+        raise typer.BadParameter(f"{sql} is for one store at a time: name it with --table.", param_hint="--all")
     if backup is not None and instead:
         raise typer.BadParameter(f"nothing is changed by {instead[0]}.", param_hint="--backup")

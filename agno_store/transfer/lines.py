@@ -201,7 +201,8 @@ def _scanned(text: str, at: int) -> tuple[Any, int]:
     try:
         value, end = _SCANNER.raw_decode(text, at)
     except json.JSONDecodeError as error:
-        raise Malformed(f"it is no JSON: {error.msg} at character {error.pos + 1}") from error
+        said = error.msg.removesuffix(" at")  # with which some of Python's messages end
+        raise Malformed(f"it is no JSON: {said} at character {error.pos + 1}") from error
     except (ValueError, RecursionError) as error:  # a number of more digits than Python reads, or too many brackets
         raise Malformed(f"it cannot be read: {error}") from error
     return value, _space(text, end)

@@ -316,6 +316,27 @@ def test_to_delete_says_what_goes_and_asks(url: str, folder: Path) -> None:
     assert listed() == ["s2"]
 
 
+def test_nothing_is_said_to_go_where_one_of_them_is_not_there(url: str) -> None:
+    before = contents(url)
+    answer = run("sessions", "delete", "s1", "s3", "nowhere", "--yes")
+    assert (answer.code, answer.out) == (1, "")
+    assert "There is no session 'nowhere' in agent_sessions. Nothing was deleted." in answer.complaint
+    assert contents(url) == before
+
+
+def test_an_id_begins_no_line_of_its_own(url: str) -> None:
+    forged = "s9\n  s1 goes"
+    with open_db(url) as db:
+        db.upsert_session({"session_id": forged, "agent_id": "a\nb", "user_id": "u\nv"})
+    shown = "s9\\n  s1 goes"
+    said = run("sessions", "show", forged).out.splitlines()
+    assert said[:2] == [shown, "agent a\\nb · user u\\nv"]
+    assert run("sessions", "rename", forged, "Two\nlines").out == f"{shown} is called Two\\nlines\n"
+    assert run("sessions", "show", forged).out.splitlines()[0] == f"{shown} · Two\\nlines"
+    answer = run("sessions", "delete", forged, "--yes")
+    assert answer.out == f"  {shown} (Two\\nlines) goes, and 0 runs with it\n1 session deleted\n"
+
+
 # -- every command -----------------------------------------------------------------------------------
 
 

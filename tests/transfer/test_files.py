@@ -106,6 +106,7 @@ def test_the_file_in_the_documents_is_one(target: Any) -> None:
 WRONG = {
     "no JSON": "it is no JSON",
     '{"session":{"session_id":"x"': "it is no JSON: Expecting ',' delimiter at character 29",
+    '{"session":{"session_id":"x\t"': "it is no JSON: Invalid control character at character 28",
     line("x")[:-1]: "it is no JSON: its end",
     line("x") + "}": "there is more behind its end",
     line("x")[:-2] + "7]}": "a run is 7",
