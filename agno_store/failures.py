@@ -98,7 +98,7 @@ def _ours(db: Database, error: DBAPIError, where: str, said: str, attempts: Atte
         return refused_options(db.db_engine.url, error.orig)
     if had_none and isinstance(error, OperationalError) and not db.dialect.is_busy(error):
         return DatabaseUnreachable(
-            f"{where}: no connection could be had{tried}: {said.rstrip('.?')}. Is the server running and the URL right?"
+            f"{where}: no connection could be had{tried}: {said.rstrip('.?')}. {db.dialect.without_connection}"
         )
     what, cure = _meaning(db, error)
     # An upgrade may have got a part of its way.
@@ -123,7 +123,7 @@ def _meaning(db: Database, error: DBAPIError) -> tuple[str, str]:
         )
     if db.dialect.is_lost(error):
         return "the connection was lost", "Call again when the server is back."
-    return "the database refused", ""
+    return "the database refused", db.dialect.cure(error)
 
 
 def _hide_conversations(error: BaseException | None) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
 
+from agno_store.dialects.advice import Advice
 from agno_store.dialects.connected import Connected
 from agno_store.dialects.limits import Limit, are_small
 from agno_store.errors import ConfigurationError
@@ -34,7 +35,7 @@ class Scope(enum.Enum):
     CALLER = "whatever the caller's transaction holds besides"
 
 
-class Dialect(abc.ABC):
+class Dialect(Advice, abc.ABC):
     """One kind of database."""
 
     title: ClassVar[str]
@@ -318,7 +319,7 @@ class Dialect(abc.ABC):
         """Give a connection and names under which SQLAlchemy reads the tables of ``names`` back as they are."""
         yield connection, names
 
-    def correct_reflection(self, context: Any, names: Names) -> None:  # noqa: B027 - SQLite's are read as they are
+    def correct_reflection(self, context: Any, names: Names) -> None:
         """Have Alembic see the tables of a store as they are, where it compares them over this context."""
 
     def generated(self, connection: Connection, table: str, schema: str | None) -> dict[str, str]:

@@ -59,6 +59,7 @@ LARGEST = Limit(1_000_000_000)
 class SQLite(Dialect):
     title = "SQLite"
     driver_names: ClassVar[Mapping[str, str]] = {"sqlite": "sqlite"}
+    without_connection = "Is it a file, in a folder that is there, and may this process read and write both?"
     default_driver = "pysqlite"
     async_drivers: ClassVar[Mapping[str, str]] = {"aiosqlite": "aiosqlite"}
     ddl_rolls_back = True
@@ -150,6 +151,10 @@ class SQLite(Dialect):
 
     def is_full(self, error: DBAPIError) -> bool:
         return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == FULL
+
+    def cure(self, error: DBAPIError) -> str:
+        another = "not a database" in str(error.orig)
+        return "Name a SQLite database, or a file that is not there yet." if another else ""
 
     def is_busy(self, error: DBAPIError) -> bool:
         return isinstance(error, OperationalError) and getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == BUSY

@@ -137,6 +137,15 @@ def test_a_place_that_can_hold_no_file_is_named(folder: Path, path: str) -> None
     assert answer.code in (2, 7)
     assert answer.out == ""
     assert str(folder) in answer.complaint
+    assert "server" not in answer.complaint
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_in_the_place_of_a_file_is_told_from_a_server(folder: Path, command: str) -> None:
+    (folder / "agents.db").mkdir()
+    answer = run(*COMMANDS[command], "--db-url", f"sqlite:///{folder}/agents.db")
+    assert answer.code == 7
+    assert "unable to open database file. Is it a file, in a folder that is there" in answer.complaint
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -148,6 +157,7 @@ def test_a_file_that_is_no_database_is_a_failure_and_left_alone(folder: Path, co
     assert answer.code == 1
     assert answer.document["error"]["type"] == "DatabaseError"
     assert "file is not a database" in answer.complaint
+    assert "Name a SQLite database, or a file that" in answer.complaint
     assert file.read_bytes() == before
 
 

@@ -1,0 +1,18 @@
+"""What to do about an error that says what is wrong and no more."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sqlalchemy.exc import DBAPIError
+
+
+class Advice:
+    """What a dialect adds to the driver's words."""
+
+    without_connection: ClassVar[str] = "Is the server running and the URL right?"
+    """What is asked where no connection could be had."""
+
+    def cure(self, error: DBAPIError) -> str:
+        """What helps where the database refused, as far as that can be told."""
+        return ""
