@@ -57,7 +57,8 @@ class Parts:
         # Locked to be seen as it is now, whatever an engine repeats.
         runs = sa.select(r.run_id).where(of_session, Holds(r.run_data, m.digest)).with_for_update()
         named = runs.correlate(self._media).exists()
-        return sa.select(m.digest, m.place).where(m.session_id == sa.bindparam("key"), self._these, ~named)
+        of_key = m.session_id == sa.bindparam("key")
+        return sa.select(m.digest, m.place).where(of_key, self._these, ~named).with_for_update()
 
     @cached_property
     def delete(self) -> sa.Delete:
@@ -66,10 +67,10 @@ class Parts:
 
     @cached_property
     def places(self) -> sa.Select[Any]:
-        """Where those of ``session_ids`` are that are in a store of objects."""
+        """Where those of ``session_ids``, about to be deleted, are that are in a store of objects now."""
         m = self._media.c
         sessions = m.session_id.in_(sa.bindparam("session_ids", expanding=True))
-        return sa.select(m.place).where(sessions, m.place.is_not(None))
+        return sa.select(m.place).where(sessions, m.place.is_not(None)).with_for_update()
 
     @cached_property
     def named(self) -> sa.Select[Any]:

@@ -323,10 +323,13 @@ class Store(Reads):
             keys = sorted((row["session_id"], row["run_id"]) for row in found)
         deleted = 0
         for session, run_id in keys:
-            # Looked at under the lock: the session may have been handed over meanwhile.
-            if self._locked(c, session) is not None and (there := self.called(c, run_id, session, user_id)):
-                deleted += self.ask(c, self.sql.delete_run, {"key": session, "run_key": run_id}).matched
-                self.collect(c, session, apart.digests(there[0]["run_data"]))
+            # Looked at under the lock, and as it is now: the session may have been handed over meanwhile.
+            key = {"key": session, "run_key": run_id}
+            locked = self._locked(c, session)
+            there = None if locked is None else self.ask(c, self.sql.one_run, key).first
+            if locked and there and owners.may_read(owners.of_run(locked["user_id"], there["user_id"]), user_id):
+                deleted += self.ask(c, self.sql.delete_run, key).matched
+                self.collect(c, session, apart.digests(there["run_data"]))
                 # On a cluster the lock is not seen by other nodes: writers meet in the row that both have written.
                 self.set_columns(c, session, {"updated_at": now()}, changes_runs=True)
         return deleted
