@@ -21,9 +21,10 @@ class Connected:
         engine = self._engine
         try:
             self._connection = engine.connect()
-        except (TypeError, AttributeError) as error:  # an option or a character set that the driver does not know
-            raise refused_options(engine.url, error) from error
-        except (ValueError, OSError, RuntimeError) as error:
+        except (TypeError, AttributeError, ValueError, OSError, RuntimeError) as error:
+            if isinstance(error, (TypeError, AttributeError)) and engine.url.query:
+                # An option or a character set that the driver does not know.
+                raise refused_options(engine.url, error) from error
             said = without_secrets(f"{type(error).__name__}: {error}", engine.url)
             raise DatabaseUnreachable(
                 f"{redacted(engine.url)}: no connection could be had: {said}. Is the URL right, with its options?"

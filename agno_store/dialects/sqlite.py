@@ -29,6 +29,7 @@ from agno_store.dialects.sqlite_driver import (
     BUSY_SNAPSHOT,
     FULL,
     LOCKED,
+    NOTADB,
     PROTOCOL,
     TO_READ,
     TO_WRITE,
@@ -153,7 +154,7 @@ class SQLite(Dialect):
         return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == FULL
 
     def cure(self, error: DBAPIError) -> str:
-        another = "not a database" in str(error.orig)
+        another = code(error.orig) == NOTADB
         return "Name a SQLite database, or a file that is not there yet." if another else ""
 
     def is_busy(self, error: DBAPIError) -> bool:

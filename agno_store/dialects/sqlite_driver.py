@@ -17,7 +17,7 @@ from agno_store.sending import AT_ONCE, HELD_BY_CURSORS, say
 
 T = TypeVar("T")
 
-BUSY, LOCKED, FULL, PROTOCOL = 5, 6, 13, 15
+BUSY, LOCKED, FULL, PROTOCOL, NOTADB = 5, 6, 13, 15, 26
 BUSY_RECOVERY, BUSY_SNAPSHOT = BUSY | 1 << 8, BUSY | 2 << 8
 """https://www.sqlite.org/rescode.html"""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,7 +158,8 @@ def test_a_file_that_is_no_database_is_a_failure_and_left_alone(folder: Path, co
     assert answer.code == 1
     assert answer.document["error"]["type"] == "DatabaseError"
     assert "file is not a database" in answer.complaint
-    assert "Name a SQLite database, or a file that" in answer.complaint
+    if sys.version_info >= (3, 11):  # from where on Python tells SQLite's code
+        assert "Name a SQLite database, or a file that" in answer.complaint
     assert file.read_bytes() == before
 
 
