@@ -179,6 +179,8 @@ class PostgreSQL(Dialect):
 
     @contextmanager
     def _exclusive(self, connection: Connection, names: Names, timeout: float, scope: Scope) -> Iterator[None]:
+        from agno_store.dialects import deadlines
+
         if scope is not Scope.CALLER:
             transactional(connection)
         elif autocommits(connection):
@@ -195,19 +197,20 @@ class PostgreSQL(Dialect):
                 connection.rollback()
         else:
             raise _locked(connection, names, timeout)
-        if scope is Scope.CALLER:
-            yield
-        elif scope is Scope.UPGRADE:
-            with _one_transaction(connection):
+        with deadlines.lifted(connection, scope):
+            if scope is Scope.CALLER:
                 yield
-        else:
-            connection.commit()
-            try:
-                yield
-            finally:
-                connection.rollback()
-                connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), key)
+            elif scope is Scope.UPGRADE:
+                with _one_transaction(connection):
+                    yield
+            else:
                 connection.commit()
+                try:
+                    yield
+                finally:
+                    connection.rollback()
+                    connection.execute(sa.text("SELECT pg_advisory_unlock(:key)"), key)
+                    connection.commit()
 
     @contextmanager
     def impatient(self, connection: Connection, seconds: float, scope: Scope) -> Iterator[None]:
