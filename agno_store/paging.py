@@ -50,6 +50,12 @@ _ANY: Any = ""
 _NUMBERS = frozenset({"created_at", "updated_at", "run_index"})
 
 
+def check_sort(sort_by: Any, sorts: Sequence[str]) -> None:
+    """Raise InvalidArgument for what no listing is sorted by."""
+    if sort_by not in sorts:
+        raise InvalidArgument(f"sort_by={sort_by!r} is not one of {', '.join(sorts)}.")
+
+
 class Listing(list[T]):
     """A list of what was found, that knows where the next page begins.
 
@@ -102,8 +108,7 @@ class Page(NamedTuple):
                 raise InvalidArgument(f"{name}={number!r}: it must be a whole number from 1 on.")
         if limit is not None and limit * (page or 1) > types.LARGEST:
             raise InvalidArgument(f"page={page!r} of limit={limit!r} is beyond what a database can count.")
-        if by[0] not in sorts:
-            raise InvalidArgument(f"sort_by={by[0]!r} is not one of {', '.join(sorts)}.")
+        check_sort(by[0], sorts)
         order = str(getattr(sort_order, "value", sort_order) or "desc").lower()
         if order not in ("asc", "desc"):
             raise InvalidArgument(f"sort_order={sort_order!r} is neither 'asc' nor 'desc'.")

@@ -12,7 +12,7 @@ from agno_store.cli.reading import After, Limit, Lines, Look, command, group, pl
 from agno_store.cli.which import Agent, InSession, Status, Team, User, Workflow
 from agno_store.encoding import is_corrupt
 from agno_store.errors import CorruptRow, InvalidArgument, NotFound
-from agno_store.paging import RUN_SORTS, Listing
+from agno_store.paging import RUN_SORTS, Listing, check_sort
 
 runs = group("runs", "Look at runs.")
 
@@ -40,6 +40,7 @@ def listed(
     which = {"session_id": session, "user_id": user, "agent_id": agent, "team_id": team, "workflow_id": workflow}
     if sort is None and session is None:
         sort = "created_at"
+    check_sort("run_index" if sort is None else sort, RUN_SORTS)
 
     def fetch(*, limit: int, after: str | None) -> Listing[dict[str, Any]]:
         options = {"sort_by": sort, "sort_order": None if sort is None else "desc", "limit": limit, "after": after}

@@ -28,7 +28,7 @@ from agno_store.cli.reporting import confirm
 from agno_store.cli.which import HoldsText, Name, to_list
 from agno_store.encoding import is_corrupt
 from agno_store.errors import CorruptRow, InvalidArgument, NotFound
-from agno_store.paging import SESSION_SORTS, Listing
+from agno_store.paging import SESSION_SORTS, Listing, check_sort
 
 sessions = group("sessions", "Look at sessions, and rename, change or delete them.")
 
@@ -49,6 +49,7 @@ def listed(
     lines: Lines = False,
 ) -> None:
     """List sessions, the newest first. Writes nothing."""
+    check_sort(sort, SESSION_SORTS)
     if text is not None and (name is not None or sort != "created_at"):
         raise InvalidArgument("--text: what was said is looked for newest first, without --name and --sort.")
 
