@@ -85,7 +85,7 @@ class Connection(connections.Connection):  # type: ignore[type-arg,unused-ignore
         if self.is_owed:
             this._force_close()
             raise OperationalError(CR_COMMANDS_OUT_OF_SYNC, "the answer to an earlier command was not read to its end")
-        self.tells_all, self.is_owed = False, True
+        self.is_owed = True
         try:
             plain._execute_command(command, sql)
         except Error:  # it is closed

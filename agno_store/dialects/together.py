@@ -91,6 +91,8 @@ def _is_of_cluster(driver: Any, record: Any) -> bool:
 
 def is_open(driver: Any) -> bool:
     """Whether a transaction is open, by the last answer of the server; or perhaps, of a driver that does not tell."""
+    if getattr(driver, "is_owed", False):  # the last answer is still to come
+        return True
     status, last = getattr(driver, "server_status", None), getattr(driver, "_result", None)
     if not isinstance(status, int):
         return True

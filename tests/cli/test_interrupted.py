@@ -24,6 +24,7 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 LISTENING = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell lets what it runs in the background ignore it
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # and so does nohup
 from agno_store.cli import main
 """
 
