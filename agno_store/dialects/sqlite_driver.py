@@ -72,9 +72,9 @@ def _use_write_ahead_log(cursor: sqlite3.Cursor, waits: Sequence[float]) -> bool
                 cursor.execute("PRAGMA journal_mode = WAL")
                 return True
             except sqlite3.OperationalError as error:
+                # A read-only file, or a file system without shared memory: the rollback journal does as well.
                 if code(error) not in (BUSY, LOCKED):
                     return True
-                # A read-only file, or a file system without shared memory: the rollback journal does as well.
         return False
     finally:
         cursor.execute(f"PRAGMA busy_timeout = {patience}")
