@@ -264,8 +264,6 @@ def _raise(c: Connection, error: BaseException, text: str, values: Any, cursor: 
     if isinstance(error, Exception) and not isinstance(error, c.dialect.loaded_dbapi.Error):
         if cursor is not None:
             cursor.close()
-        if getattr(c.connection.dbapi_connection, "is_owed", False):  # of PyMySQL's, as a store has it
-            c.invalidate(error)
         raise error
     if cursor is not None and not isinstance(error, Exception) and c.info.get(HELD_BY_CURSORS):
         # The traceback holds it, until garbage is collected.

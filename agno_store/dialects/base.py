@@ -6,6 +6,7 @@ import abc
 import enum
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -16,7 +17,7 @@ from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
 
 from agno_store.dialects.advice import Advice
-from agno_store.dialects.connected import Connected
+from agno_store.dialects.connected import Connected, telling
 from agno_store.dialects.limits import Limit, are_small
 from agno_store.errors import ConfigurationError
 from agno_store.names import Names
@@ -152,26 +153,23 @@ class Dialect(Advice, abc.ABC):
         with self.connected(engine) as connection:
             if writes:
                 transactional(connection)
-            try:
-                with connection.begin():
-                    try:
-                        yield connection
-                    except DBAPIError as error:
-                        self._discard_if_useless(connection, error)
-                        raise
-            except DBAPIError as error:
-                self._discard_if_useless(connection, error)
-                raise
+            discard = partial(self._discard_if_useless, connection)
+            with telling(discard), connection.begin(), telling(discard):  # before what failed is rolled back as well
+                yield connection
 
     def tells_count(self, connection: Connection) -> bool:
         """Whether the answer to an UPDATE tells what ``quick.Counted`` has counted from, and nothing waits for it."""
         return False
 
-    def _discard_if_useless(self, connection: Connection, error: DBAPIError) -> None:
+    def _discard_if_useless(self, connection: Connection, error: Exception) -> None:
         """Let no one else get a connection that leads nowhere, which SQLAlchemy knows of some errors alone."""
-        useless = self.is_lost(error) or self.is_read_only(error) or self.may_be_committed(error)
-        if useless and not connection.invalidated:
+        if self._is_useless(connection, error) and not connection.invalidated:
             connection.invalidate(error)
+
+    def _is_useless(self, connection: Connection, error: Exception) -> bool:
+        if not isinstance(error, DBAPIError):
+            return False
+        return self.is_lost(error) or self.is_read_only(error) or self.may_be_committed(error)
 
     @abc.abstractmethod
     def is_transient(self, error: DBAPIError) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from sqlalchemy.engine import Connection, Engine
 
 from agno_store.errors import DatabaseUnreachable
@@ -42,3 +45,13 @@ class Connected:
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
+
+
+@contextmanager
+def telling(failed: Callable[[Exception], None]) -> Iterator[None]:
+    """Tell somebody of an error before it goes on."""
+    try:
+        yield
+    except Exception as error:
+        failed(error)
+        raise

@@ -14,7 +14,7 @@ from sqlalchemy.engine.interfaces import Dialect as SqlDialect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 
-from agno_store.dialects import alone, at_once, beginning, pool, together
+from agno_store.dialects import alone, at_once, beginning, owed, pool, together
 from agno_store.dialects.base import Dialect, Scope, transactional
 from agno_store.dialects.connected import Connected
 from agno_store.dialects.limits import Limit
@@ -142,6 +142,9 @@ class MySQL(Dialect):
     def abandon(self, driver: Any) -> None:
         with suppress(RuntimeError):  # its event loop is closed, and the socket goes with the connection
             driver.close()
+
+    def _is_useless(self, connection: Connection, error: Exception) -> bool:
+        return super()._is_useless(connection, error) or owed.may_be_owed(connection, error)
 
     def is_transient(self, error: DBAPIError) -> bool:
         return _code(error) in TRANSIENT

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
-from sqlalchemy.exc import DBAPIError, DisconnectionError, InvalidRequestError
+from sqlalchemy.exc import DisconnectionError, InvalidRequestError
 from sqlalchemy.pool import Pool
 
 from agno_store.dialects.connected import Connected
@@ -108,7 +108,7 @@ def roll_back_what_is_open(pool: Pool, is_open: Callable[[Any], bool]) -> None:
 
 @contextmanager
 def by_driver(
-    connected: Connected, begin: Callable[[Connection], bool], discard: Callable[[Connection, DBAPIError], None]
+    connected: Connected, begin: Callable[[Connection], bool], discard: Callable[[Connection, Exception], None]
 ) -> Iterator[Connection]:
     """Run a transaction that is not SQLAlchemy's, and end it if ``begin`` says that there is one.
 
@@ -128,8 +128,7 @@ def by_driver(
                     )
                 _commit(connection)
         except Exception as error:
-            if isinstance(error, DBAPIError):
-                discard(connection, error)
+            discard(connection, error)
             _roll_back(connection)
             raise
 
