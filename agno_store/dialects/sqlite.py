@@ -38,6 +38,7 @@ from agno_store.dialects.sqlite_driver import (
     asked,
     begun_by_hand,
     code,
+    end_what_is_open,
     in_transaction,
     quietly_by_hand,
 )
@@ -84,6 +85,7 @@ class SQLite(Dialect):
 
     def prepare(self, engine: Engine) -> None:
         event.listen(engine.pool, "connect", SetUp())
+        event.listen(engine.pool, "invalidate", end_what_is_open)
         roll_back_what_is_open(engine.pool, in_transaction)
 
     def shares(self, url: URL) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -53,6 +53,16 @@ class SetUp:
             # Whoever was there all the time is waited for once, and not with each connection.
             self._waits = WAITS if _use_write_ahead_log(cursor, self._waits) else WAITS[:0]
         cursor.close()
+
+
+def end_what_is_open(driver: Any, _record: object, _error: object) -> None:
+    """End the transaction of a connection that is given up.
+
+    SQLite closes none that has a statement open, as an interrupted one is held by its traceback, and keeps its locks.
+    """
+    if driver is not None and own_of(driver) is driver:
+        with suppress(sqlite3.Error):
+            driver.rollback()
 
 
 WAITS = (0.01, 0.05, 0.2, 0.5, 1.0)

@@ -145,6 +145,17 @@ def test_the_file_is_free_after_ctrl_c_between_a_statement_and_its_rows(
         assert held.tb is not None
 
 
+def test_the_file_is_free_after_a_connection_was_given_up_in_a_transaction(file: Path) -> None:
+    with open_db(f"sqlite:///{file}?timeout=1") as db:
+        with db.db_engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            held = connection.exec_driver_sql("SELECT name FROM sqlite_master")  # as the traceback of an upgrade does
+            connection.invalidate(KeyboardInterrupt())
+        append(db, "s", "r")
+        assert run_ids(db, "s") == ["r"]
+        assert held is not None
+
+
 @pytest.mark.usefixtures("another")
 def test_tasks_behind_each_other_wait_as_long_as_one_would(file: Path) -> None:
     async def write(db: Any, n: int) -> float:
