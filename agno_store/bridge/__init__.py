@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any
 
+from agno_store.bridge import carried
 from agno_store.bridge.joining import BASE_MODULE, connect, connect_async, connect_storage
 from agno_store.encoding import LEFT, corrupt, is_corrupt
 from agno_store.errors import CorruptRow, InvalidArgument
@@ -38,8 +39,6 @@ from agno_store.unread import Kept, Runs, added, prepare
 __all__ = ["connect", "connect_async", "connect_storage"]
 
 log = logging.getLogger("agno_store")
-
-_SNAPSHOT = "_agno_store_snapshot"
 
 
 def loaded() -> bool:
@@ -140,13 +139,13 @@ def snapshot_of(value: Any) -> Snapshot | None:
     """Return what a session that is saved was read as: an empty one if it never was, None for a mapping."""
     if isinstance(value, Session):
         return value.snapshot
-    return None if isinstance(value, Mapping) else getattr(value, _SNAPSHOT, Snapshot())
+    return None if isinstance(value, Mapping) else carried.snapshot_of(value)
 
 
 def remember(session: Any, snapshot: Callable[[], Snapshot]) -> None:
-    """Let a framework's session carry what it was read as, or saved as last, to its next save."""
+    """Let a framework's session that was saved carry what it was saved as to its next save."""
     if type(session) not in PLAIN and not isinstance(session, (Mapping, Session)) and hasattr(session, "__dict__"):
-        setattr(session, _SNAPSHOT, snapshot())
+        carried.remember(session, snapshot(), may_be_copy=session_kind(session) == "team")
 
 
 _PLAIN_RUNS = frozenset({dict, Run})
@@ -196,7 +195,7 @@ def session_object(
         session = _session(cls, entries, None if runs is None else [row["run_data"] for row in runs])
     else:
         session = _session_in_parts(cls, entries, runs or [], unreadable)
-    remember(session, lambda: snapshot)
+    carried.remember(session, snapshot)
     return session
 
 
@@ -228,7 +227,7 @@ def session_with_history(
     prepare(known.runs, made)
     known.were_read(unread)
     session.runs = Runs(known.shown, made) if known.shown else session.runs
-    remember(session, lambda: snapshot)
+    carried.remember(session, snapshot)
     return session
 
 
