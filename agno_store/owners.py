@@ -39,3 +39,25 @@ def own_run(run: Mapping[str, Any], locked: Mapping[Any, Any]) -> None:
     """Raise OwnerMismatch where a run, or the session it goes into, belongs to another user."""
     if run["user_id"] is not None:
         own(run["session_id"], of_run(locked["user_id"], locked["run_user_id"]), run["user_id"])
+
+
+def bring_run(
+    run: Mapping[str, Any], of_session: str | None, known: Mapping[Any, Any] | None, there: str | None
+) -> None:
+    """Raise OwnerMismatch where a run of a session would become nobody's, or take the place of another user's.
+
+    ``of_session`` is the owner of the session that it comes from, ``there`` that of the one it goes to, and ``known``
+    the run that it replaces.
+    """
+    its = of_run(of_session, run["user_id"])
+    replaced = None if known is None else of_run(there, known["user_id"])
+    if replaced not in (None, its):
+        raise _not_brought(run, "the run of that id there belongs to another user")
+    if its != of_run(there, run["user_id"]):
+        raise _not_brought(run, "its session belongs to a user where it comes from, and to nobody there")
+
+
+def _not_brought(run: Mapping[str, Any], why: str) -> OwnerMismatch:
+    return OwnerMismatch(
+        f"Run {run['run_id']!r}: {why}. Nothing of the session was written. Give both the same owner, or remove one."
+    )

@@ -248,6 +248,13 @@ class Statements(Listings):
         r = self.runs.c
         return sa.select(r.run_id).where(r.session_id == sa.bindparam("session_id"), r.status.in_(ACTIVE)).limit(1)
 
+    @cached_property
+    def own_runs(self) -> sa.Update:
+        """Give the runs of a session that have no owner of their own to ``owner``; their versions count up."""
+        r = self.runs.c
+        changes = {r.user_id: sa.bindparam("owner", type_=r.user_id.type), r.version: r.version + 1}
+        return sa.update(self.runs).where(r.session_id == sa.bindparam("key"), r.user_id.is_(None)).values(changes)
+
     def _this_run(self) -> tuple[sa.ColumnElement[bool], ...]:
         r = self.runs.c
         return r.session_id == sa.bindparam("key"), r.run_id == sa.bindparam("run_key")

@@ -177,13 +177,15 @@ class Statements:
 
     @cached_property
     def known_runs(self) -> sa.Select[Any]:
-        """Which runs a session has, how old they are, and whether anything is kept beside them.
+        """Which runs a session has, how old and whose they are, and whether anything is kept beside them.
 
         Of a session that is locked: what the lock itself tells beside the row may be as of before it was waited for.
         """
         r = self.runs.c
-        known = sa.select(r.run_id, r.run_index, r.updated_at, r.version, self.store.sql.has_media("session_id"))
-        return known.where(r.session_id == sa.bindparam("session_id"))
+        known = sa.select(r.run_id, r.run_index, r.updated_at, r.version, r.user_id)
+        return known.add_columns(self.store.sql.has_media("session_id")).where(
+            r.session_id == sa.bindparam("session_id")
+        )
 
     @cached_property
     def known_summary(self) -> sa.Select[Any]:

@@ -51,6 +51,7 @@ class _Arrival:
         self._c, self._sql, self._store, self._dry = c, sql, sql.store, dry
         self._session, self._key = session, {"session_id": session["session_id"]}
         self._there = self._found(self._sql.there) if dry else self._locked()
+        self._owner = session["user_id"]
         self._next = session["next_run_index"] if self._there is None else self._there["next_run_index"]
         self._touched: int | None = None
         self._known = self._known_runs()
@@ -75,7 +76,7 @@ class _Arrival:
         owners.own(session["session_id"], there["user_id"], session["user_id"])
         if not is_newer(session, there):
             counts.kept += 1
-            self._touched = there["updated_at"]
+            self._touched, self._owner = there["updated_at"], there["user_id"]
             return
         if there["user_id"] is None and session["user_id"] is not None:
             self._refuse_claim()
@@ -102,9 +103,11 @@ class _Arrival:
         new, counts = [], self.done.runs
         for run in runs:
             known = self._known.get(run["run_id"])
+            if known is None or is_newer(run, known):
+                owners.bring_run(run, self._session["user_id"], known, self._owner)
             if known is None:
                 new.append({**self._key, **self._parted(run), "run_index": self._placed(run)})
-                self._known[run["run_id"]] = _age(run)
+                self._known[run["run_id"]] = _known(run)
             elif is_newer(run, known):
                 self._insert_runs(new)  # the older one may be among them
                 self._replace_run(run, known)
@@ -161,7 +164,7 @@ class _Arrival:
         before = self._before(key)
         self._send(self._sql.update_run, {**key, **changes})
         self._keep(run, before)
-        self._known[run["run_id"]] = _age({**run, "version": changes["version"]})
+        self._known[run["run_id"]] = _known({**run, "version": changes["version"]})
         self._touch(run)
 
     def _parted(self, run: dict[str, Any]) -> dict[str, Any]:
@@ -201,9 +204,9 @@ class _Arrival:
             self._c.execute(statement, sent[0] if isinstance(values, Mapping) else sent)
 
 
-def _age(row: Row) -> dict[str, int]:
-    """Return what tells how new a row is, without what is in it."""
-    return {"updated_at": row["updated_at"], "version": row["version"]}
+def _known(row: Row) -> dict[str, Any]:
+    """Return what tells how new a run is and whose, without what is in it."""
+    return {name: row[name] for name in ("updated_at", "version", "user_id")}
 
 
 def _folded_name(session: Row) -> dict[str, str | None]:

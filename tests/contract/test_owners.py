@@ -383,6 +383,26 @@ def test_a_session_at_work_is_not_handed_over(db: Any, status: str) -> None:
     assert dump(db) == before
 
 
+def test_runs_without_an_owner_of_their_own_stay_those_of_who_had_the_session(db: Any) -> None:
+    db.upsert_session(session("s", user_id="alice"))
+    append(db, "s", "r")
+    assert db.reassign_session_owner("s", previous_user_id="alice", user_id=None) is True
+    assert [found.run_id for found in db.get_runs(user_id="alice")] == ["r"]
+    with pytest.raises(OwnerMismatch):
+        db.upsert_session(session("s", user_id="mallory"))
+    assert run_ids(db, "s") == ["r"]
+
+
+def test_who_had_a_session_is_forgotten_with_the_runs_that_were_his(db: Any) -> None:
+    db.upsert_session(session("s", user_id="alice"))
+    append(db, "s", "hers")
+    assert run_ids(db, "s") == ["hers"]  # what is known of them now must not hold afterwards
+    db.reassign_session_owner("s", previous_user_id="alice", user_id="bob")
+    append(db, "s", "his")
+    assert db.delete_user("alice").runs == 1
+    assert run_ids(db, "s") == ["his"]
+
+
 def test_a_session_can_be_given_up(home: Any) -> None:
     assert home.reassign_session_owner("idle", previous_user_id=OWNER, user_id=None) is True
     assert stored(home, "sessions", "user_id", session_id="idle") is None

@@ -84,6 +84,33 @@ def test_nobodys_session_with_a_run_of_another_is_not_claimed(target: Any) -> No
     assert imported(target, HEADER, line("s", user_id="bob", updated_at=9), end(1)).sessions == Counts(updated=1)
 
 
+OLDER = {"updated_at": 3}
+
+
+@pytest.mark.parametrize("plan", [False, True])
+def test_a_run_of_a_users_does_not_become_nobodys(target: Any, plan: bool) -> None:
+    imported(target, HEADER, line("s", updated_at=9), end(1))
+    before = content(target)
+    theirs = line("s", {"run_id": "r"}, user_id="ada", **OLDER)
+    [problem] = imported(target, HEADER, theirs, end(1), plan=plan).problems
+    assert "belongs to a user where it comes from, and to nobody there" in problem.reason
+    assert content(target) == before
+    for own in (line("s", {"run_id": "r", "user_id": "ada"}, user_id="ada", **OLDER), line("t", {"run_id": "r"})):
+        assert imported(target, HEADER, own, end(1)).problems == []
+    assert [run.run_id for run in target.get_runs(user_id="ada")] == ["r"]
+
+
+@pytest.mark.parametrize("user", ["bob", None])
+def test_a_newer_run_does_not_take_the_place_of_another_users(target: Any, user: str | None) -> None:
+    imported(target, HEADER, line("s", {"run_id": "r", "user_id": "ada"}), end(1))
+    before = content(target)
+    newer = {"run_id": "r", "user_id": user, "updated_at": 9}
+    [problem] = imported(target, HEADER, line("s", newer), end(1)).problems
+    assert "the run of that id there belongs to another user" in problem.reason
+    assert content(target) == before
+    assert imported(target, HEADER, line("s", {**newer, "user_id": "ada"}), end(1)).runs == Counts(updated=1)
+
+
 def test_what_only_an_older_run_needed_beside_it_is_not_kept_and_a_plan_keeps_nothing() -> None:
     older, newer = (
         {"run_id": "r", "updated_at": n, "run_data": {"x": letter * 2_000}} for n, letter in enumerate("ab")
