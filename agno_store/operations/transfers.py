@@ -40,8 +40,8 @@ class TransferOperations(Base):
         or workflow's), ``session_ids``, and ``written_since`` and ``written_before`` (seconds or datetimes, the latter
         exclusive) for when a session was last written to.
 
-        Raises SchemaError where the store has no tables that this release works with, AgnoStoreError where the file
-        cannot be written.
+        Raises SchemaError where the store has no tables that this release works with, InvalidArgument where the file
+        is a SQLite database, AgnoStoreError where it cannot be written.
         """
         from agno_store import transfer
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
+from agno_store.dialects.files import is_of_database
 from agno_store.errors import AgnoStoreError, InvalidArgument
 from agno_store.release import __version__
 from agno_store.transfer.bringing import Watch
@@ -64,8 +65,8 @@ def _name(file: Any) -> Any:
 def export(db: Db, target: File, which: Which = EVERYTHING, watch: Watch | None = None) -> Exported:
     """Write sessions into a file, or what can be written to. What cannot be read is left out, and a problem.
 
-    Raises SchemaError where the store is none that this release works with, InvalidArgument for what is no file,
-    AgnoStoreError where the file cannot be written; then what was there before still is.
+    Raises SchemaError where the store is none that this release works with, InvalidArgument for what is no file and
+    for a database, AgnoStoreError where the file cannot be written; then what was there before still is.
     """
     _refuse_no_file(target)
     db.schema_status().raise_unless_usable()
@@ -108,7 +109,10 @@ def _line(value: Any) -> bytes:
 
 @contextmanager
 def put_there(target: File) -> Iterator[IO[bytes]]:
-    """Give what to write to; a file is put in its place when all is written, and not at all if that fails."""
+    """Give what to write to; a file is put in its place when all is written, and not at all if that fails.
+
+    Raises InvalidArgument where that would replace a database, AgnoStoreError where nothing can be written.
+    """
     try:
         if not isinstance(target, (str, Path)):
             yield target
@@ -133,6 +137,11 @@ def _opened(place: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _replacing(place: Path) -> Iterator[IO[bytes]]:
+    if is_of_database(place):
+        raise InvalidArgument(
+            f"{place} is a SQLite database, or belongs to one, and would be replaced. Nothing was written. Choose "
+            "another name."
+        )
     handle, name = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)
     try:
         with os.fdopen(handle, "wb") as file:

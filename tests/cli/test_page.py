@@ -154,4 +154,7 @@ def test_a_page_is_put_in_its_place_when_it_is_whole(folder: Path) -> None:
         answer = run("stats", "--html", place)
         assert (answer.code, answer.out) == (1, "")
         assert f"{place} cannot be written" in answer.complaint
+    answer = run("stats", "--html", "a.db")
+    assert (answer.code, answer.out, "a.db is a SQLite database" in answer.complaint) == (2, "", True)
     assert list(others(folder)) == ["report.html"]
+    assert run("check").code == 0

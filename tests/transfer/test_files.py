@@ -303,6 +303,25 @@ def test_a_file_is_replaced_when_the_new_one_is_whole(
     source.export("/dev/null")
 
 
+@pytest.mark.parametrize("beside", ["", "-wal", "-shm", "-journal"])
+@pytest.mark.backends("sqlite")
+def test_no_database_is_replaced_by_a_file(source: Any, tmp_path: Path, beside: str) -> None:
+    append(source, "s", "a")
+    with SqliteDb(tmp_path / "other.db") as other:
+        append(other, "s", "a")
+    link = tmp_path / "link.jsonl"
+    for database in (Path(source.db_engine.url.database), tmp_path / "other.db"):
+        place = database.with_name(f"{database.name}{beside}")
+        link.unlink(missing_ok=True)
+        link.symlink_to(place)
+        before = database.read_bytes(), sorted(tmp_path.iterdir())
+        for name in (place, str(place), link):
+            with pytest.raises(InvalidArgument, match="is a SQLite database, or belongs to one"):
+                source.export(name)
+        assert (database.read_bytes(), sorted(tmp_path.iterdir())) == before
+    source.export(tmp_path / f"x{beside}")
+
+
 def test_a_damaged_payload_goes_where_it_can_and_is_reported_where_it_cannot(backend: str, opened: Opened) -> None:
     source, target = opened("sqlite"), opened(backend)
     for key in ("good", "one", "other"):
