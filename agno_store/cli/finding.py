@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +19,7 @@ from agno_store.cli.reading import (
     size,
     told,
 )
-from agno_store.cli.render import Output, counted
+from agno_store.cli.render import Output, counted, is_stdout
 from agno_store.cli.which import to_list
 from agno_store.clock import SECOND, now
 from agno_store.paging import Listing
@@ -78,7 +79,8 @@ def stats(
             file.write(page(str(look.db.names), look.db.db_url, found, now() // SECOND).encode())
     output.document({"store": str(look.db.names), "url": look.db.db_url, **found.to_dict()})
     if html is not None:
-        output.line(f"{html}: {counted(found.sessions, 'session')}, {runs} and {size(found.bytes)} told", "green")
+        say = output.note if is_stdout(html) else partial(output.line, style="green")
+        say(f"{html}: {counted(found.sessions, 'session')}, {runs} and {size(found.bytes)} told")
     if output.as_json or html is not None:
         return
     with output.paged():

@@ -60,6 +60,13 @@ def of_each(sessions: int, runs: int, summaries: int) -> str:
     return f"{counted(sessions, 'session')}, {counted(runs, 'run')} and {counted(summaries, 'summary')}"
 
 
+def is_stdout(file: str) -> bool:
+    """Whether a path is a name of stdout, in which nothing may stand beside what is written there."""
+    from agno_store.transfer.files import descriptor
+
+    return descriptor(file) == 1
+
+
 def _console(*, stderr: bool = False) -> Console:
     # What is shown are names and messages: no number in them is to be coloured, no :word: made a picture.
     console = Console(stderr=stderr, highlight=False, soft_wrap=True, emoji=False)

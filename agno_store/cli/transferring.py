@@ -14,7 +14,7 @@ from agno_store.cli.gathering import gathered
 from agno_store.cli.importing import Asked, InPlace, LayoutName, OldSchema, OldTables, from_tables
 from agno_store.cli.importing import FromUrl as OldUrl
 from agno_store.cli.options import Json, Where, Yes, opened
-from agno_store.cli.render import Output, counted, of_each
+from agno_store.cli.render import Output, counted, is_stdout, of_each
 from agno_store.cli.which import to_bring
 from agno_store.names import DEFAULT
 
@@ -55,6 +55,7 @@ def export(
     json: Json = False,
 ) -> None:
     """Write sessions with their runs and summaries into a file, one line of JSON each."""
+    file = STREAM if is_stdout(file) else file
     if file == STREAM and json:
         raise typer.BadParameter("the sessions are the answer already: give a file.", param_hint="--json")
     output = Output(json)

@@ -13,7 +13,7 @@ import re
 import tempfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -38,6 +38,9 @@ _IN_MEMORY = 8_000_000
 
 _BROKEN = (EOFError, OSError, zlib.error)
 """What a file raises that cannot be read to its end."""
+
+_STANDARD = ("stdin", "stdout", "stderr")
+_DESCRIPTOR = rf"/(dev/(?P<name>{'|'.join(_STANDARD)})|(dev|proc/self)/fd/(?P<number>\d{{1,9}}))"
 
 _URL = re.compile(r"[a-z][a-z0-9+]+:/")  # a Path has made one slash of two
 
@@ -118,10 +121,8 @@ def put_there(target: File) -> Iterator[IO[bytes]]:
             yield target
             target.flush()
             return
-        place = Path(target).resolve()
-        # What is no file, such as /dev/stdout, must not be replaced.
-        opened = _opened(place) if place.exists() and not place.is_file() else _replacing(place)
-        with opened as file, _packed(file, place) as packed:
+        place = Path(target)
+        with _opened(place) as file, _packed(file, place) as packed:
             yield packed
     except AgnoStoreError:  # of which some are OSErrors
         raise
@@ -129,10 +130,19 @@ def put_there(target: File) -> Iterator[IO[bytes]]:
         raise AgnoStoreError(f"{_name(target)} cannot be written: {error.strerror or error}.") from error
 
 
-@contextmanager
-def _opened(place: Path) -> Iterator[IO[bytes]]:
-    with place.open("wb") as file:
-        yield file
+def descriptor(file: str | Path) -> int | None:
+    """Return which open descriptor a path is a name of, as ``/dev/stdout`` is, and what a shell puts for ``>(...)``."""
+    named = re.fullmatch(_DESCRIPTOR, str(file))
+    return None if named is None else int(named["number"] or _STANDARD.index(named["name"]))
+
+
+def _opened(place: Path) -> AbstractContextManager[IO[bytes]]:
+    # Neither what is no file must be replaced nor what a shell has opened, perhaps to write behind what is there.
+    if (number := descriptor(place)) is not None:
+        return os.fdopen(os.dup(number), "wb")
+    if place.exists() and not place.is_file():
+        return place.open("wb")
+    return _replacing(place.resolve())
 
 
 @contextmanager
@@ -156,7 +166,7 @@ def _replacing(place: Path) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _packed(file: IO[bytes], place: Path) -> Iterator[IO[bytes]]:
-    if place.suffix != ".gz":
+    if descriptor(place) is not None or place.resolve().suffix != ".gz":
         yield file
         return
     # Without a time or a name in it: of the same sessions the same file is made.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shlex
 import subprocess
@@ -225,3 +226,27 @@ def test_a_stream_that_is_closed_is_named(fresh: Fresh, folder: Path) -> None:
         command = f"{shlex.join([installed(), *words, '--db-url', url])} {closed}"
         answer = run_process("sh", "-c", command, directory=folder)
         assert (answer.code, answer.err) == (1, f"{reason}\n")
+
+
+@pytest.mark.backends("sqlite")
+def test_what_a_shell_has_opened_is_written_behind_what_is_there(fresh: Fresh, folder: Path) -> None:
+    url, program = fresh("sqlite"), shlex.quote(installed())
+    filled(url)
+    assert run("export", "x.jsonl", "--db-url", url).code == 0
+    whole, where = (folder / "x.jsonl").read_text(), f"--db-url {url}"
+    (folder / "all.jsonl").write_text("before\n")
+    (folder / "page.html").write_text("before\n")
+    for command, said in (
+        (f"{program} export /dev/stdout {where} >> all.jsonl", "3 sessions, 6 runs and 3 summaries written\n"),
+        (f"{program} export /dev/stdout {where} | cat > piped.jsonl", "3 sessions, 6 runs and 3 summaries written\n"),
+        (f"{program} export >(gzip > packed.gz) {where} > told; wait $!", ""),
+        (f"{program} stats --html /dev/stdout {where} >> page.html", "/dev/stdout: 3 sessions, 6 runs and "),
+    ):
+        answer = run_process("bash", "-c", command, directory=folder)
+        assert (answer.code, answer.out, answer.err[: len(said) or None]) == (0, "", said), command
+    assert (folder / "all.jsonl").read_text() == f"before\n{whole}"
+    assert (folder / "piped.jsonl").read_text() == whole
+    assert gzip.decompress((folder / "packed.gz").read_bytes()).decode() == whole
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert (page[:7], page.rstrip()[-7:]) == ("before\n", "</html>")
+    assert run("export", "/dev/stdout", "--json", "--db-url", url).code == 2

@@ -303,6 +303,27 @@ def test_a_file_is_replaced_when_the_new_one_is_whole(
     source.export("/dev/null")
 
 
+@pytest.mark.parametrize("name", ["/dev/fd/{}", "/proc/self/fd/{}", Path("/dev/fd/{}")], ids=str)
+@pytest.mark.backends("sqlite")
+def test_what_is_open_is_written_to_as_it_was_opened(source: Any, tmp_path: Path, name: str | Path) -> None:
+    append(source, "s", "a")
+    file, whole = tmp_path / "all.jsonl.gz", io.BytesIO()
+    source.export(whole)
+    file.write_bytes(b"before\n")
+    with file.open("ab") as behind:
+        for _ in range(2):
+            source.export(type(name)(str(name).format(behind.fileno())))
+        behind.write(b"after\n")
+    assert file.read_bytes() == b"before\n" + 2 * whole.getvalue() + b"after\n"
+    ends = os.pipe()
+    with os.fdopen(ends[0], "rb") as reading, os.fdopen(ends[1], "wb") as writing:
+        source.export(type(name)(str(name).format(writing.fileno())))
+        writing.close()
+        assert reading.read() == whole.getvalue()
+    with pytest.raises(AgnoStoreError, match="cannot be written: Bad file descriptor"):
+        source.export(type(name)(str(name).format(ends[1])))
+
+
 @pytest.mark.parametrize("beside", ["", "-wal", "-shm", "-journal"])
 @pytest.mark.backends("sqlite")
 def test_no_database_is_replaced_by_a_file(source: Any, tmp_path: Path, beside: str) -> None:
