@@ -83,12 +83,16 @@ def codec_named(option: str, name: str) -> Any:
     Raises ConfigurationError where it cannot be had.
     """
     found = imported(option, name)
-    if not callable(found):
-        return found
     try:
-        return found()
+        codec = found() if callable(found) else found
     except Exception as error:  # the application's own code, which may raise anything
         raise ConfigurationError(f"{option} {name} fails: {type(error).__name__}.") from error
+    if codec is None:  # to a store the same as no codec
+        raise ConfigurationError(
+            f"{option} {name} is None where a codec has to be: nothing would be sealed. Nothing was done. Has it found "
+            "its key? Leave the option out to do without a codec."
+        )
+    return codec
 
 
 def _try(app: str, extend: Extend | None) -> None:

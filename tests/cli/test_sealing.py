@@ -25,9 +25,13 @@ KEYS = {"2025": bytes(range(32)), "2026": bytes(range(32, 64))}
 codec = AesGcm(KEYS, current="2026")
 old = AesGcm({"2025": KEYS["2025"]})
 none = 5
+unset = None
 
 def made():
     return codec
+
+def keyless():
+    return None
 
 def fails():
     raise RuntimeError("no key at hand")
@@ -96,6 +100,8 @@ WRONG = {
     "shop_codecs:nothing": "--codec shop_codecs:nothing cannot be imported",
     "shop_codecs:none": "it must have key_id, encode() and decode()",
     "shop_codecs:fails": "--codec shop_codecs:fails fails: RuntimeError",
+    "shop_codecs:unset": "--codec shop_codecs:unset is None where a codec has to be",
+    "shop_codecs:keyless": "--codec shop_codecs:keyless is None where a codec has to be",
 }
 
 
@@ -111,6 +117,14 @@ def test_a_codec_that_cannot_be_had_is_said(sealed: str, folder: Path, named: st
 def test_of_two_codecs_the_one_that_cannot_be_had_is_named(sealed: str, folder: Path, option: str) -> None:
     answer = run("copy", "--from-url", sealed, "--to-url", f"sqlite:///{folder}/to.db", option, "shop_codecs:fails")
     assert (answer.code, f": {option} shop_codecs:fails fails: RuntimeError" in answer.complaint) == (2, True)
+
+
+@pytest.mark.backends("sqlite")
+def test_nothing_is_copied_in_the_clear_where_the_codec_has_no_key(sealed: str, folder: Path) -> None:
+    words = ("--to-url", f"sqlite:///{folder}/to.db", "--to-codec", "shop_codecs:keyless")
+    answer = run("copy", "--from-url", sealed, "--from-codec", "shop_codecs:codec", *words)
+    assert (answer.code, "--to-codec shop_codecs:keyless is None" in answer.complaint) == (2, True)
+    assert not (folder / "to.db").exists()
 
 
 @pytest.mark.backends("sqlite")
