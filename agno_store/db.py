@@ -21,9 +21,10 @@ from agno_store.watching import TracerProvider
 
 
 def _names(table_name: str | None, session_table: str | None, db_schema: str | None) -> Names:
-    if table_name and session_table and table_name != session_table:
+    given = [name for name in (table_name, session_table) if name is not None] or [DEFAULT]
+    if given[0] != given[-1]:
         raise ConfigurationError("table_name= and session_table= name the same thing: give one of them.")
-    return Names(table_name or session_table or DEFAULT, db_schema)
+    return Names(given[0], db_schema)
 
 
 _WHERE = frozenset({"self", "db_file", "db_url", "db_engine", "db_schema", "table_name", "session_table"})

@@ -69,6 +69,7 @@ def test_a_schema_is_made_where_it_is_missing_and_may_have_an_odd_name(fresh_url
     ("option", "name", "reason"),
     [
         ("--table", "a.b", "holds a dot"),
+        ("--table", "", "must be a name"),
         ("--table", " ", "must be a name"),
         ("--table", " padded", "begins or ends with a space"),
         ("--table", "tick`", "backtick"),
@@ -84,6 +85,15 @@ def test_a_name_that_not_every_database_can_keep_is_a_usage_error(
     assert (answer.code, answer.out) == (2, "")
     assert reason in answer.complaint
     assert contents(fresh_url) == {}
+
+
+@pytest.mark.backends("sqlite")
+def test_a_name_of_nothing_is_not_the_default_store(fresh_url: str) -> None:
+    assert run("upgrade", "--db-url", fresh_url).code == 0
+    assert run("prune", "--older-than", "0s", "--yes", "--db-url", fresh_url, "--table", "").code == 2
+    for option in ("--from-table", "--to-table"):
+        answer = run("copy", "--from-url", fresh_url, "--to-url", fresh_url, option, "")
+        assert (answer.code, "table_name must be a name, not ''" in answer.complaint) == (2, True)
 
 
 def test_the_command_that_is_advised_is_the_one_that_helps(fresh_url: str) -> None:

@@ -118,6 +118,7 @@ NAMES = {
     "with half a character": ("a\ud800", "outside"),
     "with an emoji": ("chats 🎉", "outside"),
     "with a space at its end": ("a ", "ends with a space"),
+    "empty": ("", "table_name must be a name, not ''"),
     "of a space": (" ", "must be a name"),
     "of bytes": (b"a", "must be a name"),
 }
