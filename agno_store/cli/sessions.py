@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from itertools import chain
 from typing import Annotated, Any
 
@@ -249,7 +250,7 @@ def state(
     _there(look, session)
     if changes:
         new = dict(_assignment(change) for change in changes)
-        held = look.db.update_session_state(session, lambda old: {**old, **new})
+        held = look.db.update_session_state(session, partial(_changed, session, new))
     else:
         found = look.db.get_session(session, deserialize=False, runs_limit=0)
         held = found and ((found["session_data"] or {}).get("session_state") or {})
@@ -257,6 +258,14 @@ def state(
         raise _absent(look, session)
     look.output.document(plain(held))
     look.output.line(json.dumps(plain(held), indent=2, ensure_ascii=False))
+
+
+def _changed(session_id: str, new: Mapping[str, Any], old: Any) -> dict[str, Any]:
+    if not isinstance(old, Mapping):
+        raise InvalidArgument(
+            f"--set: the state of {session_id!r} is a {type(old).__name__}, which has no keys. Nothing was changed."
+        )
+    return {**old, **new}
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -267,6 +276,8 @@ def _assignment(text: str) -> tuple[str, Any]:
         return key, json.loads(value, parse_constant=_refused)
     except ValueError:
         return key, value
+    except RecursionError as error:
+        raise InvalidArgument(f"--set {key}: the value is nested too deeply.") from error
 
 
 def _refused(name: str) -> None:

@@ -306,6 +306,21 @@ def test_state_is_shown_and_set_key_by_key(url: str) -> None:
     assert run("sessions", "state", "s1", "--set", "nothing").code == 2
 
 
+def test_a_state_that_cannot_be_set_so_is_left_as_it_is(url: str) -> None:
+    with open_db(url) as db:
+        db.upsert_session({"session_id": "s4", "session_data": {"session_state": [1, 2]}})
+    for session_id, value, reason in (
+        ("s4", "1", "--set: the state of 's4' is a list, which has no keys. Nothing was changed."),
+        ("s1", "[" * 100_000, "--set a: the value is nested too deeply."),
+    ):
+        before = contents(url)
+        answer = run("sessions", "state", session_id, "--set", f"a={value}", "--json")
+        error = {"type": "InvalidArgument", "message": reason, "exit_code": 2}
+        assert (answer.code, answer.document, reason in answer.complaint) == (2, {"error": error}, True)
+        assert contents(url) == before
+    assert run("sessions", "state", "s4", "--json").document == [1, 2]
+
+
 def test_to_delete_says_what_goes_and_asks(url: str, folder: Path) -> None:
     before = contents(url)
     answer = run_installed("sessions", "delete", "s1", directory=folder, AGNO_STORE_DB_URL=url)
