@@ -17,7 +17,7 @@ from agno_store.transfer.conversation import Content, Conversation, Malformed, P
 from agno_store.transfer.counts import Counts, Done, Transferred
 from agno_store.transfer.digests import parts
 from agno_store.transfer.reading import Db, Reading, Source, stamps
-from agno_store.transfer.sealed import opened
+from agno_store.transfer.sealed import left, opened
 from agno_store.transfer.statements import Statements
 from agno_store.transfer.writing import put
 
@@ -80,6 +80,8 @@ class _Work:
 
     def __post_init__(self) -> None:
         self._sql = Statements(self.target._store)
+        source = self.source  # a file does not say whose its sessions were
+        self._leaves_tenant = isinstance(source, Reading) and source.tenant_id != self.target._store.tenant_id
         # To read from a store without tables would make them.
         self._is_empty = self.done.planned and self.target.schema_status().state == MISSING
 
@@ -118,10 +120,15 @@ class _Work:
             self._report(conversation.place, str(error))  # what is damaged in one database, another may refuse
 
     def _read(self, conversation: Conversation) -> Content | None:
-        """Return what is in a conversation, opened where it comes sealed, as out of a store that has no codec."""
+        """Return what is in a conversation, opened where it comes sealed, as out of a store that has no codec.
+
+        Raises Malformed where it cannot be opened, here or, in another tenant's store, by anybody.
+        """
         content = conversation.read()
         sending = self.target._store.sending
-        return content if content is None or sending.key_id is None else opened(content, sending)
+        if content is None or not (sending.key_id or self._leaves_tenant):
+            return content
+        return opened(content, sending.open if sending.key_id else left)
 
     def _put(self, content: Content) -> Done:
         if self._is_empty:

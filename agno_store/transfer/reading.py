@@ -85,6 +85,11 @@ class Reading:
         self._total: int | None = None
 
     @property
+    def tenant_id(self) -> str | None:
+        """Whose sessions these are, and to whom what is sealed in them is bound."""
+        return self.db._store.tenant_id
+
+    @property
     def total(self) -> int:
         if self._total is None:
             self._total = int(self.db._read(lambda c: c.execute(self._sql.count(self.which)).scalar_one()))

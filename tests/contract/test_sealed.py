@@ -269,6 +269,30 @@ def test_what_another_key_has_sealed_is_left_out_of_an_import(db: Any, beside: O
     assert listed(db) == []
 
 
+@pytest.mark.variant
+@pytest.mark.backends("sqlite")
+def test_what_is_sealed_does_not_leave_its_tenant_without_its_codec(db: Any, beside: Open) -> None:
+    sealed = beside(codec=codec("2026"))
+    furnish(sealed)
+    db.upsert_session(session("clear", metadata={"note": CANARY}))
+    db.upsert_session(session("mixed"))
+    append(sealed, "mixed", "r", content=CANARY)
+    for name, source, options in (("acme", db, {}), ("keyed", db, {"codec": codec("2026")})):
+        target = beside(tenant_id=name, table_name=name, **options)
+        for planned, verified in ((True, None), (False, 1)):
+            done = target.import_from(source, plan=planned, verify=not planned)
+            assert [problem.place for problem in done.problems] == ["session 'mixed'", "session 's'"]
+            assert "sealed with the key '2026'" in done.problems[0].reason
+            assert (done.verified, done.sessions.inserted) == (verified, 1)
+        assert listed(target) == ["clear"]
+    assert "and only its own tenant can open it" in str(beside(tenant_id="other").import_from(db).problems[0])
+    done = target.import_from(sealed, verify=True)
+    assert (done.problems, done.verified, target.get_run("r").content) == ([], 3, CANARY)
+    same = beside(table_name="same")
+    assert same.import_from(db, verify=True).problems == []
+    assert beside(table_name="same", codec=codec("2026")).get_run("r").content == CANARY
+
+
 # -- keys that follow each other -----------------------------------------------------------------------
 
 
