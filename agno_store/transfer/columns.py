@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,6 +15,13 @@ from agno_store.records import TYPES
 from agno_store.transfer.conversation import Malformed, Row
 
 SESSION, RUN, SUMMARY = "session", "run", "summary"
+
+KEPT: Mapping[str, Sequence[str]] = {
+    SESSION: ("session_type", "created_at", "next_run_index"),
+    RUN: ("run_index", "created_at"),
+    SUMMARY: (),
+}
+"""What stays of a row that is replaced by a newer one, beside its key."""
 
 ID, NUMBER, TIME, TEXT, PAYLOAD = "id", "number", "time", "text", "payload"
 

@@ -1,7 +1,7 @@
 """What a session says, as a few letters: the same in every database, whatever its rows look like.
 
-Times of writing, versions and places in the session are no part of it: they differ where a session was merged with
-one that was there.
+Times of writing, versions and what stays of a row that is replaced are no part of it: they differ where a session was
+merged with one that was there.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from hashlib import sha256
 from typing import Any
 
 from agno_store import escapes
-from agno_store.transfer.columns import ID, PAYLOAD, RUN, SESSION, SUMMARY, columns
+from agno_store.transfer.columns import ID, KEPT, PAYLOAD, RUN, SESSION, SUMMARY, columns
 from agno_store.transfer.conversation import Content, Row
 
-_NO_CONTENT = frozenset({"updated_at", "version", "run_index", "next_run_index"})
+_OF_WRITING = ("updated_at", "version")
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,11 @@ def digest(content: Content) -> str:
 
 
 def _part(name: str, part: str, row: Row) -> Part:
-    said = [_canonical(column.kind, row.get(column.name)) for column in columns(part).values() if _counts(column.name)]
+    left_out = (*_OF_WRITING, *KEPT[part])
+    said = [_canonical(each.kind, row.get(each.name)) for each in columns(part).values() if each.name not in left_out]
     text = json.dumps(said, ensure_ascii=False, separators=(",", ":"))
     digest = sha256(text.encode("utf-8", "surrogatepass")).digest()
     return Part(name, digest, row["updated_at"], row.get("version") or 1)
-
-
-def _counts(name: str) -> bool:
-    return name not in _NO_CONTENT
 
 
 def _canonical(kind: str, value: Any) -> Any:

@@ -15,12 +15,10 @@ from sqlalchemy.engine import Connection, RowMapping
 from agno_store import apart, dialects, encoding, envelope, owners, rows, tenants
 from agno_store.clock import unlike_any
 from agno_store.history import EVERYTHING
-from agno_store.transfer.columns import RUN, SESSION, SUMMARY, complete
+from agno_store.transfer.columns import KEPT, RUN, SESSION, SUMMARY, complete
 from agno_store.transfer.conversation import Content, Row
 from agno_store.transfer.counts import Done
 from agno_store.transfer.statements import Statements
-
-_NEVER_CHANGED = ("session_id", "session_type", "created_at", "next_run_index")
 
 
 def put(c: Connection, sql: Statements, content: Content, *, dry: bool = False) -> Done:
@@ -80,7 +78,7 @@ class _Arrival:
             return
         if there["user_id"] is None and session["user_id"] is not None:
             self._refuse_claim()
-        changes = {name: value for name, value in session.items() if name not in _NEVER_CHANGED}
+        changes = {name: value for name, value in session.items() if name not in ("session_id", *KEPT[SESSION])}
         version = max(session["version"], there["version"] + 1)  # one that nobody has read yet
         self._update_session({**changes, **_folded_name(session), "version": version})
         counts.updated += 1
@@ -156,7 +154,7 @@ class _Arrival:
             self._touched = max(self._touched, run["updated_at"])
 
     def _replace_run(self, run: dict[str, Any], known: Mapping[Any, Any]) -> None:
-        changes = {name: value for name, value in run.items() if name not in ("run_id", "run_index", "created_at")}
+        changes = {name: value for name, value in run.items() if name not in ("run_id", *KEPT[RUN])}
         run = self._parted(run)
         changes |= {"run_data": apart.row(run["run_data"])}
         changes["version"] = max(run["version"], known["version"] + 1)

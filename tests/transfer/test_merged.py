@@ -38,6 +38,20 @@ def test_a_newer_session_changes_neither_what_it_is_nor_where_its_runs_stand(tar
     assert target.get_session("s").metadata == {"n": 1}
 
 
+def test_what_stays_of_a_row_that_is_replaced_is_no_difference(target: Any) -> None:
+    run = {"run_id": "r", "created_at": 1, "updated_at": 2, "run_data": {"n": 1}}
+    imported(target, HEADER, line("s", {"run_id": "first"}, run), end(1))
+    newer = {**run, "run_index": 7, "created_at": 4, "updated_at": 9, "version": 2, "run_data": {"n": 2}}
+    row = {"session_type": "team", "created_at": 3, "updated_at": 9, "version": 2, "metadata": {"n": 1}}
+    lines = HEADER, line("s", newer, **row), end(1)
+    for counts in (Counts(updated=1), Counts(kept=1)):
+        done = imported(target, *lines, verify=True)
+        assert (done.problems, done.verified, done.sessions, done.runs) == ([], 1, counts, counts)
+    assert [stored(target, "runs", name, run_id="r") for name in ("created_at", "run_index")] == [1, 1]
+    overwrite(target, "runs", "run_data", '{"n": 3}', run_id="r")
+    assert "run 'r' says something else there" in str(imported(target, *lines, verify=True).problems[0])
+
+
 def test_of_a_run_that_is_there_and_comes_twice_the_newest_stays_and_its_session_is_as_new(target: Any) -> None:
     imported(target, HEADER, line("s", {"run_id": "r"}), end(1))
     twice = ({"run_id": "r", "updated_at": n, "run_data": {"n": n}} for n in (9, 5))
