@@ -8,7 +8,7 @@ import typer
 
 from agno_store.cli import catalogue, diagram
 from agno_store.cli.app import app
-from agno_store.cli.options import Json, SchemaName, TableName
+from agno_store.cli.options import Json, SchemaName, TableName, is_given
 from agno_store.cli.render import Output
 from agno_store.errors import InvalidArgument
 from agno_store.names import DEFAULT, Names
@@ -16,6 +16,7 @@ from agno_store.names import DEFAULT, Names
 
 @app.command("schema", epilog="Example:  agno-store schema --erd > store.mmd")
 def describe(
+    context: typer.Context,
     table: TableName = DEFAULT,
     schema: SchemaName = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="As docs/schema.md.")] = False,
@@ -25,11 +26,11 @@ def describe(
 ) -> None:
     """Show the tables that this release works with, and since which revision. Touches no database."""
     output, names = Output(json), Names(table, schema)
-    if markdown + erd + svg + json > 1:
+    if markdown + erd + svg + is_given(context, "json") > 1:
         raise InvalidArgument("--markdown, --erd, --svg and --json: one at a time.")
     found = catalogue.tables(names)
     if markdown or erd or svg:
-        output.text(catalogue.markdown(names) if markdown else catalogue.erd(names) if erd else diagram.svg(found))
+        Output().text(catalogue.markdown(names) if markdown else catalogue.erd(names) if erd else diagram.svg(found))
         return
     output.document({"tables": [each.to_dict() for each in found], "types": catalogue.typed()})
     with output.paged():

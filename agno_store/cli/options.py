@@ -125,6 +125,12 @@ Codec = Annotated[
 Yes = Annotated[bool, typer.Option("--yes", "-y", envvar="AGNO_STORE_YES", help="Do not ask.")]
 
 
+def is_given(context: typer.Context, option: str) -> bool:
+    """Whether an option stands on the command line itself, and is not set for all commands by its variable."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def opened(db_url: str | None, table: str, schema: str | None, *, codec_option: str = "--codec", **options: Any) -> Any:
     """Return the store that the options name; those that were not given are left out.
 

@@ -13,7 +13,7 @@ from agno_store.cli.exits import Exit
 from agno_store.cli.gathering import gathered
 from agno_store.cli.importing import Asked, InPlace, LayoutName, OldSchema, OldTables, from_tables
 from agno_store.cli.importing import FromUrl as OldUrl
-from agno_store.cli.options import Json, Where, Yes, opened
+from agno_store.cli.options import Json, Where, Yes, is_given, opened
 from agno_store.cli.render import Output, counted, is_stdout, of_each
 from agno_store.cli.which import to_bring
 from agno_store.names import DEFAULT
@@ -52,13 +52,14 @@ def export(
     file: Annotated[str, typer.Argument(help="Where to; packed where it ends in .gz; - for stdout.", metavar="FILE")],
     where: Where,
     which: dict[str, Any],
+    context: typer.Context,
     json: Json = False,
 ) -> None:
     """Write sessions with their runs and summaries into a file, one line of JSON each."""
     file = STREAM if is_stdout(file) else file
-    if file == STREAM and json:
+    if file == STREAM and is_given(context, "json"):
         raise typer.BadParameter("the sessions are the answer already: give a file.", param_hint="--json")
-    output = Output(json)
+    output = Output(json and file != STREAM)
     with closing(where.opened()) as db, output.progress(str(db.names), None, 0) as watch:
         done = db.export(output.bytes if file == STREAM else file, watch=watch, **which)
     said = f"{of_each(done.sessions, done.runs, done.summaries)} written"

@@ -160,3 +160,19 @@ def test_the_program_itself_reads_variables_and_the_working_directory(folder: Pa
     assert (answer.code, answer.err) == (0, "")
     assert answer.document["table"] == "talks"
     assert os.path.realpath(answer.document["url"].partition(":///")[2]) == os.path.realpath(folder / "agents.db")
+
+
+def test_the_variable_for_json_leaves_answers_alone_that_are_no_json(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = url_of(folder, "agents")
+    at(url, REVISIONS[-1])
+    commands = (("export", "-", "--db-url", url), *(("schema", form) for form in ("--svg", "--erd", "--markdown")))
+    expected = [run_installed(*words, directory=folder) for words in commands]
+    monkeypatch.setenv("AGNO_STORE_JSON", "1")
+    for words, answer in zip(commands, expected, strict=True):
+        assert answer.code == 0
+        assert run_installed(*words, directory=folder, AGNO_STORE_JSON="1") == answer
+        assert run(*words, "--json").code == 2
+    assert run("export", "x.jsonl", "--db-url", url).document["sessions"] == 0
+    assert "tables" in run("schema").document
