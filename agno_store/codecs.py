@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping
 from typing import Protocol
 
+from agno_store.envelope import checked_key_id
 from agno_store.errors import ConfigurationError
 from agno_store.hooks import PayloadCodec, Place
 
@@ -29,7 +30,11 @@ class AesGcm:
     """
 
     def __init__(self, keys: Mapping[str, bytes | str], current: str | None = None) -> None:
-        self._keys = {key_id: _key(key_id, key) for key_id, key in keys.items()}
+        if not isinstance(keys, Mapping):  # and no word of what was given: it may be the keys themselves
+            raise ConfigurationError(
+                f"AesGcm is given a {type(keys).__name__}: it must be a dict of keys by their ids, as {{'2026': key}}."
+            )
+        self._keys = {checked_key_id(key_id): _key(key_id, key) for key_id, key in keys.items()}
         if current is None and len(self._keys) == 1:
             (current,) = self._keys
         if current not in self._keys:

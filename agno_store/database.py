@@ -91,8 +91,7 @@ class Database(Shown, Operations):
             raise ConfigurationError(f"pooler={pooler!r}: it must be 'transaction', for PostgreSQL, or be left out.")
         if isinstance(lock_timeout, bool) or not isinstance(lock_timeout, (int, float)) or not lock_timeout >= 0:
             raise ConfigurationError(f"lock_timeout={lock_timeout!r}: it must be seconds, from 0 on.")
-        if extend is not None:
-            tables.metadata(names, extend)  # raises for what cannot work
+        tables.refuse_mistakes(names, extend)
 
     def _own_engine(self, url: URL | None) -> Engine:
         assert url is not None

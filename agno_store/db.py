@@ -38,10 +38,15 @@ def _of_any_store(given: dict[str, Any]) -> dict[str, Any]:
 def checked_url(cls: Any, url: str | URL | None, engine: Any, *, asynchronous: bool = False) -> URL | None:
     """Return the URL to connect to, or None for a caller's engine.
 
-    Raises ConfigurationError for neither, both, a database of another kind, or an engine of the other colour.
+    Raises ConfigurationError for neither, both, a database of another kind, no engine, or one of the other colour.
     """
     if (url is None) == (engine is None):
         raise ConfigurationError(f"{cls.__name__} needs either db_url= or db_engine=, and not both.")
+    if engine is not None and not hasattr(engine, "pool"):
+        raise ConfigurationError(
+            f"{cls.__name__} needs an engine as db_engine=, as create_{'async_' * asynchronous}engine() makes it; this "
+            f"is of the type {type(engine).__name__}."
+        )
     if engine is not None:
         found, parsed = of(engine), None
     else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -111,8 +112,9 @@ def microseconds(value: Any, name: str, now: int) -> int:
     if type(value) is int and -_LATEST < value < _LATEST:
         return value * SECOND
     if isinstance(value, datetime):
-        # A naive datetime is local time, as everywhere in Python.
-        value = value.timestamp()
+        # A naive datetime is local time, as everywhere in Python, which lacks the first day and the last.
+        with suppress(ValueError, OverflowError, OSError):
+            value = value.timestamp()
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < _LATEST:
         raise InvalidArgument(f"{name} must be seconds since 1970-01-01 UTC, not {value!r}.")
     return value * SECOND if isinstance(value, int) else round(value * SECOND)

@@ -50,6 +50,17 @@ def metadata(n: Names, extend: Extend | None = None) -> sa.MetaData:
     return meta
 
 
+def refuse_mistakes(n: Names, extend: Any) -> None:
+    """Raise ConfigurationError for what cannot be a store's ``extend=``."""
+    if extend is None:
+        return
+    if not callable(extend):
+        raise ConfigurationError(
+            f"extend= is given a {type(extend).__name__}: it must be a function that adds columns to the tables."
+        )
+    metadata(n, extend)
+
+
 def _declared(n: Names, session_key: sa.types.TypeEngine[str]) -> sa.MetaData:
     meta = sa.MetaData()
     for declare in (_sessions, _runs, _summaries, _media):

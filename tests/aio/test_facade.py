@@ -127,6 +127,8 @@ def test_a_class_refuses_what_belongs_to_another() -> None:
         AsyncPostgresDb("mysql://host/db")
     with pytest.raises(ConfigurationError, match="create_async_engine"):
         AsyncSqliteDb(db_engine=create_engine("sqlite://"))  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match=r"as create_async_engine\(\) makes it; .* AsyncConnection"):
+        AsyncSqliteDb(db_engine=create_async_engine("sqlite+aiosqlite://").connect())  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="not an AsyncEngine"):
         SqliteDb(db_engine=create_async_engine("sqlite+aiosqlite://"))  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="AsyncPostgresDb needs either"):

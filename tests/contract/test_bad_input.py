@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
 import socket
 import sys
 import traceback
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
@@ -66,6 +68,13 @@ WRONG: dict[str, tuple[Build, str]] = {
     "no URL at all": (lambda: open_db(f"{LOGIN} at host"), "percent-encoded"),
     "a port that is none": (lambda: open_db(f"mysql://{LOGIN}@host:port/db"), "percent-encoded"),
     "an empty URL": (lambda: open_db(""), "percent-encoded"),
+    "a connection for an engine": (
+        lambda: SqliteDb(db_engine=cast("Any", sa.create_engine("sqlite://").connect())),
+        "needs an engine as db_engine=, as create_engine() makes it; this is of the type Connection",
+    ),
+    "a URL for an engine": (lambda: SqliteDb(db_engine=cast("Any", "sqlite://")), "of the type str"),
+    "a text as extend=": (lambda: SqliteDb(db_url="sqlite://", extend=cast("Any", "shop:extend")), "a function that"),
+    "a list as extend=": (lambda: SqliteDb(db_url="sqlite://", extend=cast("Any", [])), "extend= is given a list"),
     "neither URL nor engine": (lambda: PostgresDb(), "db_url="),
     "URL and engine": (lambda: MySQLDb("mysql://host/db", sa.create_engine("sqlite://")), "not both"),
     "file and URL": (lambda: SqliteDb("a.db", "sqlite://"), "not several"),
@@ -355,6 +364,8 @@ HUGE: dict[str, Callable[[Any], object]] = {
     "start_timestamp without end": lambda db: db.get_sessions(start_timestamp=-INFINITE),
     "end_timestamp": lambda db: db.get_sessions(end_timestamp=10**30),
     "end_timestamp as a text": lambda db: db.get_sessions(end_timestamp="today"),
+    "created_at on the first day": lambda db: db.upsert_session(session("new", created_at=datetime.min)),
+    "written_since on the first day": lambda db: db.export(io.BytesIO(), written_since=datetime.min),
     "limit": lambda db: db.get_sessions(limit=10**30),
     "page": lambda db: db.get_sessions(limit=100, page=10**18),
     "page of runs": lambda db: db.get_runs(limit=100, page=10**18),

@@ -56,6 +56,10 @@ WRONG: dict[str, tuple[Any, Any, str]] = {
     "none": ({}, None, "current=None"),
     "which of two": ({"a": KEY, "b": OTHER}, None, "current=None"),
     "another one": ({"a": KEY}, "b", "current='b'"),
+    "a list": (["n" * 44], None, "AesGcm is given a list: it must be a dict"),
+    "a key alone": ("n" * 44, None, "AesGcm is given a str: it must be a dict"),
+    "an id that is a number": ({1: KEY}, None, "key_id=1: it must be"),
+    "ids that are numbers": ({1: KEY, 2: OTHER}, None, "key_id=1: it must be"),
 }
 
 
