@@ -299,7 +299,7 @@ def _mark(line: str) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -101,6 +101,8 @@ class Line:
         at = _after(text, 0, "{")
         while True:
             key, at = _scanned(text, at)
+            if not isinstance(key, str):
+                raise Malformed(f"it is no JSON: it has a key that is {_said(key)[:60]}")
             at = _after(text, at, ":")
             if key == "runs":
                 runs_at, at = at, ages.read(text, at)
@@ -115,7 +117,7 @@ class Line:
         if session is None or not isinstance(session.get("session_id"), str):
             raise Malformed("it is no session: there is no session_id in it")
         if entries:
-            raise Malformed(f"it has {', '.join(sorted(map(str, entries)))}, which this release does not know")
+            raise Malformed(f"it has {', '.join(sorted(entries))}, which this release does not know")
         return cls(text, session, summary, runs_at, ages.stamp(session, summary))
 
     @property
@@ -142,7 +144,7 @@ class _Pieces:
         for run in self.line.runs():
             row = _row(RUN, run)
             piece.append(row)
-            size += len(row.get("run_data") or "")
+            size += len(str(row.get("run_data")))  # it may be anything: what it has to be is looked at by who stores it
             if size > CHARACTERS_AT_ONCE or len(piece) >= _RUNS_AT_ONCE:
                 yield piece
                 piece, size = [], 0
@@ -183,7 +185,7 @@ def _elements(text: str, at: int) -> Iterator[tuple[dict[str, Any], int]]:
     while True:
         value, at = _scanned(text, at)
         if not isinstance(value, dict):
-            raise Malformed(f"a run is {dumped(value)[:60]}")
+            raise Malformed(f"a run is {_said(value)[:60]}")
         yield value, at
         if text[at : at + 1] != ",":
             return
@@ -193,7 +195,7 @@ def _elements(text: str, at: int) -> Iterator[tuple[dict[str, Any], int]]:
 def _entry(value: Any, name: str) -> dict[str, Any] | None:
     if value is None or isinstance(value, dict):
         return value
-    raise Malformed(f"its {name} is {dumped(value)[:60]}")
+    raise Malformed(f"its {name} is {_said(value)[:60]}")
 
 
 def _scanned(text: str, at: int) -> tuple[Any, int]:
@@ -206,6 +208,14 @@ def _scanned(text: str, at: int) -> tuple[Any, int]:
     except (ValueError, RecursionError) as error:  # a number of more digits than Python reads, or too many brackets
         raise Malformed(f"it cannot be read: {error}") from error
     return value, _space(text, end)
+
+
+def _said(value: Any) -> str:
+    """Return what was read as JSON. Raises Malformed for what is read and cannot be said again: 1e400, and NaN."""
+    try:
+        return dumped(value)
+    except (ValueError, RecursionError) as error:
+        raise Malformed(f"it cannot be written as JSON: {error}") from error
 
 
 def _after(text: str, at: int, sign: str) -> int:
@@ -231,7 +241,7 @@ def _row(part: str, entries: dict[str, Any]) -> dict[str, Any]:
 
 def _column(kind: str, value: Any) -> Any:
     if kind == PAYLOAD and isinstance(value, (dict, list)):
-        text = dumped(value)
+        text = _said(value)
         _refuse(_REFUSED_IN_JSON, text)
         return text
     if isinstance(value, str):

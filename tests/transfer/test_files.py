@@ -134,6 +134,14 @@ WRONG = {
     line("x", {"run_index": 0}): "run None has no run_id",
     line("x", {"run_id": "r", "run_data": None}): "run 'r' has no run_data",
     '{"session":{"session_id":"x"},"runs":' + "[" * 100_000: "it cannot be read: ",
+    line("x", {"run_id": "r", "run_data": {"n": float("nan")}}): "it cannot be written as JSON: ",
+    line("x", {"run_id": "r", "run_data": [1]}).replace("[1]", "[1e400]"): "it cannot be written as JSON: ",
+    line("x", metadata={"n": 1}).replace('{"n": 1}', '{"n":-1e400}'): "it cannot be written as JSON: ",
+    line("x", {"run_id": "r", "run_data": 5}): "the run_data of run 'r' is 5",
+    line("x", {"run_id": "r", "run_data": True}): "the run_data of run 'r' is True",
+    line("x")[:-2] + "NaN]}": "it cannot be written as JSON: ",
+    '{"session":1e400}': "it cannot be written as JSON: ",
+    line("x")[:-1] + ',["media"]:[]}': "it is no JSON: it has a key that is [",
 }
 
 
@@ -146,6 +154,15 @@ def test_what_is_wrong_with_a_line_is_said_and_the_others_are_stored(target: Any
         assert problem.place.startswith(f"line {2 * n + 3}")
         assert reason in problem.reason
         assert len(problem.reason) < 300
+    planned = imported(target, HEADER, *lines, end(len(lines)), plan=True)
+    assert (planned.sessions, planned.problems) == (Counts(kept=len(WRONG)), done.problems)
+
+
+def test_a_plan_for_a_store_without_tables_says_the_same_of_each_line(target: Any) -> None:
+    done = imported(target, HEADER, *WRONG, line("good"), end(len(WRONG) + 1), plan=True)
+    assert done.sessions == Counts(1)
+    for problem, reason in zip(done.problems, WRONG.values(), strict=True):
+        assert reason in problem.reason
 
 
 def test_of_a_run_that_stands_in_a_line_twice_the_newer_one_is_stored(target: Any) -> None:
