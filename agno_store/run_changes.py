@@ -10,6 +10,9 @@ from agno_store.records import RunUpdate
 
 Change = Callable[[dict[str, Any]], RunUpdate]
 
+FOUND_BY = ("parent_run_id", "agent_id", "team_id", "workflow_id")
+"""What a run says that stands in columns as well, besides which one it is, whose, and its status."""
+
 _FINAL = ("completed", "cancelled")
 
 
@@ -29,7 +32,8 @@ def fenced(fields: Mapping[str, Any], attempt: int | None, content_if_absent: st
             run["content"] = content_if_absent
         if attempt is not None:
             run["queue_attempt"] = attempt
-        row["status"] = fields.get("status") or row["status"]
+        row |= {name: fields[name] for name in FOUND_BY if name in fields}
+        row |= {name: fields[name] for name in ("user_id", "status") if fields.get(name)}  # it keeps those it has
         return RunUpdate.UPDATED
 
     return change

@@ -17,6 +17,7 @@ from agno_store.clock import SECOND, now, unlike_any
 from agno_store.errors import NotFound
 from agno_store.reads import Reads
 from agno_store.records import Receipt, RunUpdate, name_of
+from agno_store.run_changes import FOUND_BY
 from agno_store.saving import SessionSave
 from agno_store.sending import Answer, Row, Statement
 
@@ -262,7 +263,7 @@ class Store(Reads):
         """Change a run where it stands, and return its place and version; None where it is gone."""
         key = {"key": run["session_id"], "run_key": run["run_id"]}
         before = self.ask(c, self.sql.one_run, key).first if has_media else None
-        names = ["status", "run_data", "parent_run_id", "updated_at", *(["user_id"] if run["user_id"] else [])]
+        names = [*FOUND_BY, "run_type", "status", "run_data", "updated_at", *(["user_id"] if run["user_id"] else [])]
         sent = {**key, **{name: run[name] for name in names}, "run_data": apart.row(run["run_data"])}
         if c.dialect.update_returning:
             row = self._send(c, self.sql.update_run_returning, sent).first
@@ -283,27 +284,28 @@ class Store(Reads):
         change: Callable[[dict[str, Any]], RunUpdate],
         session_data: Mapping[str, Any] | None = None,
     ) -> RunUpdate:
-        """Let ``change`` edit a run's row, decoded, and store it if it answers UPDATED."""
+        """Let ``change`` edit a run's row, decoded, and store it if it answers UPDATED.
+
+        Raises OwnerMismatch where that would make it another user's.
+        """
         session = self._locked(c, session_id)
         key = {"key": session_id, "run_key": run_id}
         found = self.whole(c, lambda: self.ask(c, self.sql.one_run, key).rows)
         row = found[0] if found else None
-        if (
-            session is None
-            or row is None
-            or not owners.may_write(owners.of_run(session["user_id"], row["user_id"]), user_id)
-        ):
+        if session is None or row is None:
+            return RunUpdate.MISSING
+        owner = owners.of_run(session["user_id"], row["user_id"])
+        if not owners.may_write(owner, user_id):
             return RunUpdate.MISSING
         run = rows.run_dict(row)
         outcome = change(run)
         if outcome is not RunUpdate.UPDATED:
             return outcome
+        columns = {name: rows.optional_id(run[name], name) for name in (*FOUND_BY, "user_id", "status")}
+        if columns["user_id"] != row["user_id"]:
+            owners.own(session_id, owner, columns["user_id"])
         moment, text = now(), apart.parted(encoding.encode(run["run_data"], "run_data"), self.media_over)
-        changes = {
-            "status": rows.optional_id(run["status"], "status"),
-            "run_data": apart.row(text),
-            "updated_at": moment,
-        }
+        changes = {**columns, "run_data": apart.row(text), "updated_at": moment}
         self._send(c, self.sql.update_run, key | changes)
         self.keep(c, session_id, text, moment, row)
         if session_data is not None:

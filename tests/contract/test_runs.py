@@ -116,11 +116,21 @@ def test_a_stored_run_keeps_its_place_and_its_time(db: Any) -> None:
     )
     after = dump(db)["runs"][0]
 
-    moving = ("status", "run_data", "parent_run_id", "updated_at", "version")
+    moving = ("status", "run_data", "parent_run_id", "agent_id", "updated_at", "version")
     assert {**before, **{name: after[name] for name in moving}} == after
-    assert (after["status"], after["parent_run_id"], after["version"]) == ("COMPLETED", "p", 2)
+    found = ("status", "parent_run_id", "agent_id", "version")
+    assert [after[name] for name in found] == ["COMPLETED", "p", "other", 2]
     assert after["updated_at"] > before["updated_at"]
     assert run_ids(db, "s") == ["r", "later"]
+
+
+def test_a_stored_run_is_found_by_what_it_says_now(db: Any) -> None:
+    db.upsert_run(run("r", agent_id="draft"), "s")
+    db.upsert_run({"run_id": "r", "team_id": "final"}, "s")
+
+    assert [db.get_runs(agent_id="draft"), run_ids(db, "s")] == [[], ["r"]]
+    [found] = db.get_runs(team_id="final")
+    assert (found.run_type, found.agent_id, found.team_id) == ("team", None, "final")
 
 
 def test_an_update_without_a_user_keeps_the_user(db: Any) -> None:

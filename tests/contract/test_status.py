@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agno_store import EncodingError, InvalidArgument, RunUpdate, Session
+from agno_store import EncodingError, InvalidArgument, OwnerMismatch, RunUpdate, Session
 from tests.contract.database import dump
 from tests.contract.samples import append, positions, run, run_ids, session
 
@@ -152,6 +152,35 @@ def test_run_and_session_change_together_or_not_at_all(
         db.update_run_in_session("s", "r", fields, session_data=data)
 
     assert dump(db) == before
+
+
+def test_a_patched_run_is_found_by_what_it_says_now(db: Any) -> None:
+    append(db, "s", "team", "member", agent_id="draft")
+    db.update_run_in_session("s", "member", {"parent_run_id": "team", "agent_id": None, "workflow_id": 7})
+
+    assert [r.run_id for r in db.get_runs(agent_id="draft")] == ["team"]
+    [found] = db.get_runs(workflow_id="7")
+    assert (found.run_id, found.parent_run_id, found.agent_id) == ("member", "team", None)
+    assert [r.run_id for r in db.get_session("s", runs_limit=2).runs] == ["team"]
+
+
+@pytest.mark.parametrize("user", [None, "alice"])
+def test_a_patch_gives_a_run_to_nobody_else(db: Any, user: str | None) -> None:
+    db.upsert_run(run("r"), "s", user_id="alice")
+    assert db.update_run_in_session("s", "r", {"user_id": user, "n": 1}, user_id=user) is RunUpdate.UPDATED
+    before = dump(db)
+    with pytest.raises(OwnerMismatch):
+        db.update_run_in_session("s", "r", {"user_id": "eve"}, user_id=user)
+
+    assert dump(db) == before
+    assert db.get_run("r").user_id == "alice"
+
+
+def test_a_patch_may_say_whose_a_run_is_that_nobody_owns(db: Any) -> None:
+    append(db, "s", "r")
+    db.update_run_in_session("s", "r", {"user_id": "alice"})
+
+    assert [r.user_id for r in db.get_runs(user_id="alice")] == ["alice"]
 
 
 # -- cancel_pending_run ------------------------------------------------------------------------------
