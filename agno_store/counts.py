@@ -37,8 +37,8 @@ class Rekeyed(NamedTuple):
     runs: int = 0
     summaries: int = 0
     left: int = 0
-    """Payloads that stay as they are: the codec cannot open them, what is kept beside a run is not to be had, or the
-    database does not take them sealed."""
+    """Payloads that stay as they are: the codec cannot open them, what is kept beside a run is not to be had, the
+    database does not take them sealed, or SQLite has bytes in their place."""
 
     @property
     def rows(self) -> int:

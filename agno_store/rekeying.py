@@ -147,8 +147,9 @@ class Rekeying:
         return done
 
     def _opened(self, row: Row, names: Sequence[str]) -> tuple[dict[str, str], int]:
-        """Return those payloads that are to be sealed anew, and how many cannot be opened."""
+        """Return those payloads that are to be sealed anew, and how many cannot be opened, or are no text in SQLite."""
         behind = [name for name in names if self._sql.is_behind(name, row[name])]
         opened = self._store.sending.open(dict(row))
-        found = {name: opened[name] for name in behind if not envelope.is_closed(opened[name], name)}
+        texts = [name for name in behind if isinstance(opened[name], str)]
+        found = {name: opened[name] for name in texts if not envelope.is_closed(opened[name], name)}
         return found, len(behind) - len(found)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from agno_store import ConfigurationError, CorruptRow, InvalidArgument, SealedRow, Session
 from agno_store.codecs import AesGcm, Place
@@ -352,6 +353,25 @@ def test_what_cannot_be_opened_stays_and_is_counted(db: Any, beside: Open) -> No
     assert dump(db) == before
     with pytest.raises(ConfigurationError, match="codec="):
         db.rekey()
+
+
+@pytest.mark.variant
+@pytest.mark.backends("sqlite")
+def test_bytes_in_the_place_of_a_payload_stay_and_the_rest_is_sealed(db: Any, beside: Open) -> None:
+    furnish(db, "a")
+    furnish(db, "b")
+    damaged: list[tuple[str, str, dict[str, str]]] = [
+        ("sessions", "agent_data", {"session_id": "a"}),
+        ("summaries", "summary", {"session_id": "a"}),
+        ("runs", "run_data", {"run_id": "a-1"}),
+    ]
+    for table, column, key in damaged:
+        overwrite(db, table, column, sa.text("x'7b7d'"), **key)
+    sealed = beside(codec=codec("2026"))
+    assert sealed.rekey() == (2, 3, 2, 3)
+    assert sealed.rekey() == (0, 0, 0, 3)
+    assert [stored(db, table, column, **key) for table, column, key in damaged] == [b"{}"] * 3
+    assert sealed.get_session("b").metadata == {"note": CANARY}
 
 
 @pytest.mark.variant
