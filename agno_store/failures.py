@@ -17,6 +17,7 @@ from agno_store.urls import redacted, without_secrets
 if TYPE_CHECKING:
     from agno_store.attempts import Attempts
     from agno_store.database import Database
+    from agno_store.dialects import Dialect
     from agno_store.names import Names
 
 
@@ -56,7 +57,7 @@ def unmade(names: Names, error: AccessDenied) -> AccessDenied:
 def _translated(db: Database, error: Exception, attempts: Attempts | None) -> Exception:
     where = _where(db)
     if isinstance(error, DBAPIError):
-        _hide_conversations(error)
+        _hide_conversations(error, db.dialect)
         said = without_secrets(str(error.orig).strip(), db.db_engine.url)
         return _ours(db, error, where, said, attempts)
     if isinstance(error, (DatabaseUnreachable, PoolTimeout)):
@@ -86,6 +87,9 @@ _UNKNOWN = (
 )
 
 
+_DAMAGED = "Something other than this package has written it, or the disk: see PRAGMA integrity_check."
+
+
 def _ours(db: Database, error: DBAPIError, where: str, said: str, attempts: Attempts | None) -> AgnoStoreError:
     tried = f", after {attempts.count} attempts" if attempts and attempts.count > 1 else ""
     if attempts and attempts.unknown:
@@ -93,6 +97,8 @@ def _ours(db: Database, error: DBAPIError, where: str, said: str, attempts: Atte
     if db.dialect.is_denied(error):
         lacking, cure = _lacking(db, error.statement)
         return AccessDenied(f"{where}: {lacking}: {said.splitlines()[0]}. {cure}")
+    if db.dialect.is_no_text(error):
+        return DatabaseError(f"{where}: what is stored in a row cannot be read{tried}: {said}. {_DAMAGED}")
     had_none = error.statement is None and not error.connection_invalidated and not (attempts and attempts.committing)
     if had_none and isinstance(error, ProgrammingError) and error.orig is not None:
         return refused_options(db.db_engine.url, error.orig)
@@ -126,11 +132,12 @@ def _meaning(db: Database, error: DBAPIError) -> tuple[str, str]:
     return "the database refused", db.dialect.cure(error)
 
 
-def _hide_conversations(error: BaseException | None) -> None:
-    """Keep parameters out of every traceback, also where the engine is a caller's: they are somebody's conversation."""
+def _hide_conversations(error: BaseException | None, dialect: Dialect) -> None:
+    """Keep parameters and what is stored out of every traceback, also where the engine is a caller's."""
     while error is not None:
         if isinstance(error, StatementError):
             error.hide_parameters = True
+        error.args = tuple(dialect.unquoted(arg) if isinstance(arg, str) else arg for arg in error.args)
         error = error.__cause__ or error.__context__
 
 

@@ -16,3 +16,11 @@ class Advice:
     def cure(self, error: DBAPIError) -> str:
         """What helps where the database refused, as far as that can be told."""
         return ""
+
+    def is_no_text(self, error: DBAPIError) -> bool:
+        """Whether bytes are stored that the driver cannot make a text of."""
+        return False
+
+    def unquoted(self, said: str) -> str:
+        """Return a message of the driver's without what it quotes of such bytes: they are somebody's conversation."""
+        return said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import weakref
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -154,6 +155,12 @@ class SQLite(Dialect):
 
     def is_full(self, error: DBAPIError) -> bool:
         return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == FULL
+
+    def is_no_text(self, error: DBAPIError) -> bool:
+        return isinstance(error, OperationalError) and str(error.orig).startswith("Could not decode to UTF-8")
+
+    def unquoted(self, said: str) -> str:
+        return re.sub("(Could not decode to UTF-8 column '.*?') with text .*", r"\1", said, flags=re.DOTALL)
 
     def cure(self, error: DBAPIError) -> str:
         another = code(error.orig) == NOTADB

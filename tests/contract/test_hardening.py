@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import os
 import pickle
 import sqlite3
 import sys
@@ -339,6 +340,27 @@ def test_no_conversation_is_in_a_traceback_even_with_a_callers_engine(tmp_path: 
     with pytest.raises(DatabaseError) as raised:
         db.upsert_session(session("s", session_data={"pw": secret}))
     assert secret not in "".join(traceback.format_exception(raised.value))
+    engine.dispose()
+
+
+def test_no_conversation_is_in_an_error_about_bytes_that_are_no_text(tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/a.db")
+    db = SqliteDb(db_engine=engine)
+    db.upsert_session(session("s", metadata={}))
+    secret = "".join(reversed("TERCESPOT"))  # a traceback shows this line, too
+    with engine.begin() as connection:
+        text = f"CAST(x'{secret.encode().hex()}ff' AS TEXT)"
+        connection.exec_driver_sql(f"UPDATE agent_sessions SET metadata = {text}")
+    reads: list[Callable[[], object]] = [
+        lambda: db.get_session("s"),
+        db.get_sessions,
+        lambda: db.export(os.devnull),
+    ]
+    for read in reads:
+        with pytest.raises(DatabaseError, match=r"cannot be read: .* UTF-8 column 'metadata'") as raised:
+            read()
+        assert type(raised.value) is DatabaseError
+        assert secret not in "".join(traceback.format_exception(raised.value))
     engine.dispose()
 
 
