@@ -2,7 +2,7 @@
 
 An object is put there before the row that names it is committed, and deleted after the commit that deletes that row.
 So no row names one that is not there; one that no row names, because a process was killed in between, is found by its
-key and deleted when the store is pruned.
+key and deleted when the store is pruned. Keys begin with what no other store's do, be it one at the same URL elsewhere.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
+from uuid import NAMESPACE_URL, uuid5
 from weakref import WeakKeyDictionary
 
 from sqlalchemy.engine import Connection
@@ -41,8 +42,23 @@ class Objects:
     """The objects of one store and tenant. Keys are given once: no two writers of one text have the same."""
 
     def __init__(self, store: MediaStore, origin: str, names: Names) -> None:
-        self._store, self._prefix, self._names = store, f"{origin}/", names
+        self._store, self._origin, self._names = store, origin, names
+        self._prefix, self._may_sweep = "", False
         self._leaving: WeakKeyDictionary[Connection, list[str]] = WeakKeyDictionary()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it is known how the keys of this store begin."""
+        return self._prefix != ""
+
+    def know(self, begun: Sequence[Any] | None) -> None:
+        """Have keys begin with what no other store's do: when this one was ``begun``, and where it is.
+
+        Where nobody knows when that was, its keys may begin as another's, and nothing is swept.
+        """
+        self._may_sweep = begun is not None
+        own = self._origin if begun is None else uuid5(NAMESPACE_URL, f"{self._origin}#{list(begun)}")
+        self._prefix = f"{own}/"
 
     def put(self, session_id: str, parts: Mapping[str, str]) -> dict[str, str]:
         """Put texts there, and return their keys. Raises MediaUnavailable."""
@@ -82,7 +98,9 @@ class Objects:
         self._delete(self._leaving.pop(c, []))
 
     def sweep(self, named: Callable[[list[str]], set[str]]) -> None:
-        """Delete the objects that are a day old and that no row names. Raises MediaUnavailable."""
+        """Delete this store's objects that are a day old and that no row names. Raises MediaUnavailable."""
+        if not self._may_sweep:
+            return
         with self._named("list", [self._prefix]):
             keys = iter(list(called(self._store.keys, self._prefix)))
         while some := list(islice(keys, AT_ONCE)):

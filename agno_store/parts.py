@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from agno_store import apart
+from agno_store import apart, tables
 from agno_store.dialects.payloads import Holds, Text
 from agno_store.statements import Statements
 
@@ -16,7 +16,7 @@ class Parts:
     """The statements of one store and tenant. A text is a session's own: no other session's run can name it."""
 
     def __init__(self, sql: Statements) -> None:
-        self._media, self._runs = sql.media, sql.runs
+        self._names, self._media, self._runs = sql.names, sql.media, sql.runs
 
     @cached_property
     def of_runs(self) -> sa.Select[Any]:
@@ -77,6 +77,12 @@ class Parts:
         """Which of ``places`` a row names."""
         m = self._media.c
         return sa.select(m.place).where(m.place.in_(sa.bindparam("places", expanding=True)))
+
+    @cached_property
+    def begun(self) -> sa.Select[Any]:
+        """What the journal noted first: when that was, and how long it took, which is one store's alone."""
+        noted = tables.journal(self._names).c
+        return sa.select(noted.done_at, noted.microseconds).order_by(noted.entry).limit(1)
 
     @property
     def _these(self) -> sa.ColumnElement[bool]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from agno_store import apart, dialects, owners
@@ -120,6 +121,13 @@ class Reads:
         from agno_store.parts import Parts
 
         return Parts(self.sql)
+
+    def know_objects(self, c: Connection) -> None:
+        """Find out, once, how the keys of this store's objects begin. Writes nothing."""
+        if self.objects is None or self.objects.is_known:
+            return
+        noted = sa.inspect(c).has_table(self.names.upgrades, schema=self.names.schema)
+        self.objects.know(c.execute(self.parts.begun).first() if noted else None)
 
     def whole(self, c: Connection, read: Callable[[], list[Row]]) -> list[Row]:
         """Return runs as ``read`` finds them, with what is kept beside them: one statement, where anything is.

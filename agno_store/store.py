@@ -359,6 +359,7 @@ class Store(Reads):
 
     def kept(self, c: Connection, session_id: str, text: str) -> set[str]:
         """Return which of what stands beside a run its session has already. Writes nothing."""
+        self.know_objects(c)
         asked = {"key": session_id, "digests": list(apart.parts_of(text))}
         return set(c.execute(self.parts.there, asked).scalars())
 

@@ -51,6 +51,7 @@ class TidyOperations(Base):
         which = Which.older(older_than, now(), keep_last=keep_last, user_id=rows.owner_filter(user_id))
         removed = self._clearing(dry_run, on_progress).sessions(which)
         if self._store.objects is not None and not dry_run:
+            self._read(self._store.know_objects)
             self._store.objects.sweep(lambda places: self._read(self._named, places))
         return removed
 

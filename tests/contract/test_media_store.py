@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from agno_store import CorruptRow, MediaUnavailable
+from agno_store.tables import journal
 from tests.contract import stores
-from tests.contract.database import dump
+from tests.contract.database import dump, empty, statements
 from tests.contract.old import aged, set_back
 from tests.contract.processes import together
 from tests.contract.samples import append, run
@@ -94,7 +96,7 @@ class Awaited(Folder):
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    return Awaited(tmp_path) if stores.is_async() else Folder(tmp_path)
+    return (Awaited if stores.is_async() else Folder)(tmp_path / "objects")
 
 
 @pytest.fixture
@@ -107,6 +109,12 @@ def media(db: Any, folder: Folder) -> Iterator[Any]:
 def named(db: Any) -> list[str]:
     """The keys of the objects that the rows name."""
     return sorted(row["place"] for row in dump(db)["media"] if row["place"] is not None)
+
+
+def changed(db: Any, statement: sa.Executable) -> None:
+    """Change something behind the store's back."""
+    with db.db_engine.begin() as connection:
+        connection.execute(statement)
 
 
 def test_what_is_long_is_put_there_once_and_comes_back(media: Any, folder: Folder) -> None:
@@ -232,6 +240,36 @@ def test_pruning_deletes_what_nothing_names_and_nothing_else(
     append(media, "s", "many", content=[OTHER + str(n) for n in range(5)])
     media.delete_session("s")
     assert folder.there == sorted(anothers)
+
+
+def test_pruning_leaves_what_is_another_stores_whose_url_reads_the_same(opened: Any, folder: Folder) -> None:
+    options = {"media_over": OVER, "media_store": folder}
+    first = opened(**options)
+    append(first, "s", "r", content=PICTURE)
+    folder.age(folder.there)
+    there, noted = folder.there, journal(first.names)
+    stores.run(empty, first)  # as the database of another one: at the same URL in a network, or on a volume, of its own
+    for change in (noted.update().values(done_at=noted.c.done_at + 1), noted.delete(), sa.schema.DropTable(noted)):
+        stores.run(changed, first, change)
+        other = opened(**options)
+        append(other, "s", "r", content=OTHER)
+        other.prune("365d")
+        assert folder.there == sorted([*there, *named(other)])
+        other.delete_session("s")
+    first.prune("365d")
+    assert folder.there == []
+
+
+def test_the_journal_is_read_once_and_only_for_what_is_put_there(db: Any, media: Any) -> None:
+    def asked(write: Callable[[], Any]) -> int:
+        with statements(db.db_engine) as sent:
+            write()
+        return sum(db.names.upgrades in each and "done_at" in each for each in sent)
+
+    append(media, "s", "first", content="short")
+    assert asked(lambda: append(media, "s", "r", content="short")) == 0
+    assert asked(lambda: append(media, "s", "new", content=PICTURE)) == 1
+    assert asked(lambda: append(media, "s", "newer", content=OTHER)) == 0
 
 
 @pytest.mark.variant
