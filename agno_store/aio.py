@@ -24,7 +24,7 @@ from agno_store.db import MySQLDb, PostgresDb, SqliteDb, absolute, checked_url, 
 from agno_store.dialects import OfClass, parse_url, synchronous_twin
 from agno_store.dialects.waiting import unhurried
 from agno_store.hooks import BeforeWrite, OnAppend, PayloadCodec
-from agno_store.media import MediaStore
+from agno_store.media import Awaited, MediaStore
 from agno_store.shown import Shown
 from agno_store.tables import Extend
 from agno_store.watching import TracerProvider
@@ -114,6 +114,8 @@ class AsyncDatabase(Shown):
             options["read_url"] = synchronous_twin(self._read_url, standby)
         if callable(options.get("on_append")):
             options["on_append"] = Awaiting(options["on_append"])
+        if options.get("media_store") is not None:
+            options["media_store"] = Awaited(options["media_store"])
         self._url = engine.url if engine is not None else url
         self._engine = engine
         if engine is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from agno_store.errors import ConfigurationError
 
@@ -14,7 +15,7 @@ LEAST = 1_000
 
 
 class MediaStore(Protocol):
-    """What a store's ``media_store=`` has: a bucket, a folder. An asynchronous store awaits coroutine functions.
+    """What a store's ``media_store=`` has: a bucket, a folder. An asynchronous store awaits what is to be awaited.
 
     Each key is put once. What these raise comes as MediaUnavailable.
     """
@@ -30,6 +31,30 @@ class MediaStore(Protocol):
 
     def keys(self, prefix: str) -> Any:
         """Return the keys that begin with ``prefix``, as any iterable."""
+
+
+class Awaited(NamedTuple):
+    """What an asynchronous store was given as its ``media_store=``: its methods may be coroutine functions."""
+
+    store: Any
+
+
+def checked_store(media_store: Any, *, awaits: bool = False) -> MediaStore:
+    """Return a store of objects.
+
+    Raises ConfigurationError for what lacks a method, and for coroutine functions where nobody ``awaits``.
+    """
+    if isinstance(media_store, Awaited):
+        return checked_store(media_store.store, awaits=True)
+    methods = [getattr(media_store, name, None) for name in ("put", "get", "delete", "keys")]
+    if all(map(callable, methods)) and (awaits or not any(map(inspect.iscoroutinefunction, methods))):
+        store: MediaStore = media_store
+        return store
+    # And no word of what it is: it may have a key to the bucket.
+    raise ConfigurationError(
+        f"media_store= is given a {type(media_store).__name__}: it must have put(), get(), delete() and keys(), as a "
+        "MediaStore" + ("." if awaits else ", and none may be a coroutine function: those are for Async classes.")
+    )
 
 
 def checked_size(media_over: Any) -> int | None:

@@ -99,10 +99,21 @@ def pause(seconds: float) -> None:
 
 
 def called(method: Callable[..., Any], *args: Any) -> Any:
-    """Call what may take its time; in a task it is awaited, where it is a coroutine function, or runs in a thread."""
-    if not in_task():
-        return method(*args)
-    return await_only(method(*args) if inspect.iscoroutinefunction(method) else asyncio.to_thread(method, *args))
+    """Call what may take its time: in a task it runs in a thread, and what it returns to be awaited is.
+
+    Raises TypeError for that where the caller is no task.
+    """
+    of_task = in_task()
+    in_thread = of_task and not inspect.iscoroutinefunction(method)
+    # A decorated method may make a coroutine without being a coroutine function: only what is made tells.
+    done = await_only(asyncio.to_thread(method, *args)) if in_thread else method(*args)
+    if not inspect.isawaitable(done):
+        return done
+    if of_task:
+        return await_only(done)
+    if inspect.iscoroutine(done):
+        done.close()  # or Python warns later, and elsewhere, that nobody has awaited it
+    raise TypeError(f"it returned a {type(done).__name__}, to be awaited, which only an asynchronous store does")
 
 
 def attempts(timeout: float, *, every: float = 0.05) -> Iterator[int]:

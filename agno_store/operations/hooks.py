@@ -7,7 +7,7 @@ from typing import Any
 
 from agno_store.errors import ConfigurationError
 from agno_store.hooks import BeforeWrite, OnAppend, PayloadCodec
-from agno_store.media import MediaStore, checked_size
+from agno_store.media import MediaStore, checked_size, checked_store
 from agno_store.names import Names
 from agno_store.operations.base import Base
 from agno_store.store import Store
@@ -41,7 +41,10 @@ class HookedOperations(Base):
         self._store = Store(self.names, tenant_id, Sealing(codec, tenant_id, self._store.sending))
 
     def _keep_apart(self, media_over: int | None, media_store: MediaStore | None) -> None:
-        """Keep long texts beside their runs. Raises ConfigurationError for a store that seals, and for no size."""
+        """Keep long texts beside their runs.
+
+        Raises ConfigurationError for a store that seals, for no size and for no store of objects.
+        """
         if self._store.sending.key_id is not None and (media_over is not None or media_store is not None):
             raise ConfigurationError(
                 "media_over= and media_store= go with no codec=: what is kept beside runs is not sealed. Leave "
@@ -51,7 +54,7 @@ class HookedOperations(Base):
         if media_store is not None:
             from agno_store.objects import Objects
 
-            self._store.objects = Objects(media_store, self._origin, self.names)
+            self._store.objects = Objects(checked_store(media_store), self._origin, self.names)
 
     def _tell(self, on_append: OnAppend) -> None:
         from agno_store.appends import Appends

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -159,6 +160,26 @@ def test_a_store_is_described_without_its_password(tmp_path: Path) -> None:
     }
     assert "s3cret" not in f"{db!r} {db.db_url} {db.to_dict()}"
     assert repr(db).startswith("AsyncPostgresDb('postgresql+psycopg_async://ai:***@host/db'")
+
+
+class Dropped:
+    """A store of objects that forgets them."""
+
+    async def put(self, key: str, data: bytes) -> None: ...
+
+    async def get(self, key: str) -> bytes:
+        raise KeyError(key)
+
+    async def delete(self, keys: Sequence[str]) -> None: ...
+
+    async def keys(self, _prefix: str) -> list[str]:
+        return []
+
+
+def test_a_copy_awaits_the_store_of_objects_as_it_did(tmp_path: Path) -> None:
+    db = AsyncSqliteDb(tmp_path / "a.db", media_store=Dropped())
+    once = pickle.loads(pickle.dumps(db))
+    assert pickle.loads(pickle.dumps(once)).id == db.id
 
 
 def test_copies_are_the_same_store(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from agno_store import CorruptRow, MediaUnavailable
+from agno_store import ConfigurationError, CorruptRow, MediaUnavailable
 from agno_store.tables import journal
 from tests.contract import stores
 from tests.contract.database import dump, empty, statements
@@ -92,6 +92,18 @@ class Awaited(Folder):
 
     async def keys(self, prefix: str) -> Iterable[str]:  # type: ignore[override]
         return super().keys(prefix)
+
+
+def decorated(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that makes a coroutine and is no coroutine function, as decorators leave them."""
+    return lambda *args: method(*args)
+
+
+class Decorated(Awaited):
+    """The same with such functions."""
+
+    put, get = decorated(Awaited.put), decorated(Awaited.get)
+    delete, keys = decorated(Awaited.delete), decorated(Awaited.keys)
 
 
 @pytest.fixture
@@ -184,6 +196,43 @@ def test_who_adds_again_what_another_deletes_does_not_lose_it(media: Any, folder
     append(media, "s", "last", content=PICTURE)
     assert media.get_run("last").content == PICTURE
     assert set(named(media)) <= set(folder.there)
+
+
+# -- a store of objects that is none, or for others ------------------------------------------------------
+
+
+def test_what_lacks_a_method_is_refused(db: Any) -> None:
+    class Lacking:
+        put = get = delete = print
+        keys = ("a key to the bucket",)
+
+    for store in ("no store", Lacking(), 3):
+        with pytest.raises(ConfigurationError, match="must have put") as raised:
+            again(db, media_store=store)
+        assert "bucket" not in str(raised.value)
+
+
+def test_coroutine_functions_are_for_asynchronous_stores(db: Any, tmp_path: Path) -> None:
+    if stores.is_async():
+        again(db, media_store=Awaited(tmp_path))
+    else:
+        with pytest.raises(ConfigurationError, match="coroutine function"):
+            again(db, media_store=Awaited(tmp_path))
+
+
+def test_what_is_to_be_awaited_is_or_nothing_is_stored(db: Any, tmp_path: Path) -> None:
+    folder = Decorated(tmp_path / "objects")
+    with again(db, media_over=OVER, media_store=folder) as media:
+        if stores.is_async():
+            append(media, "s", "r", content=PICTURE)
+            assert media.get_run("r").content == PICTURE
+            media.delete_session("s")
+            media.prune("365d")
+        else:
+            with pytest.raises(MediaUnavailable, match=r"could not write .*: TypeError") as raised:
+                append(media, "s", "r", content=PICTURE)
+            assert "to be awaited" in str(raised.value.__cause__)
+        assert (folder.there, dump(media)["runs"]) == ([], [])
 
 
 # -- a store of objects that fails -----------------------------------------------------------------------
