@@ -338,5 +338,5 @@ def _joined(parts: Mapping[str, str], value: dict[str, Any]) -> Any:
 def _not_there(mark: dict[str, Any]) -> None:
     raise ValueError(
         f"a text of {mark.get(apart.SIZE)} bytes, with the SHA-256 {mark.get(apart.DIGEST)}, is kept beside it and is "
-        "not there; one in a store of objects is read with media_store="
+        "not there, or is another one; one in a store of objects is read with media_store="
     )

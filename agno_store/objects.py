@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 from weakref import WeakKeyDictionary
 
@@ -25,8 +25,6 @@ from agno_store.dialects.waiting import called
 from agno_store.errors import MediaUnavailable
 from agno_store.media import MediaStore, Vanished, lost
 from agno_store.names import Names
-
-K = TypeVar("K")
 
 LEAST_AGE = DAY // SECOND
 """Seconds: the row that names a younger object may be about to be committed."""
@@ -71,21 +69,24 @@ class Objects:
             places[digest] = key
         return places
 
-    def of(self, places: Mapping[K, str]) -> dict[K, str]:
-        """Return the texts at these places. Raises MediaUnavailable, and Vanished where one has just gone."""
-        found = {name: self._get(key) for name, key in places.items()}
+    def of(self, places: Mapping[tuple[str, str], str]) -> dict[tuple[str, str], str]:
+        """Return the texts at these places, by session and digest; one that was damaged there is as if it had gone.
+
+        Raises MediaUnavailable, and Vanished where one has just gone.
+        """
+        found = {name: self._get(key, name[1]) for name, key in places.items()}
         gone = {places[name] for name, text in found.items() if text is None}
         if not gone <= lost.get():
             raise Vanished(gone)
         return {name: text for name, text in found.items() if text is not None}
 
-    def _get(self, key: str) -> str | None:
+    def _get(self, key: str, digest: str) -> str | None:
         with self._named("read", [key]):
             try:
                 data: bytes = called(self._store.get, key)
             except LookupError:
                 return None
-            return data.decode()
+            return data.decode() if sha256(data).hexdigest() == digest else None
 
     # -- deleting -----------------------------------------------------------------------------
 

@@ -331,6 +331,21 @@ def test_an_object_that_is_lost_makes_its_run_unreadable_and_no_other(media: Any
     assert [each.content for each in media.get_runs("s")][1] == OTHER
 
 
+@pytest.mark.variant
+@pytest.mark.parametrize(
+    "damaged", [PICTURE[:10].encode(), b"somebody else's words", b"\xff"], ids=["cut", "another", "no text"]
+)
+def test_what_is_not_what_was_put_there_is_never_given(media: Any, folder: Folder, damaged: bytes) -> None:
+    append(media, "s", "damaged", content=PICTURE)
+    stores.run((folder.path / folder.there[0]).write_bytes, damaged)
+    append(media, "s", "whole", content=OTHER)
+    with pytest.raises(CorruptRow, match="run 'damaged' of session 's'"):
+        media.get_run("damaged")
+    assert [each.content for each in media.get_runs("s")][1] == OTHER
+    media.delete_run("damaged", session_id="s")
+    assert folder.there == named(media)
+
+
 KILLED = """
 import sys
 from pathlib import Path
