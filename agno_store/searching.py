@@ -9,9 +9,12 @@ is the same on every database: letters from A to Z in either case, all others as
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from datetime import date, time
+from decimal import Decimal
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Select
 from sqlalchemy.engine import Connection, RowMapping
@@ -168,15 +171,30 @@ def _strings(value: Any) -> Iterator[tuple[str, str]]:
     left: list[tuple[str, Any]] = [("", value)]
     while left:
         path, this = left.pop()
-        if isinstance(this, str):
-            yield path, this
+        said = _text(this)
+        if said is not None:
+            yield path, said
         elif encoding.is_corrupt(this):
             continue  # what it says was said by nobody
         elif isinstance(this, Mapping):
             inside = [(f"{path}.{key}" if path else str(key), item) for key, item in this.items()]
             left += reversed(inside)
-        elif isinstance(this, (list, tuple)):
-            left += reversed([(f"{path}[{n}]", item) for n, item in enumerate(this)])
+        elif isinstance(this, (list, tuple, set, frozenset)):
+            left += reversed([(f"{path}[{n}]", item) for n, item in enumerate(_in_order(this))])
+
+
+def _text(value: Any) -> str | None:
+    """Return a value that is stored as a text as that text."""
+    if isinstance(value, (date, time)):  # a datetime is a date, too
+        return value.isoformat()
+    return str(value) if isinstance(value, (str, Decimal, UUID)) else None
+
+
+def _in_order(items: Collection[Any]) -> Collection[Any]:
+    """Return what is in a set in the order in which it is stored, and a list or a tuple as it is."""
+    if isinstance(items, (set, frozenset)):
+        return sorted(items, key=lambda item: encoding.encode(item, "", []))  # of any depth: too deep is a mark
+    return items
 
 
 def _holds(value: str, text: str) -> bool:

@@ -45,7 +45,7 @@ class LookOperations(Base):
     ) -> Listing[Found]:
         """Return the sessions in which a text stands, newest first, each with the first places. Writes nothing.
 
-        It is looked for in the values of runs, session data, metadata and summaries, and not in the names of
+        It is looked for in the texts in runs, session data, metadata and summaries, and not in the names of
         fields. Letters from A to Z are found in either case, all others as they are written. There is no index
         for it: the database reads the payloads of the sessions that the filters leave, those of ``get_sessions``,
         some hundred sessions at a time. The list's ``next``, given as ``after``, goes on behind it.

@@ -6,9 +6,12 @@ import json
 import random
 import time
 import tracemalloc
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
+from datetime import time as clock
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import event
@@ -197,6 +200,29 @@ def test_what_others_have_written_with_escapes_is_found_too(db: Any, text: str) 
     append(db, "s", "r")
     overwrite(db, "runs", "run_data", json.dumps({"content": f"before {text} behind"}), run_id="r")
     assert paths(db, text) == [("r", "run_data.content")]
+
+
+def test_what_json_has_no_text_for_is_found_as_it_is_stored(db: Any) -> None:
+    said = {
+        "set": {"rain", 7, ("sun", "rain")},
+        "frozen": frozenset({"a", frozenset({"b", "train"})}),
+        "moments": [date(2026, 1, 31), datetime(2026, 1, 31, 12, tzinfo=timezone.utc), clock(12, 30, fold=1)],
+        "price": Decimal("12.30"),
+        "id": UUID(int=0xABC),
+    }
+    append(db, "s", "r", content=said)
+    db.upsert_session(session("state", session_data={"session_state": {"tags": {"vip"}}}))
+    inside = {
+        "rain": ["set[0]", "set[2][1]", "frozen[1][1]"],
+        "2026-01-31": ["moments[0]", "moments[1]"],
+        "31t12:00:00+00:00": ["moments[1]"],
+        "12:30": ["moments[2]"],
+        "12.3": ["price"],
+        "ABC": ["id"],
+    }
+    for text, wanted in inside.items():
+        assert paths(db, text) == [("r", f"run_data.content.{path}") for path in wanted], text
+    assert paths(db, "vip") == [(None, "session_data.session_state.tags[0]")]
 
 
 def test_letters_from_a_to_z_are_found_in_either_case_and_all_others_as_they_are(db: Any) -> None:
