@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import Dialect as SqlDialect
@@ -98,11 +99,19 @@ def _leave_generated_to_us(item: Any, _name: str | None, type_: str, _reflected:
 
 
 def _default_differs(
-    _context: Any, _inspected: Any, _declared: Any, there: str | None, _default: Any, rendered: str | None
+    _context: Any, _inspected: Any, declared: Any, there: str | None, default: Any, rendered: str | None
 ) -> bool | None:
-    """Say False where a default is only spelled otherwise ('0' for 0); let Alembic judge the rest."""
+    """Say False where a default is only spelled otherwise ('0' for 0); let Alembic judge the rest, but for texts.
+
+    It would put a text between quotes as it is, even one with quotes, and have PostgreSQL compare that.
+    """
+    argument = getattr(default, "arg", None)
+    if isinstance(argument, str):
+        rendered = "'" + argument.replace("'", "''") + "'"
     found, wanted = (_spelled(text) for text in (there, rendered))
-    return False if found == wanted else None
+    if found == wanted:
+        return False
+    return True if isinstance(argument, str) and declared.type._type_affinity is sa.String else None
 
 
 def _spelled(text: str | None) -> str | bool | None:
