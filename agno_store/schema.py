@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -157,11 +157,36 @@ def heads(engine: Engine, dialect: Dialect, names: Names, sql: Statements) -> li
             raise
         # What the driver says of a table that is not there differs; whether it is there does not.
         with dialect.connected(engine) as connection:
-            there = sa.inspect(connection).has_table(names.version, schema=names.schema)
+            look = sa.inspect(connection)
+            there = look.has_table(names.version, schema=names.schema)
             if not there:
                 dialect.rights.refuse_hidden(connection, names)
+            elif "version_num" not in (columns := columns_of(look, names.version, names.schema)):
+                raise not_ours(names, names.version, others(columns)) from error
         # It may be there by now, because another process has just made it.
         return _read(engine, dialect, names, sql) if there else []
+
+
+def columns_of(look: sa.Inspector, table: str, schema: str | None) -> frozenset[str]:
+    """Return the names of the columns of a table."""
+    return frozenset(column["name"] for column in look.get_columns(table, schema=schema))
+
+
+def others(columns: Set[str]) -> str:
+    """Say what a table with these columns looks like."""
+    listed = ", ".join(sorted(columns)[:6])
+    return f"another application's, with the columns {listed}{' ...' if len(columns) > 6 else ''}"
+
+
+def not_ours(names: Names, table: str, looks_like: str, current: str | None = None, way: str = "") -> SchemaConflict:
+    """Return the error for a table that has a name of ours; ``way`` says how to bring in what it holds."""
+    return SchemaConflict(
+        f"The table {table} is there already and is not one of agno_store's: it looks like {looks_like}. Nothing was "
+        f"changed. Give the store a name of its own with table_name= (--table).{way}",
+        store=str(names),
+        current=current,
+        head=HEAD,
+    )
 
 
 def _read(engine: Engine, dialect: Dialect, names: Names, sql: Statements) -> list[str]:

@@ -139,6 +139,12 @@ class MySQL(Dialect):
         writing = beginning.begun if is_alone else beginning.transactional
         return by_driver(connected, writing if writes else beginning.reading, self._discard_if_useless)
 
+    def refuse_lookalike(self, connection: Connection, names: Names) -> None:
+        if getattr(connection.dialect, "_casing", 0):  # lower_case_table_names; elsewhere before a store is made
+            from agno_store.dialects import lookalike_mysql
+
+            lookalike_mysql.refuse_lookalike(connection, names)
+
     def abandon(self, driver: Any) -> None:
         with suppress(RuntimeError):  # its event loop is closed, and the socket goes with the connection
             driver.close()

@@ -82,7 +82,10 @@ class Rights(abc.ABC):
         return None
 
     def refuse_elsewhere(self, connection: Connection, names: Names) -> None:
-        """Raise AccessDenied or SchemaConflict where an upgrade would make tables beside those that are there."""
+        """Raise AccessDenied or SchemaConflict where an upgrade would make tables beside those that are there.
+
+        Those may be the store's own elsewhere, or another store's that the database cannot tell from them.
+        """
         return None
 
 

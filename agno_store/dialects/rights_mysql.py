@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection
 from sqlalchemy.exc import DBAPIError
 
+from agno_store.dialects.lookalike_mysql import refuse_lookalike
 from agno_store.dialects.rights import Need, Rights, cure, needed, owners_command
 from agno_store.names import Names
 
@@ -42,6 +43,9 @@ class MySQLRights(Rights):
         if need is Need.CONNECT:  # the server answers so as well where there is none, lest a stranger learn it
             what += f", or there is no database {database}"
         return what, cure(need, grant(need, database, role), owners_command(url, names))
+
+    def refuse_elsewhere(self, connection: Connection, names: Names) -> None:
+        refuse_lookalike(connection, names)
 
 
 def grant(need: Need, database: str, role: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Set
 from functools import lru_cache
 
 import sqlalchemy as sa
@@ -11,20 +10,20 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy.engine import Connection
 
 from agno_store.dialects import SQLITE
-from agno_store.errors import SchemaConflict
 from agno_store.legacy import layout_of
 from agno_store.migrations.chain import Chain, Position
 from agno_store.migrations.resume import Resumable
 from agno_store.migrations.scratch import scratch
 from agno_store.names import Names
-from agno_store.tables import HEAD
+from agno_store.schema import columns_of, not_ours, others
+from agno_store.tables import HEAD, journal
 from agno_store.urls import redacted
 
 _Shape = dict[str, tuple[frozenset[str], frozenset[str]]]
 
 
 def refuse_foreign(connection: Connection, names: Names, chain: Chain, current: str | None) -> None:
-    """Raise SchemaConflict where a table that is to be made is there, and has not the columns of ours.
+    """Raise SchemaConflict where a table that is to be made, or the journal, is there and has not the columns of ours.
 
     A table with exactly the columns that ours has at one of the revisions is one that an upgrade was killed over,
     or that was made by hand: the upgrade goes on from it.
@@ -38,14 +37,12 @@ def refuse_foreign(connection: Connection, names: Names, chain: Chain, current: 
         layout, way = layout_of(columns), ""
         if layout is not None:
             way = f" To bring its sessions into this store, run: {_import_command(connection, names, table)}"
-        raise SchemaConflict(
-            f"The table {table} is there already and is not one of agno_store's: it looks like "
-            f"{_others(columns) if layout is None else layout.title}. Nothing was changed. Give the store a name of "
-            f"its own with table_name= (--table).{way}",
-            store=str(names),
-            current=current,
-            head=HEAD,
-        )
+        raise not_ours(names, table, others(columns) if layout is None else layout.title, current, way)
+    books, look = journal(names), sa.inspect(connection)
+    if look.has_table(books.name, schema=names.schema):
+        columns = columns_of(look, books.name, names.schema)
+        if not columns.issuperset(books.primary_key.columns.keys()):
+            raise not_ours(names, books.name, others(columns), current)
 
 
 def _columns_of_ours(names: Names, chain: Chain, table: str) -> set[frozenset[str]]:
@@ -56,11 +53,6 @@ def _columns_of_ours(names: Names, chain: Chain, table: str) -> set[frozenset[st
 def _import_command(connection: Connection, names: Names, table: str) -> str:
     words = ["agno-store", "import", "--in-place", "--from-url", redacted(connection.engine.url), "--from-table", table]
     return shlex.join([*words, "--from-schema", names.schema] if names.schema else words)
-
-
-def _others(columns: Set[str]) -> str:
-    listed = ", ".join(sorted(columns)[:6])
-    return f"another application's, with the columns {listed}{' ...' if len(columns) > 6 else ''}"
 
 
 def differing(
@@ -96,7 +88,7 @@ def _shape_of(connection: Connection, names: Names) -> _Shape:
     inspector = sa.inspect(connection)
     return {
         table: (
-            frozenset(column["name"] for column in inspector.get_columns(table, schema=names.schema)),
+            columns_of(inspector, table, names.schema),
             frozenset(str(index["name"]) for index in inspector.get_indexes(table, schema=names.schema)),
         )
         for table in names.tables

@@ -28,10 +28,11 @@ from agno_store import (
     SqliteDb,
 )
 from agno_store.migrations import Migrator
-from tests.contract.database import dump
+from tests.contract.database import dump, statements
 from tests.contract.processes import together
 from tests.contract.samples import run, run_ids, session
 from tests.contract.stores import open_db
+from tests.servers import MariaDB
 
 
 def test_in_memory_no_thread_undoes_what_another_one_writes() -> None:
@@ -219,6 +220,53 @@ def test_a_single_id_is_no_list_of_ids(db: Any, ids: Any) -> None:
         with pytest.raises(InvalidArgument, match="list of ids"):
             call(ids)
     assert dump(db) == before
+
+
+@pytest.mark.backends("mysql")
+@pytest.mark.parametrize(("one", "two"), [("Support", "support"), ("support", "SUPPORT")])
+def test_mysql_stores_that_differ_in_capitals_alone_are_not_made(fresh_url: str, one: str, two: str) -> None:
+    with open_db(fresh_url, table_name=one) as db, open_db(fresh_url, table_name=two) as other:
+        db.upsert_session(session("s"))
+        look = sa.inspect(db.db_engine)
+        before = look.get_table_names()
+        for call in (other.upgrade_schema, lambda: other.get_session("s"), Migrator.of(other).refuse_foreign):
+            with pytest.raises(SchemaConflict, match=rf"{two!r} from {one!r}.* Nothing was changed"):
+                call()
+        look.clear_cache()
+        assert look.get_table_names() == before
+        db.upgrade_schema()
+
+
+@pytest.mark.backends("mysql")
+def test_where_tables_have_small_names_stores_that_differ_in_capitals_alone_are_not_one() -> None:
+    with MariaDB(settings={"lower-case-table-names": "1"}) as server:
+        for made, found in (("Support", "support"), ("sales", "Sales")):
+            with open_db(server.url, table_name=made) as db:
+                db.upsert_session(session("s"))
+            with open_db(server.url, table_name=found) as db:
+                for call in (db.upgrade_schema, db.schema_status, lambda: db.get_session("s")):
+                    with pytest.raises(SchemaConflict, match=f"{found!r} from {made!r}"):
+                        call()
+            with open_db(server.url, table_name=made) as db, statements(db.db_engine) as sent:
+                assert db.get_session("s") is not None
+                db.get_session("s")
+            assert len([statement for statement in sent if "information_schema" in statement]) == 1
+
+
+@pytest.mark.parametrize("table", ["alembic_version", "upgrades", "runs"])
+@pytest.mark.parametrize("theirs", ["a store's", "an application's"])
+def test_a_table_of_the_books_that_is_another_ones_is_a_conflict(fresh_url: str, table: str, theirs: str) -> None:
+    with open_db(fresh_url, table_name=f"a_{table}") as other, open_db(fresh_url, table_name="a") as db:
+        if theirs == "a store's":
+            other.upsert_session(session("s"))
+        else:
+            with other.db_engine.begin() as connection:
+                connection.exec_driver_sql(f"CREATE TABLE a_{table} (id INTEGER, title VARCHAR(9))")
+        before = sorted(sa.inspect(db.db_engine).get_table_names())
+        for call in (db.upgrade_schema, lambda: db.upsert_session(session("s"))):
+            with pytest.raises(SchemaConflict, match=f"a_{table} is there already and is not .* Nothing was changed"):
+                call()
+        assert sorted(sa.inspect(db.db_engine).get_table_names()) == before
 
 
 def test_sqlite_stores_that_differ_in_capitals_alone_are_not_one(tmp_path: Path) -> None:
