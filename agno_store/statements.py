@@ -250,7 +250,7 @@ class Statements(Listings):
 
     @cached_property
     def own_runs(self) -> sa.Update:
-        """Give the runs of a session that have no owner of their own to ``owner``; their versions count up."""
+        """Make those runs of a session ``owner``'s own that are his because it is his; their versions count up."""
         r = self.runs.c
         changes = {r.user_id: sa.bindparam("owner", type_=r.user_id.type), r.version: r.version + 1}
         return sa.update(self.runs).where(r.session_id == sa.bindparam("key"), r.user_id.is_(None)).values(changes)

@@ -124,7 +124,6 @@ class Store(Reads):
             return False
         if self.ask(c, self.sql.active_run, {"session_id": session_id}).rows:
             return False
-        # Those without an owner of their own were his because the session was.
         self.ask(c, self.sql.own_runs, {"key": session_id, "owner": previous})
         changes = {"version": locked["version"] + 1, "user_id": owner, "updated_at": now()}
         # Whoever has read the row before this and its runs after it was shown none, and must not know that for true.
