@@ -14,6 +14,7 @@ from agno_store import dialects
 from agno_store.errors import ConfigurationError
 from agno_store.migrations.parametrise import MARKERS, plain
 from agno_store.migrations.record import sql_dialects
+from agno_store.names import IDENTIFIER_BYTES
 from agno_store.types import FromJson
 
 _DATABASES = [(dialect.title, sql_dialect) for dialect in dialects.ALL for sql_dialect in sql_dialects(dialect)]
@@ -101,7 +102,18 @@ def refuse_conversion(column: sa.Column[Any], wanted: Any) -> None:
 
 
 def _check_column(column: sa.Column[Any]) -> None:
+    size = len(column.name.encode())
+    if size > IDENTIFIER_BYTES:
+        raise ConfigurationError(
+            f"The name of the column {column.name} is {size} bytes long: PostgreSQL would cut it off behind "
+            f"{IDENTIFIER_BYTES}, and MySQL takes 64 characters at the most. Choose a shorter one."
+        )
     in_sql(column.type)
+    if isinstance(column.type, sa.Interval) and column.type.native:
+        raise ConfigurationError(
+            f"{column.name}: an Interval is a type of its own on PostgreSQL and a moment after 1970 elsewhere, which "
+            "no revision can write as one type. Use sa.BigInteger, and store microseconds."
+        )
     if isinstance(column.type, sa.Enum) and column.type.native_enum:
         raise ConfigurationError(
             f"{column.name}: an Enum is a type of its own on PostgreSQL, which outlives its columns. Use types.ID, or "

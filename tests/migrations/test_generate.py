@@ -276,11 +276,11 @@ class Point(sa.types.UserDefinedType[Any]):
         return "POINT"
 
 
-def column(*args: Any, **kwargs: Any) -> Extend:
+def column(*args: Any, name: str = "own", **kwargs: Any) -> Extend:
     """Declare one column, and nothing else."""
 
     def extend(tables: Tables) -> None:
-        tables.sessions.append_column(sa.Column("own", *args, **kwargs))
+        tables.sessions.append_column(sa.Column(name, *args, **kwargs))
 
     return extend
 
@@ -307,6 +307,7 @@ def ours(tables: Tables) -> None:
         (column(Percent()), "sa.Numeric(precision=5, scale=2)"),
         (column(sa.JSON().with_variant(JSONB(), "postgresql")), "postgresql.JSONB(astext_type=sa.Text()), "),
         (column(sa.Enum("a", "b", native_enum=False)), 'sa.Enum("a", "b", native_enum=False)'),
+        (column(types.ID, name="é" * 31 + "e"), f'sa.Column("{"é" * 31}e", types.ID'),
         (column(sa.Uuid(), comment="it's"), 'sa.Uuid(), comment="it\'s"'),
         (index("own", "user_id", unique=True, postgresql_where=sa.text("own > '5'")), 'postgresql_where=sa.text("own'),
     ],
@@ -323,6 +324,9 @@ def test_it_can_be_written(tmp_path: Path, extend: Extend, written: str) -> None
         (column(JSONB), "There is no JSONB"),
         (column(sa.String), "VARCHAR requires a length"),
         (column(sa.Enum("a", "b", name="e")), "type of its own on PostgreSQL"),
+        (column(sa.Interval), "own: an Interval is a type of its own on PostgreSQL and a moment"),
+        (column(types.ID, name="é" * 32), "é is 64 bytes long: PostgreSQL would cut it off"),
+        (column(types.ID, types.from_json("metadata", "key"), name="c" * 64), "c is 64 bytes long"),
         (column(types.TEXT, server_default="x"), "gives a LONGTEXT .* no default"),
         (column(types.ID, types.from_json("nosuch", "key")), "no such column: nosuch"),
         (column(types.ID, index=True), "with primary_key=, index= or unique="),
