@@ -7,6 +7,7 @@ U+001A ``0``, a surrogate as U+001A and its four hexadecimal digits, U+001A itse
 from __future__ import annotations
 
 import re
+from typing import Any
 
 SEPARATOR = "\x1a:"
 """What stands between a tenant and the id of its session in a key: the one sequence that ``escape`` never makes."""
@@ -22,6 +23,14 @@ _REFUSED = "\\\\u0000|\\\\u001a|\\\\.|[\ud800-\udfff]"
 _PROTECTED = r"\\u001a(?:(0)|(\\u001a)|(d[89a-f][0-9a-f]{2}))|\\."
 # A U+001A takes what follows it along, so that the second one of an escaped U+001A begins nothing.
 _SEPARATED = "(?:[^\x1a]|\x1a[^:])*\x1a:"
+
+
+class Damaged(str):
+    """An id of which bytes are stored, and no text: what is no UTF-8 stands there as ``\\xff``. It is never stored."""
+
+    @classmethod
+    def of(cls, stored: Any) -> Damaged:
+        return cls(bytes(stored).decode("utf-8", "backslashreplace"))
 
 
 class AsStored(str):

@@ -81,10 +81,10 @@ def new_id(value: Any, name: str) -> str:
 
 
 def optional_id(value: Any, name: str) -> str | None:
-    """The same for an id that may be absent."""
+    """The same for an id that may be absent, as one is that could not be read."""
     if value is None or (type(value) is str and 0 < len(value) <= _SHORT):
         return value
-    return new_id(value, name)
+    return None if isinstance(value, escapes.Damaged) else new_id(value, name)
 
 
 def optional_count(value: Any, name: str) -> int | None:
@@ -283,7 +283,11 @@ def session_dict(row: Mapping[Any, Any], unreadable: Unreadable | None = None) -
         if entries[name] is not None:
             entries[name] = _decoded(entries[name], row, name, unreadable, dict)
     if entries["workflow_name"] is not None:
-        entries["workflow_name"] = escapes.unescape(entries["workflow_name"])
+        try:
+            entries["workflow_name"] = escapes.unescape(entries["workflow_name"])
+        except TypeError as error:  # bytes, which SQLite keeps in any column
+            _corrupt(error, row, "workflow_name", unreadable)
+            entries["workflow_name"] = None
     text, topics, rest = entries.pop("summary"), entries.pop("topics"), entries.pop("summary_data")
     entries["summary"] = None if text is None else _summary(text, topics, rest, row, unreadable).to_dict()
     return _seconds(entries, row, unreadable)
@@ -335,7 +339,7 @@ def _summary(
 ) -> Summary:
     listed = _decoded(topics, row, "topics", unreadable)
     data = _decoded(rest, row, "summary_data", unreadable, dict) or {}
-    if envelope.is_closed(text, "summary"):
+    if envelope.is_closed(text, "summary") or not isinstance(text, str):
         data, text = _decoded(text, row, "summary", unreadable), ""
     if encoding.is_corrupt(data):
         # Where agno's own summaries have a place for it, so that none is saved over what is stored.

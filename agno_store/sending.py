@@ -178,7 +178,11 @@ class _Text:
         for row in named:
             for name, process, only_escaped in self._gives:
                 value = row[name]
-                if value is not None and not (only_escaped and escapes.ESCAPE not in value):
+                try:
+                    is_ready = value is None or (only_escaped and escapes.ESCAPE not in value)
+                except TypeError:  # bytes, which SQLite keeps in any column
+                    is_ready = False
+                if not is_ready:
                     row[name] = process(value)
         return named
 

@@ -94,9 +94,13 @@ class SessionKey(types.Id):
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
         def read(value: str | None) -> str | None:
             own = _prefix.get()
-            if value is None or (not own and "\x1a" not in value):
-                return value
-            if not value.startswith(own) or escapes.is_separated(value[len(own) :]):
+            try:
+                if value is None or (not own and "\x1a" not in value):
+                    return value
+                is_own = value.startswith(own)
+            except TypeError:  # bytes, which SQLite keeps in any column
+                return read(escapes.Damaged.of(value))
+            if not is_own or escapes.is_separated(value[len(own) :]):
                 raise RuntimeError("A statement has read a session of another tenant; it was not given to the caller.")
             return escapes.unescape(value[len(own) :])
 

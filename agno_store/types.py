@@ -91,7 +91,10 @@ class Id(sa.types.TypeDecorator[str]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
         def read(value: str | None) -> str | None:
-            return value if value is None or "\x1a" not in value else self.process_result_value(value, dialect)
+            try:
+                return value if value is None or "\x1a" not in value else self.process_result_value(value, dialect)
+            except TypeError:  # bytes, which SQLite keeps in any column
+                return escapes.Damaged.of(value)
 
         return read
 

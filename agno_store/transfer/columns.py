@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from agno_store import rows, tables, types
+from agno_store import escapes, rows, tables, types
 from agno_store.errors import InvalidArgument
 from agno_store.names import Names
 from agno_store.records import TYPES
@@ -90,7 +90,7 @@ def _fits(column: Column, value: Any) -> bool:
     if column.kind in (NUMBER, TIME):
         least = -_MOST if column.kind == TIME else 0
         return isinstance(value, int) and not isinstance(value, bool) and least <= value <= _MOST
-    if not isinstance(value, str):
+    if not isinstance(value, str) or isinstance(value, escapes.Damaged):
         return False
     if column.kind == ID:
         try:

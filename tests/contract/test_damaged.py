@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sqlite3
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from agno_store import CorruptRow, DatabaseError, EncodingError
-from tests.contract.database import dump, overwrite, stored, tables
+from tests.contract.database import ask, dump, overwrite, stored, tables
 from tests.contract.samples import append, listed, run, session
 
 DAMAGED = {
@@ -58,7 +59,7 @@ def assert_damage_is_named(db: Any, column: str) -> None:
     ]
     if column == "run_data":
         reads.append(lambda: db.get_run("r of damaged"))
-    if column in ("topics", "summary_data"):
+    if column in ("topics", "summary_data", "summary"):
         reads.append(lambda: db.get_summary("damaged"))
     for read in reads:
         with pytest.raises(CorruptRow) as found:
@@ -229,6 +230,54 @@ def test_a_damaged_run_is_listed_with_what_its_columns_say(furnished: Any, warni
     assert whole["run_data"]["content"] == "hello"
     assert "run 'r of damaged' of session 'damaged', run_data" in warning
     assert is_mark(furnished.get_runs(session_id="damaged")[0].content)
+
+
+@pytest.mark.backends("sqlite")
+@pytest.mark.parametrize("tenant", [None, "acme"])
+@pytest.mark.parametrize(("column", "given"), [("agent_id", "b\\xff"), ("user_id", "b\\xff"), ("workflow_name", None)])
+def test_bytes_in_the_place_of_a_text_take_no_listing_down(
+    opened: Callable[..., Any], column: str, given: str | None, tenant: str | None
+) -> None:
+    db = opened(tenant_id=tenant)
+    for session_id in ("whole", "damaged"):
+        db.upsert_session(session(session_id, workflow_name="w"))
+        append(db, session_id, f"r of {session_id}")
+    change = f"UPDATE {db.names.sessions} SET {column} = x'62ff' WHERE session_id LIKE '%damaged'"
+    with db.db_engine.begin() as connection:
+        connection.exec_driver_sql(change)
+    [damaged, whole] = by_id(db.get_sessions())
+
+    assert (getattr(damaged, column), damaged.runs[0].content, whole.workflow_name) == (given, "hello", "w")
+    assert db.stats().sessions == len(list(db.search("hello"))) == 2
+    done = db.export(os.devnull)
+    assert (done.sessions, [problem.place for problem in done.problems]) == (1, ["session 'damaged'"])
+    if column != "user_id":  # whose it is nobody can say, and so nobody saves it
+        db.upsert_session(replace(damaged, metadata={"new": 1}))
+    assert ask(db, f"SELECT {column} FROM {db.names.sessions} WHERE session_id LIKE '%damaged'") == [b"b\xff"]
+
+
+@pytest.mark.backends("sqlite")
+@pytest.mark.parametrize("tenant", [None, "acme"])
+def test_a_key_of_bytes_takes_no_listing_down(opened: Callable[..., Any], tenant: str | None) -> None:
+    db = opened(tenant_id=tenant)
+    for session_id in ("whole", "damaged"):
+        db.upsert_session(session(session_id))
+    change = "SET session_id = CAST(replace(session_id, 'damaged', 'b') AS BLOB) || x'ff'"
+    with db.db_engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE {db.names.sessions} {change} WHERE session_id LIKE '%damaged'")
+        connection.exec_driver_sql(f"UPDATE {db.names.sessions} SET session_id = CAST(session_id AS BLOB)")
+
+    assert [found.session_id for found in by_id(db.get_sessions())] == ["b\\xff", "whole"]
+
+
+@pytest.mark.backends("sqlite")
+def test_a_summary_of_bytes_is_marked(furnished: Any) -> None:
+    overwrite_as_it_stands(furnished, "summaries", "summary", "x'62ff'")
+
+    assert_damage_is_named(furnished, "summary")
+    [damaged, whole] = by_id(furnished.get_sessions())
+    assert is_mark(damaged.summary.topics, "summary")
+    assert (damaged.summary.summary, whole.summary.summary) == ("", "text")
 
 
 def test_one_warning_tells_of_a_whole_listing(db: Any, warnings: Callable[[], list[str]]) -> None:
