@@ -17,7 +17,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select
-from sqlalchemy.engine import Connection, RowMapping
+from sqlalchemy.engine import Connection
 
 from agno_store import dialects, encoding, envelope, escapes, owners, rows
 from agno_store.errors import InvalidArgument
@@ -61,7 +61,7 @@ def search(
     # What is sealed may hold any text: the database cannot tell, so all of it is opened and looked into.
     texts = as_stored(text) + [envelope.BEGINNING] * (sending.key_id is not None)
     keys = sql.keys(which.shape, page.shape, dialects.of(c.engine).read_along)
-    sessions = c.execute(keys, {**which.values, **page.values}).mappings().all()
+    sessions = list(sending.named(c, keys, {**which.values, **page.values}))
     among = {"session_ids": [row["session_id"] for row in sessions]}
     themselves = set(c.execute(sql.sessions_holding(texts), among).scalars())
     runs: dict[str, int] = {row.session_id: row.run_index for row in c.execute(sql.runs_holding(texts), among)}
@@ -87,13 +87,12 @@ def as_stored(text: str) -> list[str]:
 
 
 def _in_session(c: Connection, sql: Survey, sending: Sending, this: Mapping[str, Any], text: str) -> list[Place]:
-    found = c.execute(sql.session, {"session_id": this["session_id"]}).mappings().first()
+    row = next(sending.named(c, sql.session, {"session_id": this["session_id"]}), None)
     # Since it was listed, it may have been handed over, or deleted and made anew by another user.
-    if found is None or found["created_at"] != this["session_created_at"]:
+    if row is None or row["created_at"] != this["session_created_at"]:
         return []
-    if not owners.may_read(found["user_id"], this["reader"]):
+    if not owners.may_read(row["user_id"], this["reader"]):
         return []
-    row = sending.open(dict(found))
     unreadable: rows.Unreadable = []
     read = rows.session_dict(row, unreadable)
     values = {name: read[name] for name in (*SESSION_PAYLOADS, "summary")}
@@ -121,7 +120,7 @@ def _in_runs(
 
 
 def _next(c: Connection, sending: Sending, statement: Select[Any], asked: Mapping[str, Any]) -> list[Row]:
-    return [sending.open(dict(row)) for row in c.execute(statement, asked).mappings()]
+    return list(sending.named(c, statement, asked))
 
 
 def _in_run(row: Row, text: str) -> list[Place]:
@@ -150,7 +149,7 @@ def _is_in(stored: str, text: str) -> bool:
     return any(_holds(stored, one) for one in as_stored(text))
 
 
-def _found(row: RowMapping, places: list[Place]) -> Found:
+def _found(row: Row, places: list[Place]) -> Found:
     component = row["agent_id"], row["team_id"], row["workflow_id"]
     return Found(
         row["session_id"],

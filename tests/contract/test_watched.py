@@ -160,6 +160,19 @@ def test_much_work_is_one_call_about_all_its_rows(traced: Any, seen: Seen, tmp_p
     assert seen.calls()[2:] == [("export", 3), ("prune", 3), ("import_from", 3)]
 
 
+def test_a_search_is_about_what_it_has_looked_into(traced: Any, seen: Seen) -> None:
+    for number in range(3):
+        append(traced, f"s{number}", "r", content=SAID * 100)
+    traced.upsert_session(session("state", session_data={"session_state": {"x": SAID * 100}}))
+    append(traced, "nothing", "r", content="something else")
+    seen.take()
+    assert len(traced.search(SAID)) == 4
+    [told] = map(about, seen.take())
+    # Five sessions were listed, one was read whole, and three runs were.
+    assert told["agno_store.rows"] == told["db.response.returned_rows"] == 9
+    assert len(SAID) * 400 < told["agno_store.bytes"] < len(SAID) * 400 + 4000
+
+
 @pytest.mark.backends("postgresql")
 def test_another_attempt_is_counted(traced: Any, seen: Seen) -> None:
     url, first = traced.db_engine.url, [True]
