@@ -96,7 +96,7 @@ class Objects:
 
     def left(self, c: Connection) -> None:
         """Delete those of a transaction that is committed. Raises MediaUnavailable."""
-        self._delete(self._leaving.pop(c, []))
+        self.delete(self._leaving.pop(c, []))
 
     def sweep(self, named: Callable[[list[str]], set[str]]) -> None:
         """Delete this store's objects that are a day old and that no row names. Raises MediaUnavailable."""
@@ -106,13 +106,14 @@ class Objects:
             keys = iter(list(called(self._store.keys, self._prefix)))
         while some := list(islice(keys, AT_ONCE)):
             old = [key for key in some if self._is_old(key)]
-            self._delete(sorted(set(old) - named(old)) if old else [])
+            self.delete(sorted(set(old) - named(old)) if old else [])
 
     def _is_old(self, key: str) -> bool:
         found = _KEY.fullmatch(key.removeprefix(self._prefix)) if key.startswith(self._prefix) else None
         return found is not None and int(found[1], 16) < time.time() - LEAST_AGE
 
-    def _delete(self, keys: list[str]) -> None:
+    def delete(self, keys: list[str]) -> None:
+        """Delete objects that no row names. Raises MediaUnavailable."""
         for start in range(0, len(keys), AT_ONCE):
             with self._named("delete", keys[start:]):
                 called(self._store.delete, keys[start : start + AT_ONCE])

@@ -129,6 +129,10 @@ class Reads:
         noted = sa.inspect(c).has_table(self.names.upgrades, schema=self.names.schema)
         self.objects.know(c.execute(self.parts.begun).first() if noted else None)
 
+    def named_places(self, c: Connection, places: list[str]) -> set[str]:
+        """Return which of these places of objects a row names. Writes nothing."""
+        return set(c.execute(self.parts.named, {"places": places}).scalars())
+
     def whole(self, c: Connection, read: Callable[[], list[Row]]) -> list[Row]:
         """Return runs as ``read`` finds them, with what is kept beside them: one statement, where anything is.
 

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import chain
 from typing import Any, TypeVar
 
 from agno_store import filtering, rows, shapes
 from agno_store.apart import Apart
 from agno_store.clock import now
-from agno_store.errors import InvalidArgument
+from agno_store.errors import (
+    AgnoStoreError,
+    EncodingError,
+    InvalidArgument,
+    NotFound,
+    OwnerMismatch,
+    PayloadTooLarge,
+    StaleSession,
+)
 from agno_store.history import History
 from agno_store.hooks import BeforeWrite
 from agno_store.paging import Listing, Page, SessionFilter, is_count
@@ -19,6 +27,9 @@ from agno_store.records import Receipt, checked_type
 from agno_store.store import Store
 
 T = TypeVar("T")
+
+REFUSALS = EncodingError, InvalidArgument, NotFound, OwnerMismatch, PayloadTooLarge, StaleSession
+"""What a write raises that has stored nothing, and that is known."""
 
 
 class Stream(Iterator[T]):
@@ -113,6 +124,27 @@ class Base(abc.ABC):
         there = self._read(self._store.kept, run["session_id"], text)
         new = {digest: letters for digest, letters in text.parts.items() if digest not in there}
         return {**run, "run_data": Apart.of(text, text.parts, objects.put(run["session_id"], new))}
+
+    @contextmanager
+    def _taking_back(self, run: Mapping[str, Any]) -> Iterator[None]:
+        """Delete, where a write of a run is refused, what was put into the store of objects for it."""
+        try:
+            yield
+        except REFUSALS:
+            self._take_back(run)
+            raise
+
+    def _take_back(self, run: Mapping[str, Any]) -> None:
+        """Delete the objects that were put for a run which was not stored: no other one's row can name them."""
+        text, objects = run["run_data"], self._store.objects
+        places = list(text.places.values()) if isinstance(text, Apart) else []
+        if objects is None or not places:
+            return
+        # What became of the run is what the caller has to know; what is left here prune() deletes.
+        with suppress(AgnoStoreError):
+            # An attempt before the last may have stored it, its connection having been lost in the COMMIT.
+            named = self._read(self._store.named_places, places)
+            objects.delete([place for place in places if place not in named])
 
     def _prepared_run(
         self, run: Any, session_id: str, user_id: str | None, unstorable: str | None = None

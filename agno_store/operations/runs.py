@@ -113,12 +113,13 @@ class RunOperations(Base):
         columns = self._prepared_run(run, session_id, user_id)
         if columns is None:
             return Receipt(session_id, 0, now() // SECOND, rows.id_text(bridge.run_record(run).run_id, "run_id"))
-        receipt = self._put(
-            self._store.save_run,
-            columns,
-            shapes.parent(columns),
-            quick=self._store.quick.for_run(columns),
-        )
+        with self._taking_back(columns):
+            receipt = self._put(
+                self._store.save_run,
+                columns,
+                shapes.parent(columns),
+                quick=self._store.quick.for_run(columns),
+            )
         assert receipt is not None
         self._know(columns, receipt)
         return receipt
@@ -133,13 +134,16 @@ class RunOperations(Base):
         columns = self._prepared_run(run_dict, session_id, user_id, shapes.unstorable_of_agnos(self.unstorable))
         if columns is None:
             return False
-        receipt = self._write(
-            self._store.save_run,
-            columns,
-            None,
-            only_new=True,
-            quick=self._store.quick.for_run(columns),
-        )
+        with self._taking_back(columns):
+            receipt = self._write(
+                self._store.save_run,
+                columns,
+                None,
+                only_new=True,
+                quick=self._store.quick.for_run(columns),
+            )
+        if receipt is None or not receipt.is_new:
+            self._take_back(columns)
         return None if receipt is None else receipt.is_new
 
     def cancel_pending_run(

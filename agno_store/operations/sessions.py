@@ -191,7 +191,8 @@ class SessionOperations(Base):
         if columns is None:
             row = store(self._store.save_session, save, quick=self._store.quick.for_session(save))
         else:
-            row, receipt = store(self._save_turn, save, columns, quick=self._store.quick.for_turn(save, columns))
+            with self._taking_back(columns):
+                row, receipt = store(self._save_turn, save, columns, quick=self._store.quick.for_turn(save, columns))
             self._know(columns, receipt)
         return self._saved(row, save, session, deserialize)
 

@@ -12,8 +12,6 @@ from agno_store.operations.base import Base
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy.engine import Connection
-
     from agno_store.clearing import Clearing
     from agno_store.counts import Rekeyed, Removed
     from agno_store.dialects import Dialect
@@ -52,11 +50,8 @@ class TidyOperations(Base):
         removed = self._clearing(dry_run, on_progress).sessions(which)
         if self._store.objects is not None and not dry_run:
             self._read(self._store.know_objects)
-            self._store.objects.sweep(lambda places: self._read(self._named, places))
+            self._store.objects.sweep(lambda places: self._read(self._store.named_places, places))
         return removed
-
-    def _named(self, c: Connection, places: list[str]) -> set[str]:
-        return set(c.execute(self._store.parts.named, {"places": places}).scalars())
 
     def delete_user(self, user_id: str, *, dry_run: bool = False, on_progress: Progress | None = None) -> Removed:
         """Delete all that is a user's, and return what was deleted.

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from agno_store import ConfigurationError, CorruptRow, MediaUnavailable
+from agno_store import ConfigurationError, CorruptRow, MediaUnavailable, OwnerMismatch
 from agno_store.tables import journal
 from tests.contract import stores
 from tests.contract.database import dump, empty, statements
 from tests.contract.old import aged, set_back
 from tests.contract.processes import together
-from tests.contract.samples import append, run
+from tests.contract.samples import append, run, session
 from tests.contract.test_media import OTHER, OVER, PICTURE, again
 
 ENDS = "AGNO_STORE_TEST_ENDS"
@@ -319,6 +319,28 @@ def test_the_journal_is_read_once_and_only_for_what_is_put_there(db: Any, media:
     assert asked(lambda: append(media, "s", "r", content="short")) == 0
     assert asked(lambda: append(media, "s", "new", content=PICTURE)) == 1
     assert asked(lambda: append(media, "s", "newer", content=OTHER)) == 0
+
+
+def test_what_was_put_for_a_run_that_is_not_stored_is_deleted(media: Any, folder: Folder) -> None:
+    media.upsert_run(run("r", PICTURE, user_id="ada"), "s", "ada")
+    both = [PICTURE, OTHER]
+    refused: list[Callable[[], Any]] = [
+        lambda: media.upsert_run(run("q", both), "s", "eve"),
+        lambda: media.append_run_to_session_if_absent("s", run("q", both), "eve"),
+        lambda: media.upsert_session(session("s", user_id="eve"), run=run("q", both)),
+    ]
+    for write in refused:
+        with pytest.raises(OwnerMismatch):
+            write()
+        assert len(folder.there) == 1
+    assert media.append_run_to_session_if_absent("s", run("r", both)) is False
+    assert media.append_run_to_session_if_absent("none", run("r", both)) is None
+    assert folder.there == named(media)
+    assert media.get_run("r").content == PICTURE
+    folder.fails = {"delete"}
+    with pytest.raises(OwnerMismatch):
+        refused[0]()
+    assert len(folder.there) == 2  # for prune
 
 
 @pytest.mark.variant
