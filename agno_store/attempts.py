@@ -38,9 +38,10 @@ class Cause(enum.Enum):
     RACE = "another one stored the same key"
     LOST = "the connection was lost"
     READ_ONLY = "the server takes no writes"
+    NO_TEXT = "bytes are stored that are no text"
 
 
-MOST: Mapping[Cause, int] = MappingProxyType({Cause.OTHERS: 10, Cause.RACE: 5, Cause.READ_ONLY: 3})
+MOST: Mapping[Cause, int] = MappingProxyType({Cause.OTHERS: 10, Cause.RACE: 5, Cause.READ_ONLY: 3, Cause.NO_TEXT: 10})
 """How many attempts there are at the most; more within PATIENCE where others are in the way."""
 
 
@@ -113,6 +114,8 @@ class Attempts:
     def _cause(self, error: DBAPIError) -> Cause | None:
         if isinstance(error, IntegrityError):
             return Cause.RACE  # the next attempt sees the row
+        if self._dialect.is_mended(error):
+            return Cause.NO_TEXT  # the next attempt may get another connection, with which it is the same
         if self._dialect.is_transient(error):
             return Cause.OTHERS
         if self._dialect.is_lost(error):

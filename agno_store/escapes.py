@@ -26,7 +26,7 @@ _SEPARATED = "(?:[^\x1a]|\x1a[^:])*\x1a:"
 
 
 class Damaged(str):
-    """An id of which bytes are stored, and no text: what is no UTF-8 stands there as ``\\xff``. It is never stored."""
+    """An id of which bytes are stored, and no text: what is no UTF-8 stands there as ``\\xff``."""
 
     @classmethod
     def of(cls, stored: Any) -> Damaged:

@@ -21,6 +21,10 @@ class Advice:
         """Whether bytes are stored that the driver cannot make a text of."""
         return False
 
+    def is_mended(self, error: DBAPIError) -> bool:
+        """Whether the connection that failed so reads them in another way from now on."""
+        return False
+
     def unquoted(self, said: str) -> str:
         """Return a message of the driver's without what it quotes of such bytes: they are somebody's conversation."""
         return said

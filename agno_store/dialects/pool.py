@@ -288,7 +288,12 @@ class Staying(Connected):
         if raised[0] is None and isinstance(pool, OwnPool) and self._is_idle(pool):
             pool.keep(connection)
         else:
+            self._mend(raised[1])
             connection.close()
+
+    def _mend(self, _error: BaseException | None) -> None:
+        """Make the connection one with which the next attempt does not end in the same way, where that is possible."""
+        return None
 
     def _is_idle(self, pool: OwnPool) -> bool:
         """Whether it is there, the pool's, and no transaction is open, neither SQLAlchemy's nor the driver's."""

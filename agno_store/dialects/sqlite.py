@@ -23,7 +23,6 @@ from agno_store.dialects.base import Dialect, Scope
 from agno_store.dialects.connected import Connected
 from agno_store.dialects.limits import Limit
 from agno_store.dialects.own import has_to_begin, is_own, roll_back_what_is_open
-from agno_store.dialects.pool import Staying
 from agno_store.dialects.sqlite_driver import (
     BUSY,
     BUSY_RECOVERY,
@@ -44,6 +43,7 @@ from agno_store.dialects.sqlite_driver import (
     quietly_by_hand,
 )
 from agno_store.dialects.sqlite_line import BUSY_SECONDS, InLine, patience, standing
+from agno_store.dialects.sqlite_text import MENDED, Reading, is_no_text
 from agno_store.dialects.sqlite_upgrade import exclusively, joined
 from agno_store.dialects.waiting import Lock
 from agno_store.dialects.writer import writer
@@ -116,7 +116,7 @@ class SQLite(Dialect):
                 raise DatabaseUnreachable(f"The folder {folder} of the SQLite file cannot be made: {error}.") from error
 
     def connected(self, engine: Engine) -> AbstractContextManager[Connection]:
-        there = Staying(engine) if is_own(engine) else Connected(engine)
+        there = Reading(engine) if is_own(engine) else Connected(engine)
         return self._in_turn(engine.pool, there) if isinstance(engine.pool, StaticPool) else there
 
     @contextmanager
@@ -157,7 +157,10 @@ class SQLite(Dialect):
         return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == FULL
 
     def is_no_text(self, error: DBAPIError) -> bool:
-        return isinstance(error, OperationalError) and str(error.orig).startswith("Could not decode to UTF-8")
+        return is_no_text(error)
+
+    def is_mended(self, error: DBAPIError) -> bool:
+        return MENDED in error.detail
 
     def unquoted(self, said: str) -> str:
         return re.sub("(Could not decode to UTF-8 column '.*?') with text .*", r"\1", said, flags=re.DOTALL)

@@ -17,8 +17,8 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.pool import Pool, StaticPool
 
 from agno_store.dialects.own import is_own
-from agno_store.dialects.pool import Staying
 from agno_store.dialects.sqlite_driver import TO_WRITE
+from agno_store.dialects.sqlite_text import Reading
 from agno_store.dialects.waiting import Line
 from agno_store.errors import ConfigurationError
 from agno_store.sending import say
@@ -64,7 +64,7 @@ def _line_of(engine: Engine) -> _Line:
     return _lines.get(engine.pool) or _lines.setdefault(engine.pool, _Line(engine))
 
 
-class InLine(Staying):
+class InLine(Reading):
     """A connection for a writer, in his turn. Who has stood there for too long goes on, for SQLite to say who is there.
 
     Together with that he waits as long as without a line, and not once more. There he needs no connection: those who

@@ -105,5 +105,7 @@ def _named(part: str, given: Row) -> str:
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, bytes):  # in SQLite: somebody's conversation, whose end is damaged
+        return "no text"
     shown = repr(value)
     return shown if len(shown) <= 60 else f"{shown[:60]}..."

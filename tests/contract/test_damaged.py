@@ -10,13 +10,14 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from agno_store import CorruptRow, DatabaseError, EncodingError
+from agno_store import CorruptRow, DatabaseError, EncodingError, SqliteDb
 from tests.contract.database import ask, dump, overwrite, stored, tables
 from tests.contract.samples import append, listed, run, session
 
@@ -389,17 +390,53 @@ def test_bytes_that_are_no_text_keep_no_reader_in_the_past(db: Any) -> None:
     append(db, "s", "r0", "r1", "r2")
     with db.db_engine.begin() as connection:
         connection.exec_driver_sql(f"UPDATE {db.names.runs} SET run_data = CAST(x'7bff7d' AS TEXT) WHERE run_id = 'r1'")
+    engine = sa.create_engine(f"sqlite:///{db.db_engine.url.database}")
+    callers = SqliteDb(db_engine=engine)
     errors: list[BaseException] = []
     reads: list[Callable[[], object]] = [
+        lambda: callers.get_session("s", runs_limit=3),
+        lambda: callers.get_runs(session_id="s"),
         lambda: db.get_session("s", runs_limit=3),
-        lambda: db.get_runs(session_id="s"),
+        lambda: db.get_run("r1"),
     ]
     for read in reads:
-        with pytest.raises(DatabaseError, match="UTF-8") as caught:
+        with pytest.raises(DatabaseError, match=r"UTF-8|run_data") as caught:
             read()
         errors.append(caught.value)  # and with it whatever its frames hold
+    assert len(db.get_runs(session_id="s")) == 3
 
     with sqlite3.connect(db.db_engine.url.database) as another_process:
         another_process.execute(f"UPDATE {db.names.sessions} SET metadata = '{{\"n\":1}}'")
     another_process.close()
     assert db.get_session("s", runs_limit=1).metadata == {"n": 1}
+    assert callers.get_session("s", runs_limit=1).metadata == {"n": 1}
+    engine.dispose()
+
+
+NO_UTF8 = "CAST(x'7b2261223a2262ff227d' AS TEXT)"
+
+
+@pytest.mark.backends("sqlite")
+@pytest.mark.parametrize("column", ["metadata", "session_data", "run_data", "topics", "summary"])
+def test_text_that_is_no_utf8_is_damaged_like_any_other(furnished: Any, column: str) -> None:
+    table = PLACES.get(column, ("summaries", column))[0]
+    overwrite_as_it_stands(furnished, table, column, NO_UTF8)
+
+    [damaged, whole] = by_id(furnished.get_sessions())
+    assert (damaged.session_id, whole.runs[0].content, whole.summary.summary) == ("damaged", "hello", "text")
+    assert_damage_is_named(furnished, column)
+    assert len(furnished.get_runs()) == len(list(furnished.search("hello"))) + (column == "run_data") == 2
+    done = furnished.export(os.devnull)
+    assert (done.sessions, [problem.place for problem in done.problems]) == (1, ["session 'damaged'"])
+    assert done.problems[0].reason.endswith("is no text")
+    assert furnished.rename_session("whole", None, "new").session_data == {"session_name": "new"}
+
+
+@pytest.mark.backends("sqlite")
+def test_each_connection_reads_on_behind_text_that_is_no_utf8(furnished: Any) -> None:
+    overwrite_as_it_stands(furnished, "runs", "run_data", NO_UTF8)
+    with ExitStack() as held:
+        for _ in range(3):
+            held.enter_context(furnished.db_engine.connect())
+            assert len(furnished.get_runs()) == 2
+    assert [len(furnished.get_runs()) for _ in range(5)] == [2] * 5
