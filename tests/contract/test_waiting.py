@@ -86,7 +86,7 @@ def test_a_run_that_somebody_claims_meanwhile_is_not_another_users(fresh_url: st
         assert (found.user_id, found.content) == ("ada", "ada's")
 
 
-NEWER = {"run_id": "r", "updated_at": 2**52, "run_data": {"content": "short"}}
+NEWER = {"run_id": "r", "user_id": "ada", "updated_at": 2**52, "run_data": {"content": "short"}}
 
 WITHOUT: dict[str, Callable[[Any], Any]] = {
     "upsert_run": lambda db: db.upsert_run(run("r", "short"), "s"),
