@@ -41,12 +41,12 @@ def test_a_new_process_knows_what_an_earlier_one_was_told(release: str, url: str
 
 @pytest.mark.parametrize("release", EVERYWHERE)
 def test_a_store_keeps_its_promises(release: str, url: str) -> None:
-    assert len(run(release, "tests.others.programs.keeping2", url)) == 10
+    assert len(run(release, "tests.others.programs.keeping2", url)) == 11
 
 
 @pytest.mark.backends("sqlite")
 def test_the_oldest_release_is_served_like_the_newest(url: str) -> None:
-    assert len(run(OLDEST, "tests.others.programs.keeping2", url)) == 10
+    assert len(run(OLDEST, "tests.others.programs.keeping2", url)) == 11
     tell_and_ask(OLDEST, url)
 
 

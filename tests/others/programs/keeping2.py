@@ -84,6 +84,22 @@ def a_session_that_is_kept_writes_what_was_changed_since(db: Any) -> None:
     assert db.get_session("s1").runs[0].content == "Hello again."
 
 
+def a_team_that_saves_copies_writes_what_was_changed_since(db: Any) -> None:
+    held = TeamSession(
+        "s1", team_id="team", user_id="ada", runs=[answer("r1")], session_data={"session_state": {"k": 1}}
+    )
+    db.upsert_session(copy.copy(held))
+    elsewhere = db.get_session("s1", SessionType.TEAM)
+    elsewhere.runs[0].content = "Done elsewhere."
+    db.upsert_session(elsewhere)
+    del held.session_data["session_state"]["k"]
+    held.upsert_run(answer("r2"))
+    db.upsert_session(copy.copy(held))
+    found = db.get_session("s1", SessionType.TEAM)
+    assert [run.content for run in found.runs] == ["Done elsewhere.", "Hello."]
+    assert found.session_data["session_state"] == {}
+
+
 def deleted_runs_do_not_come_back(db: Any) -> None:
     db.upsert_session(session("s1", answer("r1")))
     held = db.get_session("s1")
@@ -154,6 +170,7 @@ CASES: tuple[Callable[[Any], None], ...] = (
     two_that_add_a_run_at_once_keep_both,
     a_run_that_somebody_else_has_ended_stays_ended,
     a_session_that_is_kept_writes_what_was_changed_since,
+    a_team_that_saves_copies_writes_what_was_changed_since,
     deleted_runs_do_not_come_back,
     sessions_of_each_type_come_back_as_they_were,
     a_session_without_runs_can_be_read,
