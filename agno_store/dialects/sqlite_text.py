@@ -5,6 +5,8 @@ A function for it takes longer than the driver itself, so a connection gets one 
 
 from __future__ import annotations
 
+import sys
+
 from sqlalchemy.exc import OperationalError
 
 from agno_store.dialects.pool import Staying
@@ -15,8 +17,13 @@ MENDED = "(the connection reads such bytes as bytes from now on)"
 
 
 def is_no_text(error: BaseException | None) -> bool:
-    """Whether the driver could not make a text of what is stored."""
-    return isinstance(error, OperationalError) and str(error.orig).startswith("Could not decode to UTF-8")
+    """Whether the driver could not make a text of what is stored.
+
+    That is Python's own error, the only one of its kind without a code of SQLite's; before Python 3.11 none has one.
+    """
+    if not isinstance(error, OperationalError) or sys.version_info < (3, 11):
+        return False
+    return not hasattr(error.orig, "sqlite_errorcode") and getattr(error.orig, "__cause__", None) is None
 
 
 class Reading(Staying):

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import sqlite3
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -403,7 +404,6 @@ def test_bytes_that_are_no_text_keep_no_reader_in_the_past(db: Any) -> None:
         with pytest.raises(DatabaseError, match=r"UTF-8|run_data") as caught:
             read()
         errors.append(caught.value)  # and with it whatever its frames hold
-    assert len(db.get_runs(session_id="s")) == 3
 
     with sqlite3.connect(db.db_engine.url.database) as another_process:
         another_process.execute(f"UPDATE {db.names.sessions} SET metadata = '{{\"n\":1}}'")
@@ -413,9 +413,11 @@ def test_bytes_that_are_no_text_keep_no_reader_in_the_past(db: Any) -> None:
     engine.dispose()
 
 
+told = pytest.mark.skipif(sys.version_info < (3, 11), reason="Python tells no code of SQLite's")
 NO_UTF8 = "CAST(x'7b2261223a2262ff227d' AS TEXT)"
 
 
+@told
 @pytest.mark.backends("sqlite")
 @pytest.mark.parametrize("column", ["metadata", "session_data", "run_data", "topics", "summary"])
 def test_text_that_is_no_utf8_is_damaged_like_any_other(furnished: Any, column: str) -> None:
@@ -432,6 +434,7 @@ def test_text_that_is_no_utf8_is_damaged_like_any_other(furnished: Any, column: 
     assert furnished.rename_session("whole", None, "new").session_data == {"session_name": "new"}
 
 
+@told
 @pytest.mark.backends("sqlite")
 def test_each_connection_reads_on_behind_text_that_is_no_utf8(furnished: Any) -> None:
     overwrite_as_it_stands(furnished, "runs", "run_data", NO_UTF8)

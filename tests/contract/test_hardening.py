@@ -391,6 +391,7 @@ def test_no_conversation_is_in_a_traceback_even_with_a_callers_engine(tmp_path: 
     engine.dispose()
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python tells no code of SQLite's")
 def test_no_conversation_is_in_an_error_about_bytes_that_are_no_text(tmp_path: Path) -> None:
     engine = sa.create_engine(f"sqlite:///{tmp_path}/a.db")
     db = SqliteDb(db_engine=engine)
