@@ -60,7 +60,7 @@ def end_what_is_open(driver: Any, _record: object, _error: object) -> None:
 
     SQLite closes none that has a statement open, as an interrupted one is held by its traceback, and keeps its locks.
     """
-    if driver is not None and own_of(driver) is driver:
+    if isinstance(driver, sqlite3.Connection):  # aiosqlite interrupts no statement
         with suppress(sqlite3.Error):
             driver.rollback()
 
