@@ -10,10 +10,22 @@ from agno_store.records import RunUpdate
 
 Change = Callable[[dict[str, Any]], RunUpdate]
 
-FOUND_BY = ("parent_run_id", "agent_id", "team_id", "workflow_id")
+_COMPONENTS = ("agent_id", "team_id", "workflow_id")
+
+FOUND_BY = ("parent_run_id", *_COMPONENTS)
 """What a run says that stands in columns as well, besides which one it is, whose, and its status."""
 
 _FINAL = ("completed", "cancelled")
+
+
+def written(run: Mapping[str, Any]) -> list[str]:
+    """Return the columns to write where a run is stored again, besides its payload.
+
+    One that does not name its component keeps that, and its type, which would be guessed; likewise with its user.
+    """
+    of_component = [*_COMPONENTS, "run_type"] if any(run[name] for name in _COMPONENTS) else []
+    of_user = ["user_id"] if run["user_id"] else []
+    return [*of_component, *of_user, "status", "parent_run_id", "updated_at"]
 
 
 def fenced(fields: Mapping[str, Any], attempt: int | None, content_if_absent: str | None) -> Change:

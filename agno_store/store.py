@@ -17,7 +17,7 @@ from agno_store.clock import SECOND, now, unlike_any
 from agno_store.errors import NotFound
 from agno_store.reads import Reads
 from agno_store.records import Receipt, RunUpdate, name_of
-from agno_store.run_changes import FOUND_BY
+from agno_store.run_changes import FOUND_BY, written
 from agno_store.saving import SessionSave
 from agno_store.sending import Answer, Row, Statement
 
@@ -262,8 +262,7 @@ class Store(Reads):
         """Change a run where it stands, and return its place and version; None where it is gone."""
         key = {"key": run["session_id"], "run_key": run["run_id"]}
         before = self.ask(c, self.sql.one_run, key).first if has_media else None
-        names = [*FOUND_BY, "run_type", "status", "run_data", "updated_at", *(["user_id"] if run["user_id"] else [])]
-        sent = {**key, **{name: run[name] for name in names}, "run_data": apart.row(run["run_data"])}
+        sent = {**key, **{name: run[name] for name in written(run)}, "run_data": apart.row(run["run_data"])}
         if c.dialect.update_returning:
             row = self._send(c, self.sql.update_run_returning, sent).first
             updated = None if row is None else (row["run_index"], row["version"])
@@ -300,8 +299,9 @@ class Store(Reads):
         outcome = change(run)
         if outcome is not RunUpdate.UPDATED:
             return outcome
-        columns = {name: rows.optional_id(run[name], name) for name in (*FOUND_BY, "user_id", "status")}
-        if columns["user_id"] != row["user_id"]:
+        changed = [name for name in (*FOUND_BY, "user_id", "status") if run[name] != row[name]]
+        columns = {name: rows.optional_id(run[name], name) for name in changed}
+        if "user_id" in columns:
             owners.own(session_id, owner, columns["user_id"])
         moment, text = now(), apart.parted(encoding.encode(run["run_data"], "run_data"), self.media_over)
         changes = {**columns, "run_data": apart.row(text), "updated_at": moment}

@@ -179,8 +179,8 @@ class RunOperations(Base):
 
         Answers UPDATED, MISSING, STALE_ATTEMPT (a later attempt owns the run) or TERMINAL_REFUSED (it is
         completed or cancelled already): agno's ``RunPersistOutcome``, or ``agno_store.RunUpdate``.
-        Raises InvalidArgument for fields that are no dict or name another run, OwnerMismatch where they name another
-        user than the run's, EncodingError as ``upsert_run`` does.
+        Raises InvalidArgument for fields that are no dict, name another run or hold an id that cannot be stored,
+        OwnerMismatch where they name another user than the run's, EncodingError as ``upsert_run`` does.
         """
         fields, session_data = shapes.run_fields(fields, run_id, session_data, self.unstorable)
         run = (rows.id_text(session_id, "session_id"), rows.id_text(run_id, "run_id"), rows.owner_filter(user_id))

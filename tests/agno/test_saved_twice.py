@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import pickle
 from collections import deque
 from typing import Any
 
 import pytest
 from agno.agent import Agent
 from agno.run import RunContext
-from agno.session import AgentSession, TeamSession
+from agno.session import TeamSession
 from agno.team import Team
 
-from agno_store import open_async_db
+from agno_store import StaleSession, open_async_db
 from agno_store.bridge import carried
 from tests.agno.scripted import Call, scripted
 from tests.contract.stores import plain
@@ -169,12 +170,59 @@ def test_new_sessions_with_the_same_data_are_two(db):
 
 
 def test_data_that_is_replaced_at_each_save_is_compared_with_the_last(db):
-    db.upsert_session(AgentSession(session_id="s", agent_id="x", session_data={"session_state": {"n": 0}}))
-    session = db.get_session("s", "agent")
+    db.upsert_session(new(n=0))
+    session = db.get_session("s", "team")
     for n in (1, 2, 0):
         session.session_data = {"session_state": {"n": n}}
-        db.upsert_session(copy.copy(session))
-    assert state(db, Agent) == {"n": 0}
+        db.upsert_session(session)
+    assert state(db, Team) == {"n": 0}
+
+
+def with_data(session: Any, **own: Any) -> Any:
+    copied = copy.copy(session)
+    copied.session_data = {"session_state": own}
+    return copied
+
+
+def test_copies_with_data_of_their_own_are_merged_with_each_other(db):
+    db.upsert_session(new(a=1))
+    original = db.get_session("s", "team")
+    copies = [with_data(original, a=1, **{name: 2}) for name in "bcd"]
+    for session in copies:
+        db.upsert_session(session)
+    states(original)["e"] = 3
+    db.upsert_session(original)
+    assert state(db, Team) == {"a": 1, "b": 2, "c": 2, "d": 2, "e": 3}
+
+
+def test_the_save_of_a_copy_with_data_of_its_own_is_a_conflict(reopen):
+    db = reopen()
+    db.upsert_session(new(a=1))
+    original = db.get_session("s", "team")
+    first, second = with_data(original, a=2), with_data(original, a=3)
+    db.upsert_session(first, on_conflict="error")
+    for late in (second, original):
+        with pytest.raises(StaleSession):
+            db.upsert_session(late, on_conflict="error")
+    assert state(db, Team) == {"a": 2}
+
+
+def test_sessions_that_are_copied_from_one_carry_nothing_of_each_other(db):
+    db.upsert_session(new(a=1))
+    template = db.get_session("s", "team")
+    copies = []
+    for name in ("ada", "bob", "eve"):
+        own = with_data(template, secret=f"of {name}")
+        own.session_id = name
+        db.upsert_session(own)
+        copies.append(own)
+    for session, name in zip((template, *copies), ("", "ada", "bob", "eve"), strict=True):
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            told = pickle.dumps(session, protocol)
+            assert [other for other in ("ada", "bob", "eve") if other != name and f"of {other}".encode() in told] == []
+    del states(copies[0])["secret"]
+    db.upsert_session(copies[0])
+    assert states(db.get_session("ada", "team")) == {}
 
 
 def test_a_deep_copy_and_its_original_are_merged(db):

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from agno_store import CorruptRow, DatabaseError, EncodingError, SqliteDb
+from agno_store import CorruptRow, DatabaseError, EncodingError, RunUpdate, SqliteDb
 from tests.contract.database import ask, dump, overwrite, stored, tables
 from tests.contract.samples import append, listed, run, session
 
@@ -256,6 +256,15 @@ def test_bytes_in_the_place_of_a_text_take_no_listing_down(
     if column != "user_id":  # whose it is nobody can say, and so nobody saves it
         db.upsert_session(replace(damaged, metadata={"new": 1}))
     assert ask(db, f"SELECT {column} FROM {db.names.sessions} WHERE session_id LIKE '%damaged'") == [b"b\xff"]
+
+
+@pytest.mark.backends("sqlite")
+@pytest.mark.parametrize("column", ["agent_id", "user_id"])
+def test_a_change_of_a_run_leaves_an_id_that_could_not_be_read(furnished: Any, column: str) -> None:
+    overwrite_as_it_stands(furnished, "runs", column, "x'62ff'")
+    assert furnished.update_run_in_session("damaged", "r of damaged", {"n": 1}) is RunUpdate.UPDATED
+
+    assert ask(furnished, f"SELECT {column} FROM {furnished.names.runs} WHERE session_id = 'damaged'") == [b"b\xff"]
 
 
 @pytest.mark.backends("sqlite")

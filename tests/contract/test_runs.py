@@ -124,6 +124,14 @@ def test_a_stored_run_keeps_its_place_and_its_time(db: Any) -> None:
     assert run_ids(db, "s") == ["r", "later"]
 
 
+def test_a_run_that_does_not_say_whose_it_is_stays_that_components_and_of_its_type(db: Any) -> None:
+    db.upsert_run(run("r", agent_id="a"), "s")
+    db.upsert_run({"run_id": "r", "status": "COMPLETED", "content": "done"}, "s")
+
+    [found] = db.get_runs(agent_id="a")
+    assert (found.run_type, found.status) == ("agent", "COMPLETED")
+
+
 def test_a_stored_run_is_found_by_what_it_says_now(db: Any) -> None:
     db.upsert_run(run("r", agent_id="draft"), "s")
     db.upsert_run({"run_id": "r", "team_id": "final"}, "s")
