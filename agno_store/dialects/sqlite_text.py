@@ -12,6 +12,9 @@ from sqlalchemy.exc import OperationalError
 from agno_store.dialects.pool import Staying
 from agno_store.dialects.sqlite_driver import own
 
+TELLS_CODES = sys.version_info >= (3, 11)
+"""Whether an error of Python's driver has SQLite's code."""
+
 MENDED = "(the connection reads such bytes as bytes from now on)"
 """A detail of the error after which it does."""
 
@@ -21,7 +24,7 @@ def is_no_text(error: BaseException | None) -> bool:
 
     That is Python's own error, the only one of its kind without a code of SQLite's; before Python 3.11 none has one.
     """
-    if not isinstance(error, OperationalError) or sys.version_info < (3, 11):
+    if not isinstance(error, OperationalError) or not TELLS_CODES:
         return False
     return not hasattr(error.orig, "sqlite_errorcode") and getattr(error.orig, "__cause__", None) is None
 
