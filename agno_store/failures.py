@@ -87,9 +87,6 @@ _UNKNOWN = (
 )
 
 
-_DAMAGED = "Something other than this package has written it, or the disk: see PRAGMA integrity_check."
-
-
 def _ours(db: Database, error: DBAPIError, where: str, said: str, attempts: Attempts | None) -> AgnoStoreError:
     tried = f", after {attempts.count} attempts" if attempts and attempts.count > 1 else ""
     if attempts and attempts.unknown:
@@ -98,7 +95,8 @@ def _ours(db: Database, error: DBAPIError, where: str, said: str, attempts: Atte
         lacking, cure = _lacking(db, error.statement)
         return AccessDenied(f"{where}: {lacking}: {said.splitlines()[0]}. {cure}")
     if db.dialect.is_no_text(error):
-        return DatabaseError(f"{where}: what is stored in a row cannot be read{tried}: {said}. {_DAMAGED}")
+        cure = db.dialect.cure(error)
+        return DatabaseError(f"{where}: what is stored in a row cannot be read{tried}: {said}. {cure}")
     had_none = error.statement is None and not error.connection_invalidated and not (attempts and attempts.committing)
     if had_none and isinstance(error, ProgrammingError) and error.orig is not None:
         return refused_options(db.db_engine.url, error.orig)

@@ -166,6 +166,8 @@ class SQLite(Dialect):
         return re.sub("(Could not decode to UTF-8 column '.*?') with text .*", r"\1", said, flags=re.DOTALL)
 
     def cure(self, error: DBAPIError) -> str:
+        if is_no_text(error):
+            return "Something other than this package has written it, or the disk: see PRAGMA integrity_check."
         another = code(error.orig) == NOTADB
         return "Name a SQLite database, or a file that is not there yet." if another else ""
 

@@ -406,10 +406,10 @@ def test_no_conversation_is_in_an_error_about_bytes_that_are_no_text(tmp_path: P
         lambda: db.export(os.devnull),
     ]
     for read in reads:
-        with pytest.raises(DatabaseError, match=r"cannot be read: .* UTF-8 column 'metadata'") as raised:
+        with pytest.raises(DatabaseError, match=r"cannot be read: .* column 'metadata'.* integrity_check") as error:
             read()
-        assert type(raised.value) is DatabaseError
-        assert secret not in "".join(traceback.format_exception(raised.value))
+        assert type(error.value) is DatabaseError
+        assert secret not in "".join(traceback.format_exception(error.value))
     engine.dispose()
 
 
